@@ -1,0 +1,13 @@
+//! Samples in, samples and findings out. No threads, no clock (time is the sample count), no allocation after `new()`.
+//!
+//! Conventions: `tx` fills samples for the line, `rx` takes samples from the line, `fill_in` stands in for samples that were lost.
+//! Levels are dBm0 (a full-scale sine is +3.14 dBm0 in mu-law terms; digital milliwatt 0 dBm0). 8000 samples a second.
+
+/// Samples in a frame of 20 ms at 8 kHz.
+pub const FRAME_SAMPLES: usize = 160;
+/// Samples a second.
+pub const SAMPLE_RATE_HZ: u32 = 8000;
+/// 20 ms of a line: 160 linear samples at 8 kHz.
+pub type Frame = [i16; FRAME_SAMPLES];
+/// A frame of silence.
+pub const SILENCE: Frame = [0; FRAME_SAMPLES];

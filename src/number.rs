@@ -1,0 +1,138 @@
+//! What people dial, parsed once at the edge.
+//!
+//! A [`DialString`] is what came from the keys of a phone, `*` and `#` included. A [`Number`] is what names a terminal: digits only
+//! (LAN telephone number or E.164 without the plus). Below the edge there are only these two, never a bare string.
+
+use crate::limits::{DIAL_STRING_MAX, NUMBER_DIGITS_MAX};
+use core::fmt;
+
+/// Keys dialled on a phone, in order: `0`-`9`, `*`, `#`, `A`-`D`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct DialString(heapless::String<DIAL_STRING_MAX>);
+
+/// Why a text is no number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NumberError {
+    /// There is nothing in it.
+    Empty,
+    /// Longer than the bound in `limits.rs`.
+    TooLong,
+    /// This character is not a digit (of a dial string: not a key).
+    BadCharacter(char),
+}
+
+impl fmt::Display for NumberError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NumberError::Empty => write!(f, "the number is empty"),
+            NumberError::TooLong => write!(f, "the number is longer than {NUMBER_DIGITS_MAX} digits"),
+            NumberError::BadCharacter(c) => write!(f, "{c:?} is not a digit"),
+        }
+    }
+}
+impl std::error::Error for NumberError {}
+
+impl DialString {
+    /// An empty dial string.
+    pub const fn new() -> Self {
+        DialString(heapless::String::new())
+    }
+    /// Parses keys; letters `a`-`d` are taken as `A`-`D`.
+    pub fn parse(text: &str) -> Result<Self, NumberError> {
+        let mut s = DialString::new();
+        for c in text.chars() {
+            let c = c.to_ascii_uppercase();
+            if !matches!(c, '0'..='9' | '*' | '#' | 'A'..='D') {
+                return Err(NumberError::BadCharacter(c));
+            }
+            s.push(c as u8).map_err(|()| NumberError::TooLong)?;
+        }
+        if s.is_empty() { Err(NumberError::Empty) } else { Ok(s) }
+    }
+    /// Adds a key (ASCII). `Err` when the string is full: the caller refuses the call, it does not forget digits.
+    pub fn push(&mut self, key: u8) -> Result<(), ()> {
+        debug_assert!(matches!(key, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D'));
+        self.0.push(char::from(key)).map_err(|_| ())
+    }
+    /// The keys as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// True when nothing was dialled.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+    /// How many keys.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+    /// Forgets all keys.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl fmt::Debug for DialString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DialString({})", self.0)
+    }
+}
+impl fmt::Display for DialString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The number of a terminal: 1 to [`NUMBER_DIGITS_MAX`] decimal digits.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Number(heapless::String<NUMBER_DIGITS_MAX>);
+
+impl Number {
+    /// Parses digits; a leading `+` and the visual separators of RFC 3966 (`-`, `.`, `(`, `)`) and spaces are dropped.
+    pub fn parse(text: &str) -> Result<Self, NumberError> {
+        let mut s = heapless::String::new();
+        for (i, c) in text.chars().enumerate() {
+            match c {
+                '0'..='9' => s.push(c).map_err(|_| NumberError::TooLong)?,
+                '+' if i == 0 => {}
+                '-' | '.' | '(' | ')' | ' ' => {}
+                other => return Err(NumberError::BadCharacter(other)),
+            }
+        }
+        if s.is_empty() { Err(NumberError::Empty) } else { Ok(Number(s)) }
+    }
+    /// The digits as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Number({})", self.0)
+    }
+}
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_drop_separators_and_refuse_letters() {
+        assert_eq!(Number::parse("+44 (20) 7946-0000").map(|n| n.to_string()), Ok("442079460000".into()));
+        assert_eq!(Number::parse("12a"), Err(NumberError::BadCharacter('a')));
+        assert_eq!(Number::parse(""), Err(NumberError::Empty));
+        assert_eq!(Number::parse(&"1".repeat(NUMBER_DIGITS_MAX + 1)), Err(NumberError::TooLong));
+    }
+
+    #[test]
+    fn a_dial_string_keeps_star_and_hash() {
+        assert_eq!(DialString::parse("*21#").map(|d| d.to_string()), Ok("*21#".into()));
+        assert_eq!(DialString::parse("2x"), Err(NumberError::BadCharacter('X')));
+    }
+}
