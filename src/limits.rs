@@ -31,6 +31,14 @@ pub const LOOKUPS_MAX: usize = CALLS_MAX;
 /// Rows of the digit map.
 pub const DIGIT_MAP_ROWS_MAX: usize = 64;
 
+/// Events that one turn of the board may leave behind. A port rarely makes more than two in 20 ms.
+pub const BOARD_EVENTS_MAX: usize = 8 * PORTS_MAX;
+/// Frames of line audio kept from the first sign of a fax answer on, for the T.38 relay that takes over: 1 s, longer than a re-INVITE
+/// takes on any path on which fax works at all.
+pub const PRIME_FRAMES: usize = 50;
+/// Log lines that wait for the shell.
+pub const LOG_LINES_MAX: usize = 256;
+
 const _: () = assert!(CALLS_MAX >= PORTS_MAX, "every port can be in a call");
 const _: () = assert!(SIP_DIALOGS_MAX >= CALLS_MAX, "every call can have its dialog");
 const _: () = assert!(COMMAND_QUEUE >= 8 * PORTS_MAX, "a burst of a few commands a port fits");

@@ -1,2 +1,5 @@
-//! stub
-fn main(){}
+//! The one binary. Arguments are read in `shell::cli`; everything else lives in the library.
+
+fn main() -> std::process::ExitCode {
+    tipring::shell::cli::main()
+}

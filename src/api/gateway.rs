@@ -1,0 +1,180 @@
+//! The JSON of a gateway's local API: plain request and answer types. Scripts rely on the names; add beside them, never rename.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/status`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The configuration's name.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// SIP address.
+    pub sip: String,
+    /// Ports in all.
+    pub ports: usize,
+    /// Ports in a call.
+    pub ports_in_call: usize,
+    /// Calls now.
+    pub calls: usize,
+    /// Calls since the start.
+    pub calls_total: u64,
+    /// Of those, the ones that did what they were made for.
+    pub calls_completed: u64,
+    /// Pages that arrived or left, confirmed.
+    pub fax_pages_total: u64,
+    /// Learned routes.
+    pub routes: usize,
+    /// Registrations, one a port.
+    pub registrations: Vec<Registration>,
+    /// The media thread.
+    pub media: MediaCounters,
+    /// SIP datagrams that were no SIP.
+    pub sip_garbage: u64,
+}
+
+/// How one port stands with the directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Registration {
+    /// The port.
+    pub port: String,
+    /// Its number, once known.
+    pub number: Option<String>,
+    /// In words: `registered`, `registering`, `refused: why`, ...
+    pub state: String,
+}
+
+/// Counters of the media thread. Times are the upper edge of the doubling bucket that holds the quantile.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MediaCounters {
+    /// Turns made.
+    pub ticks: u64,
+    /// Turns skipped because the machine stood still.
+    pub ticks_skipped: u64,
+    /// The gateway's own part of a turn.
+    pub tick_us_p50: u64,
+    /// The same at p99.
+    pub tick_us_p99: u64,
+    /// The ports' exchange: hardware, or simulated machines.
+    pub exchange_us_p99: u64,
+    /// How late the thread woke up.
+    pub late_us_p99: u64,
+    /// Events lost; not zero means a bug.
+    pub events_lost: u64,
+    /// Datagrams that found no leg.
+    pub stray_datagrams: u64,
+    /// Datagrams that the system did not take.
+    pub send_errors: u64,
+}
+
+/// One row of `GET /v1/ports`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Port {
+    /// Name in the configuration.
+    pub name: String,
+    /// What is plugged in.
+    pub kind: String,
+    /// Its number.
+    pub number: Option<String>,
+    /// idle, ringing, off hook, in call, gone.
+    pub state: String,
+    /// The call it is in.
+    pub call: Option<String>,
+}
+
+/// One row of `GET /v1/calls`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call {
+    /// Our id.
+    pub call: String,
+    /// outgoing, incoming, local.
+    pub direction: String,
+    /// Calling number.
+    pub from: String,
+    /// Called number.
+    pub to: String,
+    /// resolving, inviting, ringing, up, closing.
+    pub state: String,
+    /// PCMU, PCMA, T.38, local, or empty.
+    pub media: String,
+    /// RFC 3339.
+    pub started: String,
+    /// The peer gateway.
+    pub peer: Option<String>,
+}
+
+/// One row of `GET /v1/routes`, and the body of `POST /v1/routes`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// As dialled.
+    pub number: String,
+    /// The peer's SIP address.
+    pub contact: String,
+    /// Its identifier.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
+    /// RFC 3339; not read in a request.
+    #[serde(default)]
+    pub learned_at: Option<String>,
+}
+
+/// Body of `POST /v1/sim/{port}`: what a person at the phone or fax machine would do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SimAction {
+    /// Lift the receiver.
+    OffHook,
+    /// Hang up.
+    OnHook,
+    /// Press the hook for 300 ms.
+    Flash,
+    /// Press keys.
+    Dial {
+        /// The keys.
+        digits: String,
+        /// Dial pulses instead of DTMF.
+        #[serde(default)]
+        pulse: bool,
+    },
+    /// Speak a WAV file into the receiver.
+    Play {
+        /// Its path, as the gateway sees it.
+        file: String,
+    },
+    /// Write what the receiver gives out to a WAV file, from now until the phone is hung up.
+    Record {
+        /// Its path, as the gateway sees it.
+        file: String,
+    },
+    /// Put pages into the fax machine and dial.
+    SendFax {
+        /// The number.
+        number: String,
+        /// TIFF files, as the gateway sees them.
+        pages: Vec<String>,
+    },
+    /// Where received faxes go (`received-N.tif`).
+    Receive {
+        /// A folder, as the gateway sees it.
+        dir: String,
+    },
+}
+
+/// One row of `GET /v1/sim/{port}`: what the simulated machine noticed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SimNote {
+    /// Counts up from 1 per port.
+    pub seq: u64,
+    /// RFC 3339.
+    pub at: String,
+    /// One word: dial-tone, ringback, busy, reorder, ringing, answered, recorded, fax-sent, fax-received ...
+    pub what: String,
+    /// The rest in words, or a path.
+    pub detail: String,
+    /// Of a fax: did it go well.
+    #[serde(default)]
+    pub ok: Option<bool>,
+}

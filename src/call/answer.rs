@@ -1,0 +1,226 @@
+//! What the peer says: its INVITE for one of our ports, and its answers to ours.
+
+use super::{Cause, Direction, End, Flow, Gateway, State, Wait};
+use crate::clock::Instant;
+use crate::id::{CallId, PortId};
+use crate::line::Command as LineCommand;
+use crate::negotiate::{self, Choice};
+use crate::number::Number;
+use crate::sip::{self, DialogId};
+use crate::tick::Command;
+
+impl Gateway {
+    /// Takes everything the SIP endpoint has to tell.
+    pub(super) fn drain_sip(&mut self, now: Instant) {
+        while let Some(event) = self.sip.poll_event() {
+            self.handle_sip(now, event);
+        }
+    }
+
+    fn handle_sip(&mut self, now: Instant, event: sip::Event) {
+        match event {
+            sip::Event::Incoming { dialog, to_user, from_user, offer, source, .. } => {
+                self.incoming(now, dialog, &to_user, from_user, offer, source);
+            }
+            sip::Event::Provisional { dialog, status, sdp } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.provisional(now, id, status, sdp.as_deref());
+                }
+            }
+            sip::Event::Answered { dialog, sdp } => match self.call_of_dialog(dialog) {
+                Some(id) => self.answered(now, id, sdp.as_deref()),
+                None => self.sip.hangup(now, dialog, 480, 16),
+            },
+            sip::Event::Failed { dialog, status, reason, .. } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    let silent = status == 408;
+                    self.peer_failed(now, id, if silent { Cause::PeerSilent } else { Cause::PeerRefused(status, reason) });
+                }
+            }
+            sip::Event::ReInvited { dialog, offer } => match self.call_of_dialog(dialog) {
+                Some(id) => self.re_invited(now, id, dialog, offer.as_deref()),
+                None => self.sip.reject(now, dialog, 481, None),
+            },
+            sip::Event::ReInviteAnswered { dialog, sdp } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.switch_answered(now, id, sdp.as_deref());
+                }
+            }
+            sip::Event::ReInviteFailed { dialog, status, retry_in_ms } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.switch_refused(now, id, status, retry_in_ms);
+                }
+            }
+            sip::Event::Ended { dialog, words } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.dialog_ended(now, id, words);
+                }
+            }
+            sip::Event::Acked { .. } | sip::Event::OptionsAnswered { .. } => {}
+        }
+    }
+
+    fn incoming(&mut self, now: Instant, dialog: DialogId, to: &str, from: String, offer: Option<Vec<u8>>, source: std::net::SocketAddr) {
+        let number = Number::parse(to);
+        let refuse = |this: &mut Gateway, status: u16, why: &str| {
+            this.sip.reject(now, dialog, status, None);
+            this.log(None, false, format!("call from {from} at {source} to {to} refused: {status} {why}"));
+        };
+        let Ok(number) = number else { return refuse(self, 404, "no such number") };
+        if self.shutting_down || self.table_full() {
+            return refuse(self, 503, "the call table is full");
+        }
+        let port = self.resolver.port_of(&number);
+        let echo = self.resolver.is_echo(&number);
+        if port.is_none() && !echo {
+            return refuse(self, 404, "no such number");
+        }
+        // Settled before anybody's bell rings: an offer we cannot answer is refused at once. An INVITE without an offer gets ours in the 200.
+        if let Some(offer) = &offer
+            && let Err(why) = negotiate::check_offer(&self.config.media, offer)
+        {
+            return refuse(self, why.sip_status(), why.words());
+        }
+        let id = self.new_call(now, End::Peer, End::Peer, Direction::Incoming, from.clone(), to.to_owned());
+        let call_id = self.sip.call_id(dialog).unwrap_or_default().to_owned();
+        let leg = self.free_legs.pop_front();
+        let call = self.calls.get_mut(&id).expect("just inserted");
+        call.dialog = Some(dialog);
+        call.leg = leg;
+        call.record.peer = Some(source);
+        call.record.sip_call_id = call_id;
+        call.offer = offer;
+        if leg.is_none() {
+            self.close(now, id, Cause::LimitReached("media sockets"));
+            return;
+        }
+        self.log(Some(id), false, format!("call from {from} at {source} to {to}"));
+        match port {
+            Some(port) => {
+                self.call_port(now, id, port, "");
+                if self.calls.get(&id).is_some_and(|c| c.state == State::Alerting) {
+                    self.sip.ringing(now, dialog);
+                }
+            }
+            None => self.call_echo(now, id),
+        }
+    }
+
+    /// 18x from the peer.
+    fn provisional(&mut self, now: Instant, id: CallId, status: u16, sdp: Option<&[u8]>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.timers.stop(Wait::LearnedRoute);
+        if !matches!(call.state, State::Inviting | State::Alerting) {
+            return;
+        }
+        if status > 100 {
+            call.state = State::Alerting;
+        }
+        let (from, flowing) = (call.from, call.flow != Flow::None);
+        match (from, sdp) {
+            // Early media: the peer's own ringback or announcement is heard in place of ours (RFC 3960).
+            (End::Port(port), Some(sdp)) if !flowing => {
+                if self.connect_audio(now, id, port, sdp).is_ok() {
+                    self.commands.push_back(Command::Line(port, LineCommand::Connect));
+                }
+            }
+            (End::Port(port), None) if status == 180 && !flowing => self.commands.push_back(Command::Line(port, LineCommand::Ringback)),
+            _ => {}
+        }
+    }
+
+    /// 200 to our INVITE.
+    fn answered(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
+        let wall = self.wall(now);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.timers.stop(Wait::LearnedRoute);
+        call.timers.stop(Wait::Answer);
+        call.query = None;
+        let End::Port(port) = call.from else { return };
+        let flowing = call.flow != Flow::None;
+        if !flowing || sdp.is_some() {
+            let connected = match sdp {
+                Some(sdp) => self.connect_audio(now, id, port, sdp),
+                None => Err(negotiate::Refusal::NoOffer),
+            };
+            if let Err(why) = connected {
+                self.log(Some(id), true, format!("the peer's answer cannot be used: {}", why.words()));
+                self.close(now, id, Cause::NoCommonMedia);
+                return;
+            }
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.state = State::Up;
+        call.record.answered = Some(wall);
+        self.commands.push_back(Command::Line(port, LineCommand::Connect));
+        let codec = self.flow_word(id);
+        self.log(Some(id), false, format!("answered, {codec}"));
+    }
+
+    /// The called line went off hook.
+    pub(super) fn line_answered(&mut self, now: Instant, port: PortId) {
+        let Some(id) = self.call_of(port) else { return };
+        let wall = self.wall(now);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.state != State::Alerting || call.to != End::Port(port) {
+            return;
+        }
+        call.timers.stop(Wait::Answer);
+        call.state = State::Up;
+        call.record.answered = Some(wall);
+        match call.from {
+            End::Port(from) => {
+                call.flow = Flow::Patch;
+                self.commands.push_back(Command::Patch(from, port));
+                self.commands.push_back(Command::Line(from, LineCommand::Connect));
+                self.commands.push_back(Command::Line(port, LineCommand::Connect));
+                self.log(Some(id), false, "answered, local".into());
+            }
+            End::Peer => self.answer_peer(now, id, port),
+        }
+    }
+
+    /// Sends the 200 and joins the leg.
+    fn answer_peer(&mut self, now: Instant, id: CallId, port: PortId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let (Some(dialog), Some(leg)) = (call.dialog, call.leg) else { return };
+        call.sdp_version += 1;
+        let sockets = self.config.legs[usize::from(leg.0)];
+        let (session, version) = (call.sdp_session, call.sdp_version);
+        let offer = call.offer.take();
+        let settled = match &offer {
+            Some(offer) => negotiate::answer(&self.config.media, offer, sockets.rtp, sockets.udptl, session, version),
+            // Late offer: ours goes in the 200, the peer's answer comes in the ACK.
+            None => Ok((negotiate::audio_offer(&self.config.media, sockets.rtp, session, version), None)),
+        };
+        match settled {
+            Ok((body, choice)) => {
+                self.sip.answer(now, dialog, body);
+                match choice {
+                    Some(Choice::Audio(choice)) => self.put_audio_leg(now, id, port, &choice),
+                    Some(Choice::T38(choice)) => self.put_t38_leg(now, id, port, &choice),
+                    None => {}
+                }
+                self.commands.push_back(Command::Line(port, LineCommand::Connect));
+                let codec = self.flow_word(id);
+                self.log(Some(id), false, format!("answered, {codec}"));
+            }
+            Err(why) => {
+                self.log(Some(id), true, format!("the peer's offer cannot be answered: {}", why.words()));
+                self.close(now, id, Cause::NoCommonMedia);
+            }
+        }
+    }
+
+    fn dialog_ended(&mut self, now: Instant, id: CallId, words: String) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.dialog = None;
+        let cause = match (call.state, call.from, words.as_str()) {
+            (State::Up, End::Peer, "BYE") => Cause::CallerHungUp,
+            (State::Up, End::Port(_), "BYE") => Cause::CalledHungUp,
+            (_, End::Peer, "CANCEL") => Cause::CallerGaveUp,
+            _ => Cause::DialogEnded(words),
+        };
+        self.close(now, id, cause);
+    }
+}

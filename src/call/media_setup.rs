@@ -1,0 +1,59 @@
+//! From what was negotiated to a leg on the board. Memory for legs is taken here, in the event domain.
+
+use super::{Flow, Gateway};
+use crate::clock::Instant;
+use crate::fax::t38::relay::T38Leg;
+use crate::id::{CallId, PortId};
+use crate::media::leg::AudioLeg;
+use crate::negotiate::{self, AudioChoice, Choice, Refusal, T38Choice};
+use crate::tick::{Command, Leg};
+
+impl Gateway {
+    /// Reads an answer to our audio offer and joins the leg to the port.
+    pub(super) fn connect_audio(&mut self, now: Instant, id: CallId, port: PortId, sdp: &[u8]) -> Result<(), Refusal> {
+        match negotiate::read_answer(&self.config.media, sdp)? {
+            Choice::Audio(choice) => {
+                self.put_audio_leg(now, id, port, &choice);
+                Ok(())
+            }
+            Choice::T38(choice) => {
+                self.put_t38_leg(now, id, port, &choice);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn put_audio_leg(&mut self, _now: Instant, id: CallId, port: PortId, choice: &AudioChoice) {
+        let (ssrc, sequence, timestamp) = (self.rng.next_u64() as u32, self.rng.next_u64() as u16, self.rng.next_u64() as u32);
+        let config = negotiate::audio_leg(&self.config.media, choice, ssrc, sequence, timestamp);
+        let leg = AudioLeg::new(config, self.rng.next_u64());
+        self.put_leg(id, port, Leg::Audio(leg), Flow::Audio(choice.law.name()));
+    }
+
+    pub(super) fn put_t38_leg(&mut self, now: Instant, id: CallId, port: PortId, choice: &T38Choice) {
+        match T38Leg::new(negotiate::t38_leg(&self.config.media, choice)) {
+            Ok(leg) => self.put_leg(id, port, Leg::T38(leg), Flow::T38),
+            Err(why) => {
+                self.log(Some(id), true, format!("no T.38 relay: {why}"));
+                self.close(now, id, super::Cause::LimitReached("T.38 relay"));
+            }
+        }
+    }
+
+    fn put_leg(&mut self, id: CallId, port: PortId, leg: Leg, flow: Flow) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(leg_id) = call.leg else { return };
+        call.flow = flow;
+        call.legs_out += 1;
+        self.commands.push_back(Command::Connect { port, leg_id, leg: Box::new(leg) });
+    }
+
+    pub(super) fn flow_word(&self, id: CallId) -> &'static str {
+        match self.calls.get(&id).map(|c| c.flow) {
+            Some(Flow::Audio(codec) | Flow::PassThrough(codec)) => codec,
+            Some(Flow::T38) => "T.38",
+            Some(Flow::Patch) => "local",
+            Some(Flow::None) | None => "media to follow",
+        }
+    }
+}

@@ -1,0 +1,687 @@
+//! The calls of one gateway: the event domain's machine.
+//!
+//! It joins what the other rooms do not know of each other: lines (by `tick::Command` and `tick::Event`), numbers (`resolve`), the peer
+//! (`sip`), and what both can do (`negotiate`). Sans-I/O: `handle_*(now, ..)`, `poll_*`, `poll_timeout`.
+//!
+//! ```text
+//!   Dialled                INVITE from a peer
+//!      |                        |
+//!   Resolving --no route--+     |
+//!      |                  |     |
+//!   Inviting --refused----+     |            (to a peer; a learned route that stays silent asks the directory again)
+//!      |                  |     |
+//!   Alerting <---------------- Alerting      (a port of ours, or the peer's, rings)
+//!      |                  |     |
+//!      Up ----------------+-----+            (audio; a V.21 preamble of the called machine turns it to T.38: switchover.rs)
+//!      |                  |
+//!   Closing <-------------+                  (legs give back their counters, then the record is written)
+//! ```
+//!
+//! Hanging up works from every state: `close` is the only way out, and every waiting state has a timer that leads there.
+
+mod answer;
+mod cause;
+mod media_setup;
+mod outgoing;
+mod record;
+mod switchover;
+
+pub use cause::Cause;
+pub use record::{CallRecord, Direction};
+
+use crate::clock::{Instant, Rng, TimerTable, WallMs, ms};
+use crate::id::{CallId, LegId, PortId};
+use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
+use crate::line::{Command as LineCommand, Event as LineEvent};
+use crate::negotiate::MediaPolicy;
+use crate::number::Number;
+use crate::resolve::{self, NoRoute, QueryId, Resolver, Target};
+use crate::sip::{self, DialogId, Endpoint};
+use crate::tick::{Command, Event, Leg};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+/// The sockets of one leg, as the peer is told of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LegSockets {
+    /// Where RTP arrives. RTCP is one above.
+    pub rtp: SocketAddr,
+    /// Where UDPTL arrives.
+    pub udptl: SocketAddr,
+}
+
+/// What is known of a port from the configuration.
+#[derive(Clone, Debug)]
+pub struct PortConfig {
+    /// Its name in the configuration (`phone1`).
+    pub name: String,
+    /// Its number, if fixed; the directory may give one later ([`Gateway::set_port_number`]).
+    pub number: Option<Number>,
+}
+
+/// Where emergency calls go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EmergencyTarget {
+    /// A port of this gateway (an exchange line, or the desk that takes them).
+    Port(PortId),
+    /// A SIP peer, called with the number as dialled.
+    Peer(SocketAddr),
+}
+
+/// The gateway's settings that the calls need.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// In port order.
+    pub ports: Vec<PortConfig>,
+    /// How many echo places the board has behind the ports.
+    pub services: usize,
+    /// The sockets of each leg, in `LegId` order.
+    pub legs: Vec<LegSockets>,
+    /// Codecs, telephone events, T.38.
+    pub media: MediaPolicy,
+    /// Where emergency calls go; `None` means such a call ends with reorder and a loud log line.
+    pub emergency_target: Option<EmergencyTarget>,
+    /// A called line rings at most so long.
+    pub no_answer_ms: u64,
+    /// A learned route that says nothing for so long makes us ask the directory too.
+    pub learned_silence_ms: u64,
+    /// Calls at a time; at most [`CALLS_MAX`].
+    pub calls_max: usize,
+}
+
+/// What the shell must do.
+#[derive(Debug)]
+pub enum Action {
+    /// Ask the directory, and bring the answer to [`Gateway::handle_lookup`].
+    Lookup(QueryId, Number),
+    /// Keep (or, `None`, drop) a learned route on disk.
+    Route(Number, Option<resolve::cache::LearnedRoute>),
+    /// Write the record.
+    Record(Box<CallRecord>),
+    /// Log one decision.
+    Log(LogLine),
+}
+
+/// One decision, for the person at two in the morning.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogLine {
+    /// Which call, if one.
+    pub call: Option<CallId>,
+    /// True for what needs a person.
+    pub warn: bool,
+    /// What was decided and why.
+    pub words: String,
+}
+
+/// What a call waits for. One timer each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// The called line to be answered.
+    Answer,
+    /// Any sign from a learned route.
+    LearnedRoute,
+    /// A second try of the switch to T.38 after both sides asked at once (491).
+    Switchover,
+    /// Legs to give back their counters.
+    Counters,
+    /// Too long in a state that should pass quickly (resolving).
+    Resolve,
+}
+
+/// One end of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// A port of ours, or (behind the ports) an echo place.
+    Port(PortId),
+    /// The peer gateway.
+    Peer,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Resolving,
+    Inviting,
+    Alerting,
+    Up,
+    Closing,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            State::Resolving => "resolving",
+            State::Inviting => "inviting",
+            State::Alerting => "ringing",
+            State::Up => "up",
+            State::Closing => "closing",
+        }
+    }
+}
+
+/// What flows between the ends now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flow {
+    None,
+    /// Two places of the board joined.
+    Patch,
+    /// G.711 in RTP; the codec's name.
+    Audio(&'static str),
+    /// G.711 that carries fax tones: no games with time (the peer refused T.38).
+    PassThrough(&'static str),
+    T38,
+}
+
+struct Call {
+    from: End,
+    to: End,
+    caller: String,
+    dialled: String,
+    state: State,
+    flow: Flow,
+    dialog: Option<DialogId>,
+    /// A second INVITE, to where the directory says the number is now, while the learned route is silent.
+    query: Option<QueryId>,
+    asked_again: bool,
+    target: Option<Target>,
+    leg: Option<LegId>,
+    legs_out: u8,
+    /// The peer's offer, until its line answers.
+    offer: Option<Vec<u8>>,
+    emergency: bool,
+    switching: bool,
+    sdp_version: u64,
+    sdp_session: u64,
+    timers: TimerTable<Wait, 5>,
+    cause: Option<Cause>,
+    record: CallRecord,
+}
+
+impl Call {
+    fn port(&self) -> Option<PortId> {
+        match (self.from, self.to) {
+            (End::Port(p), End::Peer) | (End::Peer, End::Port(p)) => Some(p),
+            (End::Port(p), End::Port(_)) => Some(p),
+            (End::Peer, End::Peer) => None,
+        }
+    }
+    fn has(&self, port: PortId) -> bool {
+        self.from == End::Port(port) || self.to == End::Port(port)
+    }
+}
+
+struct PortState {
+    name: String,
+    number: Option<Number>,
+    call: Option<CallId>,
+    off_hook: bool,
+    present: bool,
+}
+
+/// A line for `tipring calls`.
+#[derive(Clone, Debug)]
+pub struct CallView {
+    /// Our id.
+    pub call: CallId,
+    /// Which way.
+    pub direction: Direction,
+    /// Calling number.
+    pub from: String,
+    /// Called number.
+    pub to: String,
+    /// resolving, inviting, ringing, up, closing.
+    pub state: &'static str,
+    /// The codec, `t38`, `local` or empty.
+    pub media: &'static str,
+    /// When it began.
+    pub started: WallMs,
+    /// The peer gateway.
+    pub peer: Option<SocketAddr>,
+}
+
+/// A line for `tipring ports`.
+#[derive(Clone, Debug)]
+pub struct PortView {
+    /// Name in the configuration.
+    pub name: String,
+    /// Its number now.
+    pub number: Option<Number>,
+    /// idle, ringing, off hook, in call, gone.
+    pub state: &'static str,
+    /// The call it is in.
+    pub call: Option<CallId>,
+}
+
+/// The calls of one gateway.
+pub struct Gateway {
+    config: Config,
+    sip: Endpoint,
+    resolver: Resolver,
+    ports: Vec<PortState>,
+    service_busy: Vec<Option<CallId>>,
+    free_legs: VecDeque<LegId>,
+    calls: BTreeMap<CallId, Call>,
+    actions: VecDeque<Action>,
+    commands: VecDeque<Command>,
+    log_lost: u64,
+    rng: Rng,
+    next_call: u64,
+    wall_minus_now_ms: i64,
+    shutting_down: bool,
+}
+
+impl Gateway {
+    /// A gateway with these settings. `seed` decides tags, SSRCs and jitter.
+    pub fn new(config: Config, sip: Endpoint, resolver: Resolver, seed: u64) -> Self {
+        let ports = config.ports.iter().map(|p| PortState { name: p.name.clone(), number: p.number.clone(), call: None, off_hook: false, present: true });
+        Gateway {
+            ports: ports.collect(),
+            service_busy: vec![None; config.services],
+            free_legs: (0..config.legs.len() as u16).map(LegId).collect(),
+            config,
+            sip,
+            resolver,
+            calls: BTreeMap::new(),
+            actions: VecDeque::new(),
+            commands: VecDeque::new(),
+            log_lost: 0,
+            rng: Rng::new(seed),
+            next_call: 1,
+            wall_minus_now_ms: 0,
+            shutting_down: false,
+        }
+    }
+
+    /// Says what wall time it is, for records.
+    pub fn set_wall(&mut self, now: Instant, wall: WallMs) {
+        self.wall_minus_now_ms = wall.0 - now.as_ms() as i64;
+    }
+
+    fn wall(&self, now: Instant) -> WallMs {
+        WallMs(now.as_ms() as i64 + self.wall_minus_now_ms)
+    }
+
+    /// The directory gave (or took) a port's number.
+    pub fn set_port_number(&mut self, port: PortId, number: Option<Number>) {
+        if let Some(p) = self.ports.get_mut(usize::from(port.0)) {
+            p.number = number.clone();
+            self.resolver.set_port_number(port, number);
+        }
+    }
+
+    /// What happened on a line or leg.
+    pub fn handle_tick_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Line(port, event) => self.handle_line(now, port, event),
+            Event::V21Preamble(port) => self.fax_answers(now, port),
+            Event::Cng(port) => self.hint(port, "CNG heard: a fax machine is calling"),
+            Event::AnswerTone(port) => self.hint(port, "2100 Hz heard: a modem or fax machine is answering"),
+            Event::LegSilent { port, silent_ms } => {
+                self.close_port(now, port, Cause::MediaSilent(silent_ms));
+            }
+            Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, &leg),
+            Event::Sim(..) => {}
+            Event::NotSimulated(port) => self.log(None, true, format!("{} is not simulated", self.port_name(port))),
+        }
+    }
+
+    fn handle_line(&mut self, now: Instant, port: PortId, event: LineEvent) {
+        let p = usize::from(port.0);
+        match event {
+            LineEvent::WentOffHook => self.ports[p].off_hook = true,
+            LineEvent::Dialled { keys, emergency } => self.dialled(now, port, &keys, emergency),
+            LineEvent::Misdialled(keys) => self.log(None, false, format!("{}: dialled {keys}, which no row of the digit map begins with", self.port_name(port))),
+            LineEvent::Answered => {
+                self.ports[p].off_hook = true;
+                self.line_answered(now, port);
+            }
+            LineEvent::WentOnHook => {
+                self.ports[p].off_hook = false;
+                if let Some(id) = self.call_of(port) {
+                    let call = &self.calls[&id];
+                    let cause = match (call.from == End::Port(port), call.state) {
+                        (true, State::Up) => Cause::CallerHungUp,
+                        (true, _) => Cause::CallerGaveUp,
+                        (false, _) => Cause::CalledHungUp,
+                    };
+                    self.close(now, id, cause);
+                }
+            }
+            LineEvent::DialTimeout(keys) => {
+                let words = if keys.is_empty() { "nothing dialled".to_owned() } else { format!("only {keys} dialled") };
+                self.log(None, false, format!("{}: off hook, {words}", self.port_name(port)));
+            }
+            LineEvent::Flash => self.hint(port, "hook flash"),
+            LineEvent::RingTimeout | LineEvent::CallTimeout => self.close_port(now, port, Cause::NoAnswer),
+            LineEvent::RingRefused => self.close_port(now, port, Cause::Busy),
+            LineEvent::LockedOut => self.log(None, true, format!("{}: left off hook", self.port_name(port))),
+            LineEvent::PortGone => self.device(now, port, false),
+            LineEvent::PortBack => self.device(now, port, true),
+        }
+    }
+
+    fn device(&mut self, now: Instant, port: PortId, present: bool) {
+        self.ports[usize::from(port.0)].present = present;
+        self.log(None, !present, format!("{}: the device {}", self.port_name(port), if present { "is back" } else { "vanished" }));
+        if !present {
+            self.close_port(now, port, Cause::DeviceGone);
+        }
+    }
+
+    fn close_port(&mut self, now: Instant, port: PortId, cause: Cause) {
+        if let Some(id) = self.call_of(port) {
+            self.close(now, id, cause);
+        }
+    }
+
+    fn hint(&mut self, port: PortId, words: &str) {
+        if let Some(id) = self.call_of(port) {
+            self.log(Some(id), false, format!("{}: {words}", self.port_name(port)));
+        }
+    }
+
+    /// A SIP datagram.
+    pub fn handle_datagram(&mut self, now: Instant, src: SocketAddr, bytes: &[u8]) {
+        self.sip.handle_datagram(now, src, bytes);
+        self.drain_sip(now);
+    }
+
+    /// The directory's answer to a look-up.
+    pub fn handle_lookup(&mut self, now: Instant, query: QueryId, answer: resolve::Answer) {
+        let wall = self.wall(now);
+        let outcome = self.resolver.handle_answer(wall, query, answer);
+        self.drain_resolver();
+        if let (Some(outcome), Some(id)) = (outcome, self.call_of_query(query)) {
+            self.routed(now, id, outcome);
+        }
+        self.drain_sip(now);
+    }
+
+    /// Deadlines.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.sip.handle_timeout(now);
+        self.drain_sip(now);
+        for query in self.resolver.handle_timeout(now) {
+            if let Some(id) = self.call_of_query(query) {
+                self.routed(now, id, Err(NoRoute::DirectorySilent));
+            }
+        }
+        let ids: Vec<CallId> = self.calls.keys().copied().collect();
+        for id in ids {
+            while let Some(wait) = self.calls.get_mut(&id).and_then(|c| c.timers.take_due(now)) {
+                self.timed_out(now, id, wait);
+            }
+        }
+        self.drain_sip(now);
+    }
+
+    fn timed_out(&mut self, now: Instant, id: CallId, wait: Wait) {
+        match wait {
+            Wait::Answer => self.close(now, id, Cause::NoAnswer),
+            Wait::Resolve => self.close(now, id, Cause::NoRoute(NoRoute::DirectorySilent)),
+            Wait::LearnedRoute => self.ask_directory_too(now, id),
+            Wait::Switchover => self.switch_to_t38(now, id),
+            Wait::Counters => self.finish(now, id),
+        }
+    }
+
+    /// The earliest deadline.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let calls = self.calls.values().filter_map(|c| c.timers.next().map(|(at, _)| at)).min();
+        let sip = self.sip.poll_timeout().map(|(at, _)| at);
+        [calls, sip, self.resolver.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// What to send on the SIP socket.
+    pub fn poll_transmit(&mut self) -> Option<sip::Transmit> {
+        self.sip.poll_transmit()
+    }
+    /// What the shell must do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+    /// What the board must do.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// Ends every call; new ones are refused from now on.
+    pub fn shut_down(&mut self, now: Instant) {
+        self.shutting_down = true;
+        let ids: Vec<CallId> = self.calls.keys().copied().collect();
+        for id in ids {
+            self.close(now, id, Cause::ShuttingDown);
+        }
+        self.drain_sip(now);
+    }
+
+    /// True when no call is left.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    // ---- ends ------------------------------------------------------------------------------------------------------------------
+
+    /// The only way out of a call. Tones for our lines, the right word for the peer, legs back, then the record.
+    fn close(&mut self, now: Instant, id: CallId, cause: Cause) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.state == State::Closing {
+            return;
+        }
+        let before = call.state;
+        call.state = State::Closing;
+        call.timers.stop_all();
+        call.query = None;
+        let (from, to, dialog, flow) = (call.from, call.to, call.dialog.take(), call.flow);
+        call.cause = Some(cause.clone());
+        call.timers.set(Wait::Counters, now + ms(1000));
+        if let Some(dialog) = dialog {
+            self.sip.hangup(now, dialog, cause.sip_status(), cause.q850());
+        }
+        for (end, is_caller) in [(from, true), (to, false)] {
+            let End::Port(port) = end else { continue };
+            if flow != Flow::None {
+                self.commands.push_back(Command::Disconnect(port));
+            }
+            let command = match (before, is_caller) {
+                (State::Up, _) => LineCommand::FarEndGone,
+                (_, true) => cause.tone(),
+                (_, false) => LineCommand::StopRinging,
+            };
+            self.commands.push_back(Command::Line(port, command));
+            self.free_place(port, id);
+        }
+        self.log(Some(id), !matches!(cause, Cause::CallerHungUp | Cause::CalledHungUp | Cause::CallerGaveUp), cause.words());
+        if self.calls[&id].legs_out == 0 {
+            self.finish(now, id);
+        }
+    }
+
+    fn leg_retired(&mut self, now: Instant, port: PortId, leg_id: LegId, leg: &Leg) {
+        let Some((&id, call)) = self.calls.iter_mut().find(|(_, c)| c.leg == Some(leg_id) && c.legs_out > 0) else {
+            self.log(None, true, format!("{leg_id} of {} came back from no call", self.port_name(port)));
+            return;
+        };
+        match leg {
+            Leg::Audio(audio) => {
+                let codec = audio.law().name();
+                call.record.audio = Some((codec, audio.stats()));
+            }
+            Leg::T38(t38) => call.record.fax = Some(t38.stats()),
+        }
+        call.legs_out -= 1;
+        if call.state == State::Closing && call.legs_out == 0 {
+            self.finish(now, id);
+        }
+    }
+
+    /// Writes the record and forgets the call.
+    fn finish(&mut self, now: Instant, id: CallId) {
+        let wall = self.wall(now);
+        let Some(mut call) = self.calls.remove(&id) else { return };
+        if let Some(leg) = call.leg.take() {
+            self.free_legs.push_back(leg);
+        }
+        let cause = call.cause.unwrap_or(Cause::ShuttingDown);
+        call.record.ended = wall;
+        call.record.q850 = cause.q850();
+        call.record.completed = call.record.answered.is_some() && cause.is_normal() && call.record.fax.as_ref().is_none_or(|f| f.record.delivered());
+        call.record.result = match &call.record.fax {
+            Some(fax) => fax.record.words(),
+            None => cause.words(),
+        };
+        self.actions.push_back(Action::Record(Box::new(call.record)));
+    }
+
+    // ---- small look-ups ----------------------------------------------------------------------------------------------------------
+
+    fn call_of(&self, port: PortId) -> Option<CallId> {
+        let p = usize::from(port.0);
+        match self.ports.get(p) {
+            Some(state) => state.call,
+            None => self.service_busy.get(p - self.ports.len()).copied().flatten(),
+        }
+    }
+    fn call_of_query(&self, query: QueryId) -> Option<CallId> {
+        self.calls.iter().find(|(_, c)| c.query == Some(query)).map(|(id, _)| *id)
+    }
+    fn call_of_dialog(&self, dialog: DialogId) -> Option<CallId> {
+        self.calls.iter().find(|(_, c)| c.dialog == Some(dialog)).map(|(id, _)| *id)
+    }
+    fn free_place(&mut self, port: PortId, id: CallId) {
+        let p = usize::from(port.0);
+        let ports = self.ports.len();
+        let slot = if p < ports { Some(&mut self.ports[p].call) } else { self.service_busy.get_mut(p - ports) };
+        if let Some(slot) = slot
+            && *slot == Some(id)
+        {
+            *slot = None;
+        }
+    }
+    fn port_name(&self, port: PortId) -> String {
+        self.ports.get(usize::from(port.0)).map_or_else(|| "echo".into(), |p| p.name.clone())
+    }
+    fn log(&mut self, call: Option<CallId>, warn: bool, words: String) {
+        if self.actions.len() >= LOG_LINES_MAX {
+            self.log_lost += 1;
+            return;
+        }
+        self.actions.push_back(Action::Log(LogLine { call, warn, words }));
+    }
+    fn drain_resolver(&mut self) {
+        while let Some(action) = self.resolver.poll_action() {
+            self.actions.push_back(match action {
+                resolve::Action::Ask(query, number) => Action::Lookup(query, number),
+                resolve::Action::Store(number, route) => Action::Route(number, Some(route)),
+                resolve::Action::Forget(number) => Action::Route(number, None),
+            });
+        }
+    }
+
+    fn new_call(&mut self, now: Instant, from: End, to: End, direction: Direction, caller: String, dialled: String) -> CallId {
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        let wall = self.wall(now);
+        let sdp_session = self.rng.next_u64() >> 2;
+        let record = CallRecord {
+            call: id.to_string(),
+            sip_call_id: String::new(),
+            direction,
+            from: caller.clone(),
+            to: dialled.clone(),
+            ports: Vec::new(),
+            started: wall,
+            answered: None,
+            ended: wall,
+            route: "",
+            peer: None,
+            completed: false,
+            result: String::new(),
+            q850: 0,
+            audio: None,
+            fax: None,
+        };
+        let timers = TimerTable::new([Wait::Answer, Wait::LearnedRoute, Wait::Switchover, Wait::Counters, Wait::Resolve]);
+        let call = Call {
+            from,
+            to,
+            caller,
+            dialled,
+            state: State::Resolving,
+            flow: Flow::None,
+            dialog: None,
+            query: None,
+            asked_again: false,
+            target: None,
+            leg: None,
+            legs_out: 0,
+            offer: None,
+            emergency: false,
+            switching: false,
+            sdp_version: 0,
+            sdp_session,
+            timers,
+            cause: None,
+            record,
+        };
+        self.calls.insert(id, call);
+        id
+    }
+
+    fn table_full(&self) -> bool {
+        self.calls.len() >= self.config.calls_max.min(CALLS_MAX)
+    }
+
+    // ---- views -------------------------------------------------------------------------------------------------------------------
+
+    /// All calls, oldest first.
+    pub fn calls(&self) -> Vec<CallView> {
+        let view = |(id, c): (&CallId, &Call)| CallView {
+            call: *id,
+            direction: c.record.direction,
+            from: c.caller.clone(),
+            to: c.dialled.clone(),
+            state: c.state.word(),
+            media: match c.flow {
+                Flow::None => "",
+                Flow::Patch => "local",
+                Flow::Audio(codec) | Flow::PassThrough(codec) => codec,
+                Flow::T38 => "T.38",
+            },
+            started: c.record.started,
+            peer: c.record.peer,
+        };
+        self.calls.iter().map(view).collect()
+    }
+
+    /// All ports, in order.
+    pub fn ports(&self) -> Vec<PortView> {
+        let view = |p: &PortState| PortView {
+            name: p.name.clone(),
+            number: p.number.clone(),
+            state: match (p.present, p.call, p.off_hook) {
+                (false, _, _) => "gone",
+                (true, Some(_), true) => "in call",
+                (true, Some(_), false) => "ringing",
+                (true, None, true) => "off hook",
+                (true, None, false) => "idle",
+            },
+            call: p.call,
+        };
+        self.ports.iter().map(view).collect()
+    }
+
+    /// The resolver chain, for `tipring routes`.
+    pub fn resolver(&mut self) -> &mut Resolver {
+        &mut self.resolver
+    }
+
+    /// Carries out what the resolver was told by hand.
+    pub fn flush_routes(&mut self) {
+        self.drain_resolver();
+    }
+
+    /// The SIP endpoint, for counters.
+    pub fn sip(&self) -> &Endpoint {
+        &self.sip
+    }
+}

@@ -1,0 +1,284 @@
+//! A port dials: number, route, and the call to it (port, echo service, or peer gateway).
+
+use super::{Action, Call, Cause, Direction, EmergencyTarget, End, Flow, Gateway, LogLine, State, Wait};
+use crate::clock::{Instant, ms};
+use crate::id::{CallId, PortId};
+use crate::line::Command as LineCommand;
+use crate::negotiate;
+use crate::number::{DialString, Number};
+use crate::resolve::{NoRoute, Route, Step, Target};
+use crate::sip::Invite;
+use crate::tick::Command;
+
+impl Gateway {
+    /// A port's line machine has a whole dial string.
+    pub(super) fn dialled(&mut self, now: Instant, port: PortId, keys: &DialString, emergency: bool) {
+        if self.call_of(port).is_some() {
+            return;
+        }
+        let text = keys.to_string();
+        let caller = self.ports[usize::from(port.0)].number.as_ref().map_or_else(String::new, ToString::to_string);
+        let number = Number::parse(&text);
+        if emergency {
+            self.make_room(now);
+        } else if self.table_full() || self.shutting_down {
+            self.log(None, true, format!("{}: {text} refused, the call table is full", self.port_name(port)));
+            self.commands.push_back(Command::Line(port, LineCommand::Busy));
+            return;
+        }
+        let id = self.new_call(now, End::Port(port), End::Peer, Direction::Outgoing, caller, text.clone());
+        self.ports[usize::from(port.0)].call = Some(id);
+        let name = self.port_name(port);
+        self.log(Some(id), emergency, format!("{name} dialled {text}{}", if emergency { " (emergency)" } else { "" }));
+        let call = self.calls.get_mut(&id).expect("just inserted");
+        call.record.ports.push(name);
+        call.emergency = emergency;
+        let Ok(number) = number else {
+            self.close(now, id, Cause::BadNumber);
+            return;
+        };
+        if emergency {
+            self.place_emergency(now, id, number);
+        } else {
+            let step = self.resolver.resolve(now, &number);
+            self.resolving(now, id, step);
+        }
+        self.drain_sip(now);
+    }
+
+    fn resolving(&mut self, now: Instant, id: CallId, step: Step) {
+        self.drain_resolver();
+        match step {
+            Step::Done(outcome) => self.routed(now, id, outcome),
+            Step::Asked(query) => {
+                let Some(call) = self.calls.get_mut(&id) else { return };
+                call.query = Some(query);
+                // The resolver gives up first; this timer is the exit if its answer gets lost.
+                call.timers.set(Wait::Resolve, now + ms(30_000));
+            }
+        }
+    }
+
+    /// The chain has an answer: for a call that waits for it, or for one whose learned route is silent.
+    pub(super) fn routed(&mut self, now: Instant, id: CallId, outcome: Result<Route, NoRoute>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.query = None;
+        call.timers.stop(Wait::Resolve);
+        match (call.state, outcome) {
+            (State::Resolving, Ok(Route::Port(port))) => self.call_port(now, id, port, "port"),
+            (State::Resolving, Ok(Route::Echo)) => self.call_echo(now, id),
+            (State::Resolving, Ok(Route::Peer(target))) => self.call_peer(now, id, target),
+            (State::Resolving, Err(why)) => self.close(now, id, Cause::NoRoute(why)),
+            (State::Inviting, Ok(Route::Peer(target))) => self.moved(now, id, target),
+            // The directory has nothing better: the first try goes on to its own end.
+            (State::Inviting, _) | (State::Alerting | State::Up | State::Closing, _) => {}
+        }
+    }
+
+    /// A learned route has not said a word: the first server is asked again.
+    pub(super) fn ask_directory_too(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.state != State::Inviting || call.asked_again {
+            return;
+        }
+        call.asked_again = true;
+        let dialled = call.dialled.clone();
+        self.log(Some(id), false, format!("the learned route to {dialled} is silent; asking the directory"));
+        if let Ok(number) = Number::parse(&dialled) {
+            let step = self.resolver.ask_again(now, &number);
+            self.resolving(now, id, step);
+        }
+    }
+
+    /// The directory knows the number somewhere else than where we are trying.
+    fn moved(&mut self, now: Instant, id: CallId, target: Target) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let same = call.target.as_ref().is_some_and(|t| t.contact == target.contact && t.number == target.number);
+        if same {
+            return;
+        }
+        self.log(Some(id), false, format!("{} has moved to {}", target.number, target.contact));
+        self.leave_dialog(now, id);
+        self.call_peer(now, id, target);
+    }
+
+    /// Gives up the present INVITE without ending the call.
+    pub(super) fn leave_dialog(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.timers.stop(Wait::LearnedRoute);
+        if let Some(dialog) = call.dialog.take() {
+            self.sip.hangup(now, dialog, 480, 16);
+        }
+    }
+
+    /// INVITE to a peer gateway.
+    pub(super) fn call_peer(&mut self, now: Instant, id: CallId, target: Target) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.leg.is_none() {
+            let Some(leg) = self.free_legs.pop_front() else {
+                self.close(now, id, Cause::LimitReached("media sockets"));
+                return;
+            };
+            call.leg = Some(leg);
+        }
+        let leg = call.leg.expect("set just above");
+        call.sdp_version += 1;
+        let sockets = self.config.legs[usize::from(leg.0)];
+        let offer = negotiate::audio_offer(&self.config.media, sockets.rtp, call.sdp_session, call.sdp_version);
+        let invite = Invite {
+            to_user: target.number.to_string(),
+            target: target.contact,
+            from_user: call.caller.clone(),
+            display: None,
+            offer,
+        };
+        let learned = target.learned;
+        match self.sip.invite(now, invite) {
+            Ok(dialog) => {
+                let sip_call_id = self.sip.call_id(dialog).unwrap_or_default().to_owned();
+                let words = format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
+                let call = self.calls.get_mut(&id).expect("looked up above");
+                call.dialog = Some(dialog);
+                call.state = State::Inviting;
+                call.record.peer = Some(target.contact);
+                call.record.sip_call_id = sip_call_id;
+                if call.record.route.is_empty() || !learned {
+                    call.record.route = if call.emergency { "emergency" } else if learned { "learned" } else { "directory" };
+                }
+                if learned {
+                    call.timers.set(Wait::LearnedRoute, now + ms(self.config.learned_silence_ms));
+                }
+                call.timers.set(Wait::Answer, now + ms(self.config.no_answer_ms));
+                call.target = Some(target);
+                self.log(Some(id), false, words);
+            }
+            Err(_) => self.close(now, id, Cause::LimitReached("SIP dialogs")),
+        }
+    }
+
+    /// The peer refused or stayed silent: a learned route gets one more chance through the directory.
+    pub(super) fn peer_failed(&mut self, now: Instant, id: CallId, cause: Cause) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.dialog = None;
+        let learned = call.target.as_ref().is_some_and(|t| t.learned);
+        let stale = matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
+        if learned && stale && call.state == State::Inviting && call.query.is_some() {
+            // Asked already; the answer decides.
+            call.state = State::Resolving;
+            call.target = None;
+            return;
+        }
+        if learned && stale && !call.asked_again {
+            call.asked_again = true;
+            call.state = State::Resolving;
+            call.target = None;
+            call.timers.stop(Wait::LearnedRoute);
+            let dialled = call.dialled.clone();
+            self.log(Some(id), false, format!("the learned route is stale ({}); asking the directory", cause.words()));
+            if let Ok(number) = Number::parse(&dialled) {
+                let step = self.resolver.ask_again(now, &number);
+                self.resolving(now, id, step);
+            }
+            return;
+        }
+        let cause = match cause {
+            Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
+            Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
+            Cause::PeerRefused(486 | 600, _) => Cause::Busy,
+            other => other,
+        };
+        self.close(now, id, cause);
+    }
+
+    /// A call between two of our ports.
+    pub(super) fn call_port(&mut self, now: Instant, id: CallId, port: PortId, route: &'static str) {
+        let emergency = self.calls.get(&id).is_some_and(|c| c.emergency);
+        if emergency && let Some(other) = self.call_of(port) {
+            self.log(Some(id), true, format!("{} is taken from {other} for an emergency call", self.port_name(port)));
+            self.close(now, other, Cause::Preempted);
+        }
+        let state = &self.ports[usize::from(port.0)];
+        let (busy, gone) = (state.call.is_some() || (state.off_hook && !emergency), !state.present);
+        let name = state.name.clone();
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.to = End::Port(port);
+        call.record.direction = if call.from == End::Peer { Direction::Incoming } else { Direction::Local };
+        call.record.ports.push(name);
+        call.record.route = route;
+        if busy || gone || call.from == End::Port(port) {
+            call.to = End::Peer;
+            self.close(now, id, if gone { Cause::DeviceGone } else { Cause::Busy });
+            return;
+        }
+        call.state = State::Alerting;
+        call.timers.set(Wait::Answer, now + ms(self.config.no_answer_ms));
+        let caller = call.from;
+        self.ports[usize::from(port.0)].call = Some(id);
+        self.commands.push_back(Command::Line(port, LineCommand::Ring { cadence_ms: None }));
+        if let End::Port(from) = caller {
+            self.commands.push_back(Command::Line(from, LineCommand::Ringback));
+        }
+    }
+
+    /// A call to the echo service: answered at once.
+    pub(super) fn call_echo(&mut self, now: Instant, id: CallId) {
+        let free = self.service_busy.iter().position(Option::is_none);
+        let Some(service) = free else {
+            self.close(now, id, Cause::LimitReached("echo places"));
+            return;
+        };
+        self.service_busy[service] = Some(id);
+        let place = PortId((self.ports.len() + service) as u16);
+        let wall = self.wall(now);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.to = End::Port(place);
+        call.record.ports.push("echo".into());
+        call.record.route = "service";
+        match call.from {
+            End::Port(from) => {
+                call.record.direction = Direction::Local;
+                call.record.answered = Some(wall);
+                call.state = State::Up;
+                call.flow = Flow::Patch;
+                self.commands.push_back(Command::Patch(from, place));
+                self.commands.push_back(Command::Line(from, LineCommand::Connect));
+            }
+            End::Peer => {
+                call.state = State::Alerting;
+                self.line_answered(now, place);
+            }
+        }
+    }
+
+    fn place_emergency(&mut self, now: Instant, id: CallId, number: Number) {
+        match self.config.emergency_target.clone() {
+            Some(EmergencyTarget::Port(port)) => self.call_port(now, id, port, "emergency"),
+            Some(EmergencyTarget::Peer(contact)) => self.call_peer(now, id, Target { number, contact, fingerprint: None, learned: false }),
+            None => {
+                let words = "AN EMERGENCY CALL COULD NOT BE PLACED: no [emergency] target is configured".to_owned();
+                self.actions.push_back(Action::Log(LogLine { call: Some(id), warn: true, words }));
+                self.close(now, id, Cause::NoRoute(NoRoute::Unknown));
+            }
+        }
+    }
+
+    /// An emergency call never finds the table or the sockets full: the youngest ordinary call goes.
+    fn make_room(&mut self, now: Instant) {
+        let full = self.table_full() || self.free_legs.is_empty();
+        let live = |c: &Call| !c.emergency && c.state != State::Closing;
+        if full && let Some((&id, _)) = self.calls.iter().rev().find(|(_, c)| live(c)) {
+            self.close(now, id, Cause::Preempted);
+            if !self.free_legs.is_empty() || self.calls.get(&id).is_none() {
+                return;
+            }
+            // Its sockets come back when the board has taken the leg off; do not wait for the counters.
+            if let Some(call) = self.calls.get_mut(&id)
+                && let Some(leg) = call.leg.take()
+            {
+                call.legs_out = 0;
+                self.free_legs.push_back(leg);
+                self.finish(now, id);
+            }
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! A gateway's configuration file, as typed and as checked.
+//!
+//! The raw form mirrors the file and knows no defaults but those written here; [`GatewayConfig::check`] holds the rules that
+//! span keys, each answered with the key at fault.
+
+use super::error::{ConfigError, Source};
+use crate::limits::{CALLS_MAX, PORTS_MAX};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// SIP.
+    pub sip: Sip,
+    /// The local API that `tipring status` and its like speak to.
+    pub api: Api,
+    /// RTP and UDPTL.
+    #[serde(default)]
+    pub media: Media,
+    /// The number directory. Without it the gateway calls its own ports and learned routes only.
+    pub directory: Option<Directory>,
+    /// Dialling and tones.
+    #[serde(default)]
+    pub line: Line,
+    /// Emergency calls.
+    #[serde(default)]
+    pub emergency: Emergency,
+    /// The ports, in board order.
+    #[serde(default, rename = "port")]
+    pub ports: Vec<Port>,
+}
+
+/// `[sip]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// UDP address to listen on, and the address that peers are told.
+    pub listen: SocketAddr,
+    /// DSCP of signalling (RFC 4594: CS3).
+    #[serde(default = "defaults::sip_dscp")]
+    pub dscp: u8,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// HTTP on this address. It has no password yet, so it must be loopback.
+    pub listen: SocketAddr,
+}
+
+/// `[media]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    /// First and last UDP port; each leg takes four (RTP, RTCP, UDPTL, one spare).
+    pub ports: [u16; 2],
+    /// In order of preference: `PCMU`, `PCMA`.
+    pub codecs: Vec<String>,
+    /// DSCP of media (RFC 4594: EF).
+    pub dscp: u8,
+    /// A leg that hears nothing valid for so long ends its call.
+    pub watchdog_s: u32,
+    /// The largest playout delay the jitter buffer may grow to.
+    pub jitter_max_ms: u32,
+    /// Offer and accept T.38.
+    pub t38: bool,
+    /// Largest UDPTL datagram we take.
+    pub t38_max_datagram: u16,
+    /// Earlier control (T.30 signalling) packets repeated in each UDPTL packet.
+    pub t38_redundancy_control: u8,
+    /// Earlier image packets repeated in each UDPTL packet.
+    pub t38_redundancy_image: u8,
+    /// Let fax machines use error correction.
+    pub t38_ecm: bool,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Media {
+            ports: [16384, 16783],
+            codecs: vec!["PCMU".into(), "PCMA".into()],
+            dscp: 46,
+            watchdog_s: 30,
+            jitter_max_ms: 200,
+            t38: true,
+            t38_max_datagram: 400,
+            t38_redundancy_control: 3,
+            t38_redundancy_image: 2,
+            t38_ecm: true,
+        }
+    }
+}
+
+/// `[directory]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Address of its API.
+    pub api: SocketAddr,
+    /// A look-up that takes longer counts as unanswered.
+    #[serde(default = "defaults::lookup_timeout_ms")]
+    pub lookup_timeout_ms: u64,
+    /// The lease asked for; refreshed at about half of it.
+    #[serde(default = "defaults::lease_s")]
+    pub lease_s: u32,
+}
+
+/// `[line]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Line {
+    /// ISO country code of tones, ringing and (unless given) emergency numbers.
+    pub country: String,
+    /// When the caller has dialled enough.
+    pub digit_map: String,
+    /// Off hook without a digit for so long: reorder.
+    pub first_digit_ms: u32,
+    /// Silence after a digit for so long: dialled, if the map allows.
+    pub inter_digit_ms: u32,
+    /// A called line rings at most so long.
+    pub no_answer_s: u32,
+    /// Count dial pulses.
+    pub pulse_dialling: bool,
+    /// The echo service's number.
+    pub echo_number: String,
+    /// A learned route silent for so long makes us ask the directory.
+    pub learned_silence_ms: u64,
+    /// Calls at a time.
+    pub calls_max: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Line {
+            country: "US".into(),
+            digit_map: "[2-8]xxx|9000|x.T".into(),
+            first_digit_ms: 15_000,
+            inter_digit_ms: 4_000,
+            no_answer_s: 120,
+            pulse_dialling: true,
+            echo_number: "9000".into(),
+            learned_silence_ms: 2_000,
+            calls_max: CALLS_MAX,
+        }
+    }
+}
+
+/// `[emergency]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emergency {
+    /// Numbers; empty means those of the country.
+    #[serde(default)]
+    pub numbers: Vec<String>,
+    /// `port:NAME` (an exchange line or the desk that takes them) or `sip:ADDRESS:PORT`.
+    pub target: Option<String>,
+}
+
+/// `[[port]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Port {
+    /// Its name in commands and logs.
+    pub name: String,
+    /// What is plugged in.
+    pub kind: PortKind,
+    /// The number wanted from the directory; without it the directory picks one.
+    pub number: Option<String>,
+    /// The account at the directory; defaults to the number.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<String>,
+    /// A file of `number,password` lines to take the password from (so that it stands in one place).
+    pub password_file: Option<PathBuf>,
+    /// Simulated machines answer after so many rings; 0: never by themselves.
+    #[serde(default = "defaults::answer_rings")]
+    pub answer_rings: u8,
+    /// Simulated fax machines: error correction offered.
+    #[serde(default = "defaults::yes")]
+    pub ecm: bool,
+    /// Simulated fax machines: fastest rate.
+    #[serde(default = "defaults::max_bps")]
+    pub max_bps: u32,
+}
+
+/// What is plugged into a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PortKind {
+    /// A simulated telephone.
+    SimPhone,
+    /// A simulated G3 fax machine.
+    SimFax,
+}
+
+impl PortKind {
+    /// The word in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            PortKind::SimPhone => "sim-phone",
+            PortKind::SimFax => "sim-fax",
+        }
+    }
+}
+
+mod defaults {
+    pub fn sip_dscp() -> u8 {
+        24
+    }
+    pub fn lookup_timeout_ms() -> u64 {
+        1500
+    }
+    pub fn lease_s() -> u32 {
+        120
+    }
+    pub fn answer_rings() -> u8 {
+        1
+    }
+    pub fn max_bps() -> u32 {
+        14_400
+    }
+    pub fn yes() -> bool {
+        true
+    }
+}
+
+impl GatewayConfig {
+    /// Legs that the media port range holds.
+    pub fn legs(&self) -> usize {
+        let [first, last] = self.media.ports;
+        (usize::from(last.saturating_sub(first)) + 1) / 4
+    }
+
+    /// Rules that span keys. Every problem is named; an empty list means the file can run.
+    pub fn check(&self, source: &Source) -> Vec<ConfigError> {
+        let mut problems = Vec::new();
+        let mut problem = |key: &str, message: String| problems.push(source.error(key, message));
+        if !self.api.listen.ip().is_loopback() {
+            problem("api.listen", "the API has no password, so it must listen on a loopback address".into());
+        }
+        if self.sip.listen.ip().is_unspecified() {
+            problem("sip.listen", "peers are told this address, so it must be a real one, not a wildcard".into());
+        }
+        let [first, last] = self.media.ports;
+        if first < 1024 || last < first || first % 2 != 0 {
+            problem("media.ports", format!("[{first}, {last}] is no range of unprivileged ports that begins with an even one"));
+        }
+        if self.legs() < self.ports.len() {
+            problem("media.ports", format!("{} ports of this gateway need {} UDP ports, the range has room for {} legs", self.ports.len(), 4 * self.ports.len(), self.legs()));
+        }
+        for codec in &self.media.codecs {
+            if crate::negotiate::law(codec).is_none() {
+                problem("media.codecs", format!("{codec:?} is not PCMU or PCMA"));
+            }
+        }
+        if self.media.codecs.is_empty() {
+            problem("media.codecs", "at least one codec is needed".into());
+        }
+        for (key, dscp) in [("media.dscp", self.media.dscp), ("sip.dscp", self.sip.dscp)] {
+            if dscp > 63 {
+                problem(key, format!("{dscp} is no DSCP (0 to 63)"));
+            }
+        }
+        if tipring_dsp::tone_plan::country(&self.line.country).is_none() {
+            problem("line.country", format!("no tone plan for {:?}", self.line.country));
+        }
+        if let Err(why) = crate::digit_map::DigitMap::parse(&self.line.digit_map, &self.emergency_numbers()) {
+            problem("line.digit_map", why.to_string());
+        }
+        if crate::number::Number::parse(&self.line.echo_number).is_err() && !self.line.echo_number.is_empty() {
+            problem("line.echo_number", format!("{:?} is no number", self.line.echo_number));
+        }
+        if self.line.calls_max == 0 || self.line.calls_max > CALLS_MAX {
+            problem("line.calls_max", format!("must be 1 to {CALLS_MAX}"));
+        }
+        for number in &self.emergency.numbers {
+            if crate::number::Number::parse(number).is_err() {
+                problem("emergency.numbers", format!("{number:?} is no number"));
+            }
+        }
+        if let Some(target) = &self.emergency.target
+            && self.emergency_target(target).is_none()
+        {
+            problem("emergency.target", format!("{target:?} is neither port:NAME of a port here nor sip:ADDRESS:PORT"));
+        }
+        if self.ports.is_empty() || self.ports.len() > PORTS_MAX {
+            problem("port", format!("{} ports; 1 to {PORTS_MAX} are possible", self.ports.len()));
+        }
+        for (i, port) in self.ports.iter().enumerate() {
+            let key = format!("port[{i}]");
+            if self.ports[..i].iter().any(|p| p.name == port.name) {
+                problem(&key, format!("the name {:?} stands twice", port.name));
+            }
+            if port.name.is_empty() || !port.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+                problem(&key, format!("{:?} is no port name (letters, digits, - and _)", port.name));
+            }
+            if let Some(number) = &port.number {
+                if crate::number::Number::parse(number).is_err() {
+                    problem(&key, format!("{number:?} is no number"));
+                }
+                if self.ports[..i].iter().any(|p| p.number.as_ref() == Some(number)) {
+                    problem(&key, format!("the number {number} stands twice"));
+                }
+            }
+            if self.directory.is_some() && port.user.is_none() && port.number.is_none() {
+                problem(&key, "needs a number or a user, to register with".into());
+            }
+            if self.directory.is_some() && port.password.is_none() && port.password_file.is_none() {
+                problem(&key, "needs a password or a password_file, to register with".into());
+            }
+            if !matches!(port.max_bps, 2400 | 4800 | 7200 | 9600 | 12_000 | 14_400) {
+                problem(&key, format!("max_bps {} is no G3 rate", port.max_bps));
+            }
+        }
+        problems
+    }
+
+    /// What `emergency.target` names.
+    pub fn emergency_target(&self, target: &str) -> Option<crate::call::EmergencyTarget> {
+        use crate::call::EmergencyTarget;
+        if let Some(name) = target.strip_prefix("port:") {
+            let port = self.ports.iter().position(|p| p.name == name)?;
+            return Some(EmergencyTarget::Port(crate::id::PortId(port as u16)));
+        }
+        target.strip_prefix("sip:")?.parse().ok().map(EmergencyTarget::Peer)
+    }
+
+    /// The emergency numbers in force: the configured ones, or else the country's.
+    pub fn emergency_numbers(&self) -> Vec<&str> {
+        match self.emergency.numbers.as_slice() {
+            [] => crate::digit_map::emergency_numbers(&self.line.country).to_vec(),
+            own => own.iter().map(String::as_str).collect(),
+        }
+    }
+}

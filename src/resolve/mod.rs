@@ -1,0 +1,301 @@
+//! From a dialled number to a place to call: the chain local port -> learned route -> directory.
+//!
+//! ```text
+//!   number --> one of our ports? ----------------------------------> Route::Port
+//!          --> a route learned before (and not known to be stale)? -> Route::Peer, called directly, no server in the path (A-2)
+//!          --> ask the directory; learn the answer (A-3) -----------> Route::Peer, or why not
+//! ```
+//!
+//! The chain asks; it does not call. When a learned route turns out stale (no answer, or the peer does not know the number), the call
+//! comes back with [`Resolver::ask_again`] and the table is corrected (A-8).
+
+pub mod cache;
+
+use crate::clock::{Instant, WallMs, ms};
+use crate::id::PortId;
+use crate::limits::LOOKUPS_MAX;
+use crate::number::Number;
+use cache::{LearnedRoute, RouteCache};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// A question that the directory has been asked.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct QueryId(pub u64);
+
+/// A peer gateway that answers for a number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The number as the directory knows it.
+    pub number: Number,
+    /// Where its gateway takes SIP.
+    pub contact: SocketAddr,
+    /// The gateway's identifier (fingerprint of its key), where it has one. Compared before pages leave (a later stop of the path).
+    pub fingerprint: Option<String>,
+    /// Called without asking anybody: the answer was learned earlier and may be stale.
+    pub learned: bool,
+}
+
+/// Where a number leads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// A port of this gateway.
+    Port(PortId),
+    /// The echo service.
+    Echo,
+    /// A peer gateway.
+    Peer(Target),
+}
+
+/// Why a number leads nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoRoute {
+    /// The directory does not know the number.
+    Unknown,
+    /// The number exists; nobody is registered for it now.
+    Away,
+    /// The directory refuses to tell us.
+    Refused,
+    /// The directory did not answer, and nothing was learned before.
+    DirectorySilent,
+    /// Too many look-ups are waiting.
+    Overloaded,
+}
+
+impl NoRoute {
+    /// For records and logs.
+    pub fn words(self) -> &'static str {
+        match self {
+            NoRoute::Unknown => "no such number",
+            NoRoute::Away => "nobody is registered for this number now",
+            NoRoute::Refused => "the directory refuses the look-up",
+            NoRoute::DirectorySilent => "the directory does not answer and no route was learned",
+            NoRoute::Overloaded => "too many look-ups are waiting",
+        }
+    }
+}
+
+/// What the chain says at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The answer.
+    Done(Result<Route, NoRoute>),
+    /// Wait for this query's answer; the shell has been told to ask.
+    Asked(QueryId),
+}
+
+/// What the directory said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Registered there.
+    Found {
+        /// The number in the directory's own form.
+        number: Number,
+        /// Its gateway's SIP address.
+        contact: SocketAddr,
+        /// Its gateway's identifier.
+        fingerprint: Option<String>,
+    },
+    /// Not there, for this reason.
+    No(NoRoute),
+}
+
+/// What the shell must do for the chain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Ask the directory and bring the answer to [`Resolver::handle_answer`].
+    Ask(QueryId, Number),
+    /// Write the learned route to disk.
+    Store(Number, LearnedRoute),
+    /// Remove it from disk.
+    Forget(Number),
+}
+
+/// The chain of one gateway.
+pub struct Resolver {
+    ports: BTreeMap<Number, PortId>,
+    echo: Option<Number>,
+    cache: RouteCache,
+    waiting: BTreeMap<QueryId, (Number, Instant)>,
+    next_query: u64,
+    actions: Vec<Action>,
+    answer_limit_ms: u64,
+}
+
+impl Resolver {
+    /// A chain for these local numbers; `echo` is the service number answered by the gateway itself. A look-up that has no answer
+    /// after `answer_limit_ms` counts as [`NoRoute::DirectorySilent`].
+    pub fn new(ports: BTreeMap<Number, PortId>, echo: Option<Number>, cache: RouteCache, answer_limit_ms: u64) -> Self {
+        Resolver { ports, echo, cache, waiting: BTreeMap::new(), next_query: 1, actions: Vec::new(), answer_limit_ms }
+    }
+
+    /// A port was given (or lost) its number by the directory.
+    pub fn set_port_number(&mut self, port: PortId, number: Option<Number>) {
+        self.ports.retain(|_, p| *p != port);
+        if let Some(number) = number {
+            self.ports.insert(number, port);
+        }
+    }
+
+    /// The port that has this number.
+    pub fn port_of(&self, number: &Number) -> Option<PortId> {
+        self.ports.get(number).copied()
+    }
+
+    /// True for the echo service's number.
+    pub fn is_echo(&self, number: &Number) -> bool {
+        self.echo.as_ref() == Some(number)
+    }
+
+    /// Starts the chain for a dialled number.
+    pub fn resolve(&mut self, now: Instant, number: &Number) -> Step {
+        if let Some(port) = self.port_of(number) {
+            return Step::Done(Ok(Route::Port(port)));
+        }
+        if self.is_echo(number) {
+            return Step::Done(Ok(Route::Echo));
+        }
+        if let Some(route) = self.cache.get(number) {
+            let LearnedRoute { number, contact, fingerprint, .. } = route.clone();
+            return Step::Done(Ok(Route::Peer(Target { number, contact, fingerprint, learned: true })));
+        }
+        self.ask_again(now, number)
+    }
+
+    /// Goes straight to the directory: there is no learned route, or it proved stale.
+    pub fn ask_again(&mut self, now: Instant, number: &Number) -> Step {
+        if self.waiting.len() >= LOOKUPS_MAX {
+            return Step::Done(Err(NoRoute::Overloaded));
+        }
+        let query = QueryId(self.next_query);
+        self.next_query += 1;
+        self.waiting.insert(query, (number.clone(), now + ms(self.answer_limit_ms)));
+        self.actions.push(Action::Ask(query, number.clone()));
+        Step::Asked(query)
+    }
+
+    /// The directory's answer. `None` when the query is no longer waited for.
+    pub fn handle_answer(&mut self, wall: WallMs, query: QueryId, answer: Answer) -> Option<Result<Route, NoRoute>> {
+        let (dialled, _) = self.waiting.remove(&query)?;
+        Some(match answer {
+            Answer::Found { number, contact, fingerprint } => {
+                let route = LearnedRoute { number: number.clone(), contact, fingerprint: fingerprint.clone(), learned_at: wall };
+                if let Some(evicted) = self.cache.learn(dialled.clone(), route.clone()) {
+                    self.actions.push(Action::Forget(evicted));
+                }
+                self.actions.push(Action::Store(dialled, route));
+                Ok(Route::Peer(Target { number, contact, fingerprint, learned: false }))
+            }
+            Answer::No(why) => {
+                // The directory is the authority on what exists; its silence is no reason to forget.
+                if matches!(why, NoRoute::Unknown | NoRoute::Away) {
+                    self.forget(&dialled);
+                }
+                Err(why)
+            }
+        })
+    }
+
+    /// Drops a learned route, here and on disk.
+    pub fn forget(&mut self, number: &Number) -> bool {
+        let known = self.cache.forget(number);
+        if known {
+            self.actions.push(Action::Forget(number.clone()));
+        }
+        known
+    }
+
+    /// Adds a route by hand (`tipring routes add`).
+    pub fn learn(&mut self, wall: WallMs, number: Number, contact: SocketAddr, fingerprint: Option<String>) {
+        let route = LearnedRoute { number: number.clone(), contact, fingerprint, learned_at: wall };
+        if let Some(evicted) = self.cache.learn(number.clone(), route.clone()) {
+            self.actions.push(Action::Forget(evicted));
+        }
+        self.actions.push(Action::Store(number, route));
+    }
+
+    /// All learned routes, by number.
+    pub fn learned(&self) -> impl Iterator<Item = (&Number, &LearnedRoute)> {
+        self.cache.iter()
+    }
+
+    /// Queries whose time is up, each answered with [`NoRoute::DirectorySilent`].
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<QueryId> {
+        let due: Vec<QueryId> = self.waiting.iter().filter(|(_, (_, at))| *at <= now).map(|(q, _)| *q).collect();
+        for query in &due {
+            self.waiting.remove(query);
+        }
+        due
+    }
+
+    /// The earliest look-up deadline.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.waiting.values().map(|(_, at)| *at).min()
+    }
+
+    /// What the shell must do next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if self.actions.is_empty() { None } else { Some(self.actions.remove(0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(s: &str) -> Number {
+        Number::parse(s).expect("test numbers are digits")
+    }
+    fn contact() -> SocketAddr {
+        "192.0.2.7:5060".parse().expect("a literal address")
+    }
+    fn resolver() -> Resolver {
+        Resolver::new(BTreeMap::from([(number("2001"), PortId(0))]), Some(number("9000")), RouteCache::new(4), 1500)
+    }
+    fn found() -> Answer {
+        Answer::Found { number: number("3001"), contact: contact(), fingerprint: None }
+    }
+
+    #[test]
+    fn our_own_ports_come_first() {
+        let mut r = resolver();
+        assert_eq!(r.resolve(Instant::ZERO, &number("2001")), Step::Done(Ok(Route::Port(PortId(0)))));
+        assert_eq!(r.resolve(Instant::ZERO, &number("9000")), Step::Done(Ok(Route::Echo)));
+        assert_eq!(r.poll_action(), None);
+    }
+
+    #[test]
+    fn an_answer_is_learned_and_the_next_call_asks_nobody() {
+        let mut r = resolver();
+        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("nothing is learned yet") };
+        assert_eq!(r.poll_action(), Some(Action::Ask(q, number("3001"))));
+        assert!(matches!(r.handle_answer(WallMs(5), q, found()), Some(Ok(Route::Peer(Target { learned: false, .. })))));
+        assert!(matches!(r.poll_action(), Some(Action::Store(n, _)) if n == number("3001")));
+        assert!(matches!(r.resolve(Instant::ZERO, &number("3001")), Step::Done(Ok(Route::Peer(Target { learned: true, .. })))));
+        assert_eq!(r.poll_action(), None);
+    }
+
+    #[test]
+    fn the_directory_can_take_a_number_back_but_its_silence_cannot() {
+        let mut r = resolver();
+        r.learn(WallMs(1), number("3001"), contact(), None);
+        let Step::Asked(q) = r.ask_again(Instant::ZERO, &number("3001")) else { panic!("asked") };
+        assert_eq!(r.handle_timeout(Instant::from_ms(1500)), vec![q]);
+        assert_eq!(r.handle_answer(WallMs(2), q, found()), None, "too late");
+        assert_eq!(r.learned().count(), 1);
+        let Step::Asked(q) = r.ask_again(Instant::ZERO, &number("3001")) else { panic!("asked") };
+        assert_eq!(r.handle_answer(WallMs(2), q, Answer::No(NoRoute::Unknown)), Some(Err(NoRoute::Unknown)));
+        assert_eq!(r.learned().count(), 0);
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_oldest_and_says_so() {
+        let mut r = resolver();
+        for (i, n) in ["3001", "3002", "3003", "3004", "3005"].iter().enumerate() {
+            r.learn(WallMs(i as i64), number(n), contact(), None);
+        }
+        assert_eq!(r.learned().count(), 4);
+        let actions: Vec<Action> = core::iter::from_fn(|| r.poll_action()).collect();
+        assert!(actions.contains(&Action::Forget(number("3001"))));
+    }
+}

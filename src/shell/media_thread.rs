@@ -1,0 +1,227 @@
+//! The media thread: gather, tick, scatter, every 20 ms, on an OS thread of its own.
+//!
+//! `clock_nanosleep` to absolute times keeps the pace (a tokio interval is 2 ms late at p99). Sockets are drained at the tick: that
+//! costs no delay that the jitter buffer would not have cost, and keeps locks and queues out of the media path. Arrival times are
+//! those of the gathering, so jitter is measured in steps of one tick.
+
+use super::clock::Clock;
+use crate::clock::ms;
+use crate::id::LegId;
+use crate::limits::{COMMAND_QUEUE, DATAGRAM_BYTES_MAX, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
+use crate::media::Channel;
+use crate::tick::{Board, Command, Event};
+use heapless::spsc::{Consumer, Producer, Queue};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tipring_hw::Port;
+
+/// The three sockets of one leg.
+pub struct LegSocketSet {
+    /// RTP.
+    pub rtp: UdpSocket,
+    /// RTCP, one above.
+    pub rtcp: UdpSocket,
+    /// UDPTL.
+    pub udptl: UdpSocket,
+}
+
+impl LegSocketSet {
+    fn of(&self, channel: Channel) -> &UdpSocket {
+        match channel {
+            Channel::Rtp => &self.rtp,
+            Channel::Rtcp => &self.rtcp,
+            Channel::Udptl => &self.udptl,
+        }
+    }
+}
+
+/// Numbers the media thread keeps for `status`. Times are in microseconds; the buckets of the histograms double.
+#[derive(Default)]
+pub struct MediaStats {
+    /// Turns made.
+    pub ticks: AtomicU64,
+    /// Turns that were skipped because the thread woke up too late.
+    pub ticks_skipped: AtomicU64,
+    /// Datagrams for nobody.
+    pub stray_datagrams: AtomicU64,
+    /// Events lost for a full queue: not zero means a bug.
+    pub events_lost: AtomicU64,
+    /// Datagrams that could not be sent.
+    pub send_errors: AtomicU64,
+    /// Histogram of the gateway's own part of a turn (the ports' exchange left out).
+    pub tick_us: Histogram,
+    /// Histogram of the ports' exchange: hardware, or the simulated machines' own work.
+    pub exchange_us: Histogram,
+    /// Histogram of how late the thread woke up.
+    pub late_us: Histogram,
+}
+
+/// A histogram of microseconds in 24 doubling buckets.
+#[derive(Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; 24],
+}
+
+impl Histogram {
+    fn add(&self, us: u64) {
+        let bucket = (64 - us.leading_zeros() as usize).min(23);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+    }
+    /// The upper edge (in microseconds) of the bucket in which the `q` quantile lies.
+    pub fn quantile_us(&self, q: f64) -> u64 {
+        let counts: Vec<u64> = self.buckets.iter().map(|b| b.load(Ordering::Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let mut seen = 0;
+        for (i, n) in counts.iter().enumerate() {
+            seen += n;
+            if total > 0 && seen as f64 >= q * total as f64 {
+                return 1 << i;
+            }
+        }
+        0
+    }
+}
+
+/// Makes the two queues between the domains (leaked once a gateway: they live as long as the process) and splits them: what the event
+/// domain keeps, and what the media thread takes.
+pub fn queues() -> (Producer<'static, Command>, Consumer<'static, Event>, BoardEnd) {
+    let commands: &'static mut Queue<Command, COMMAND_QUEUE> = Box::leak(Box::new(Queue::new()));
+    let events: &'static mut Queue<Event, EVENT_QUEUE> = Box::leak(Box::new(Queue::new()));
+    let (command_in, command_out) = commands.split();
+    let (event_in, event_out) = events.split();
+    (command_in, event_out, BoardEnd { commands: command_out, events: event_in })
+}
+
+/// The board's ends of the queues.
+pub struct BoardEnd {
+    commands: Consumer<'static, Command>,
+    events: Producer<'static, Event>,
+}
+
+/// Everything the thread owns.
+pub struct MediaThread {
+    /// The lines.
+    pub board: Board,
+    /// The ports, in board order.
+    pub ports: Vec<Box<dyn Port>>,
+    /// The sockets, in `LegId` order.
+    pub sockets: Vec<LegSocketSet>,
+    /// The queues.
+    pub queues: BoardEnd,
+    /// Written to (one byte, never blocking) when events wait.
+    pub wake: UnixDatagram,
+    /// The program's clock.
+    pub clock: Clock,
+    /// Shared counters.
+    pub stats: Arc<MediaStats>,
+    /// Set to end the thread.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl MediaThread {
+    /// Starts the thread.
+    pub fn spawn(self) -> std::io::Result<std::thread::JoinHandle<()>> {
+        std::thread::Builder::new().name("media".into()).spawn(move || self.run())
+    }
+
+    fn run(mut self) {
+        let mut next = self.clock.now();
+        let mut held: Option<Event> = None;
+        while !self.stop.load(Ordering::Relaxed) {
+            next = next + ms(20);
+            super::sys::sleep_until(self.clock.to_std(next));
+            let woke = self.clock.now();
+            let late_us = woke.as_us().saturating_sub(next.as_us());
+            self.stats.late_us.add(late_us);
+            if late_us > 200_000 {
+                // The machine stood still. Making up ten turns in a burst would only flood the peers.
+                self.stats.ticks_skipped.fetch_add(late_us / 20_000, Ordering::Relaxed);
+                next = woke;
+            }
+            self.turn(&mut held);
+        }
+    }
+
+    fn turn(&mut self, held: &mut Option<Event>) {
+        let MediaThread { board, ports, sockets, queues, wake, clock, stats, .. } = self;
+        let begin = clock.now();
+        board.gather(ports);
+        let gathered = clock.now();
+        stats.exchange_us.add(gathered.as_us() - begin.as_us());
+        let errors = &stats.send_errors;
+        let mut out = |leg: LegId, channel: Channel, to: SocketAddr, bytes: &[u8]| {
+            if let Some(set) = sockets.get(usize::from(leg.0))
+                && set.of(channel).send_to(bytes, to).is_err()
+            {
+                errors.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        for _ in 0..COMMAND_QUEUE {
+            let Some(command) = queues.commands.dequeue() else { break };
+            if let Command::Connect { leg_id, .. } = &command
+                && !board.leg_in_use(*leg_id)
+                && let Some(set) = sockets.get(usize::from(leg_id.0))
+            {
+                flush(set);
+            }
+            board.command(gathered, command, ports, &mut out);
+        }
+        drain(board, sockets, gathered);
+        board.tick(gathered, &mut out);
+        let mut woken = false;
+        loop {
+            let Some(event) = held.take().or_else(|| board.poll_event()) else { break };
+            woken = true;
+            if let Err(full) = queues.events.enqueue(event) {
+                // Back-pressure: kept for the next turn. The board's own queue counts what it cannot hold.
+                *held = Some(full);
+                break;
+            }
+        }
+        if woken {
+            // A full pipe means that the event domain has been woken already.
+            let _already_woken = wake.send(&[1]);
+        }
+        let counters = board.stats();
+        stats.ticks.store(counters.ticks, Ordering::Relaxed);
+        stats.stray_datagrams.store(counters.stray_datagrams, Ordering::Relaxed);
+        stats.events_lost.store(counters.events_lost + counters.port_events_lost, Ordering::Relaxed);
+        stats.tick_us.add(clock.now().as_us() - gathered.as_us());
+    }
+}
+
+/// Takes what arrived, at most [`DATAGRAMS_PER_TICK_MAX`] a socket.
+fn drain(board: &mut Board, sockets: &[LegSocketSet], now: crate::clock::Instant) {
+    let mut buffer = [0u8; DATAGRAM_BYTES_MAX];
+    for (i, set) in sockets.iter().enumerate() {
+        let leg = LegId(i as u16);
+        if !board.leg_in_use(leg) {
+            continue;
+        }
+        for channel in [Channel::Rtp, Channel::Rtcp, Channel::Udptl] {
+            for _ in 0..DATAGRAMS_PER_TICK_MAX {
+                match set.of(channel).recv_from(&mut buffer) {
+                    Ok((n, src)) => board.from_net(now, leg, channel, src, &buffer[..n]),
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    // An ICMP error of an earlier datagram surfaces here; the next read is fine.
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Empties the sockets of a leg that is about to be used again, so that a peer of the last call is not heard in the next.
+fn flush(set: &LegSocketSet) {
+    let mut buffer = [0u8; DATAGRAM_BYTES_MAX];
+    for channel in [Channel::Rtp, Channel::Rtcp, Channel::Udptl] {
+        for _ in 0..1000 {
+            if set.of(channel).recv_from(&mut buffer).is_err() {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The operating system's corners that std does not reach: pacing a thread, sockets with a traffic class.
+
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+/// Sleeps until `at`; returns at once if it is past. Absolute, so that lateness does not add up.
+pub fn sleep_until(at: std::time::Instant) {
+    let wait = at.saturating_duration_since(now());
+    if wait.is_zero() {
+        return;
+    }
+    // CLOCK_MONOTONIC is what std's Instant reads on Linux; the absolute deadline is rebuilt from it.
+    let clock = rustix::thread::ClockId::Monotonic;
+    let present = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let nanos = present.tv_nsec as i128 + wait.as_nanos() as i128;
+    let deadline = rustix::thread::Timespec { tv_sec: present.tv_sec + (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as _ };
+    while rustix::thread::clock_nanosleep_absolute(clock, &deadline) == Err(rustix::io::Errno::INTR) {}
+}
+
+#[expect(clippy::disallowed_methods, reason = "the pacing of the media thread reads the same monotone clock as shell/clock.rs")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// A non-blocking UDP socket with this DSCP (RFC 4594: 46 for media, 24 for signalling) and a receive buffer that rides out a late turn.
+pub fn udp_socket(at: SocketAddr, dscp: u8) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+    let tos = u32::from(dscp) << 2;
+    // A host that forbids marking still carries the call.
+    let _unmarked = if at.is_ipv4() { socket.set_tos_v4(tos) } else { socket.set_tclass_v6(tos) };
+    let _default_size = socket.set_recv_buffer_size(256 * 1024);
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    Ok(socket.into())
+}

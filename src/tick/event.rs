@@ -1,0 +1,38 @@
+//! What the board tells the event domain: a fixed-size enum in a bounded queue.
+
+use super::leg::Leg;
+use crate::id::{LegId, PortId};
+use crate::line::Event as LineEvent;
+use tipring_hw::sim::SimEvent;
+
+/// Something that happened in the tick domain.
+pub enum Event {
+    /// The line machine of a port speaks.
+    Line(PortId, LineEvent),
+    /// The machine at this port sends V.21 HDLC flags: it is a fax machine and it is answering.
+    V21Preamble(PortId),
+    /// A calling fax machine's CNG was heard from this port. A hint only.
+    Cng(PortId),
+    /// 2100 Hz (CED, or ANSam) was heard from this port. A hint only.
+    AnswerTone(PortId),
+    /// Nothing valid came from the network on this port's leg for this long; said once per silence.
+    LegSilent {
+        /// Whose leg.
+        port: PortId,
+        /// For how long, in milliseconds.
+        silent_ms: u64,
+    },
+    /// A leg was taken off its port; its counters are final. Dropped (and freed) by the receiver.
+    Retired {
+        /// Whose leg it was.
+        port: PortId,
+        /// Which sockets are free again.
+        leg_id: LegId,
+        /// The machine, for its counters.
+        leg: Box<Leg>,
+    },
+    /// The simulated machine at a port tells what it heard or did.
+    Sim(PortId, Box<SimEvent>),
+    /// A `Simulate` command reached a port that is no simulation.
+    NotSimulated(PortId),
+}

@@ -1,0 +1,58 @@
+//! The network side of a line: what a connected port's audio becomes on IP.
+//!
+//! A leg is built whole in the event domain (that is where memory comes from), handed to the board in a box, and handed back the same
+//! way when it is done, so that the tick neither allocates nor frees.
+
+use crate::clock::Instant;
+use crate::fax::t38::relay::T38Leg;
+use crate::media::leg::{AudioLeg, LineDigit};
+use crate::media::Channel;
+use std::net::SocketAddr;
+use tipring_dsp::Frame;
+
+/// One network leg.
+pub enum Leg {
+    /// G.711 in RTP, digits as RFC 4733 events.
+    Audio(AudioLeg),
+    /// T.38 over UDPTL.
+    T38(T38Leg),
+}
+
+/// Where a leg puts what it sends.
+pub type Out<'a> = &'a mut dyn FnMut(Channel, SocketAddr, &[u8]);
+
+impl Leg {
+    /// A datagram that arrived on the leg's socket for `channel`. One that belongs to the other kind of leg (RTP that was under way
+    /// when the call went to T.38) is not looked at.
+    pub fn from_net(&mut self, now: Instant, channel: Channel, src: SocketAddr, datagram: &[u8]) {
+        match (self, channel) {
+            (Leg::Audio(leg), Channel::Rtp | Channel::Rtcp) => leg.from_net(now, channel, src, datagram),
+            (Leg::T38(leg), Channel::Udptl) => leg.from_net(now, src, datagram),
+            (Leg::Audio(_), Channel::Udptl) | (Leg::T38(_), Channel::Rtp | Channel::Rtcp) => {}
+        }
+    }
+
+    /// One 20 ms turn.
+    pub fn tick(&mut self, now: Instant, from_line: &Frame, digit: LineDigit, to_line: &mut Frame, out: Out<'_>) {
+        match self {
+            Leg::Audio(leg) => leg.tick(now, from_line, digit, to_line, out),
+            Leg::T38(leg) => leg.tick(now, from_line, to_line, &mut |to, bytes| out(Channel::Udptl, to, bytes)),
+        }
+    }
+
+    /// Milliseconds since the network last gave this leg something valid.
+    pub fn silent_ms(&self, now: Instant) -> u64 {
+        match self {
+            Leg::Audio(leg) => u64::from(leg.silent_ms(now)),
+            Leg::T38(leg) => u64::from(leg.silent_ms(now)),
+        }
+    }
+
+    /// Says goodbye on the wire (RTCP BYE), if the kind of leg has such a word.
+    pub fn finish(&mut self, now: Instant, out: Out<'_>) {
+        match self {
+            Leg::Audio(leg) => leg.finish(now, out),
+            Leg::T38(_) => {}
+        }
+    }
+}
