@@ -18,3 +18,7 @@ pub mod g711;
 pub mod level;
 pub mod noise;
 pub mod tone;
+pub mod fax_tone;
+pub mod v21;
+pub mod watch;
+pub mod tone_plan;

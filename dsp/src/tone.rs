@@ -66,8 +66,8 @@ impl Oscillator {
 
 /// Frequencies that sound at the same time in one section of a cadence.
 pub const TONES_MAX: usize = 4;
-/// Sections of a cadence. The longest in use (stutter dial tones, UK ringback) have four.
-pub const SECTIONS_MAX: usize = 6;
+/// Sections of a cadence. The longest in use (stutter dial tone: three bursts, then the tone) has seven.
+pub const SECTIONS_MAX: usize = 8;
 /// A section or cadence without an end.
 pub const FOREVER_MS: u32 = u32::MAX;
 

@@ -1,9 +1,9 @@
 //! The DTMF receiver: ITU-T Q.24 and better.
 //!
-//! The front end splits the two groups, so each group carries one tone if a key is pressed. Every millisecond a window of 32 ms is
+//! The front end splits the two groups, so each group carries one tone if a key is pressed. Every millisecond a window of 36 ms is
 //! asked: is each group one tone of constant frequency and amplitude (purity), are the frequencies those of a key, do the levels fit
 //! (level, twist), and do the two tones make up the signal (share)? Speech fails by purity or share, since its harmonics are many and
-//! never still for 32 ms. Dial tone is out of both groups; its power is taken out of the share while it is steady.
+//! never still for 36 ms. Dial tone is out of both groups; its power is taken out of the share while it is steady.
 //!
 //! A digit is on from the half-amplitude point of its rise to that of its fall; breaks below [`BREAK_HOPS`] are bridged.
 
@@ -12,7 +12,7 @@ use crate::front::{self, Bands, DELAY, DELAY_HOPS, HOP, HOPS, Phasor};
 use crate::level::power_of;
 
 /// Length of the deciding window, hops (ms). A tone must be on for about [`WINDOW`] - 4 ms to fill it.
-const WINDOW: usize = 32;
+const WINDOW: usize = 36;
 /// Length of the window for early suspicion.
 const GLIMPSE: usize = 7;
 /// Ends of the window that must carry their share of the energy: this is what refuses tones that are too short.
@@ -22,14 +22,19 @@ const EDGE_SHARE: f32 = 0.36;
 /// Frequency deviation accepted: half-way between the 1.8 % that must pass and the 3.0 % that must not.
 const DEVIATION: f32 = 0.024;
 /// Coherent energy of a group's tone against all energy of the group. White noise 8 dB under the digit gives 0.94.
-const PURITY: f32 = 0.80;
+const PURITY: f32 = 0.90;
+/// Purity that is enough where both frequencies are within [`CLOSE`]: real keypads are, chance seldom is, and a digit under speech
+/// needs the room.
+const PURITY_CLOSE: f32 = 0.75;
+/// Frequency deviation of a keypad in good order.
+const CLOSE: f32 = 0.006;
 /// Power of the two tones against the power of everything (steady dial tone apart).
-const SHARE: f32 = 0.55;
+const SHARE: f32 = 0.6;
 /// High tone against low tone, power ratio: -11.5 dB and +7.5 dB, so that -10 and +6 always pass.
 const TWIST: core::ops::RangeInclusive<f32> = 0.0708..=5.62;
 /// Quietest tone, dBm0.
 const LEVEL_MIN_DBM0: f32 = -47.0;
-/// Steady means: the dial band's power over four blocks of 32 ms stays within this ratio.
+/// Steady means: the dial band's power over four windows stays within this ratio.
 const STEADY: f32 = 1.7;
 /// Coherent average that follows a digit once it is on.
 const FOLLOW: usize = 8;
@@ -85,6 +90,10 @@ struct Group {
 struct Tone {
     index: usize,
     hz: f32,
+    /// Relative deviation from the nominal frequency.
+    deviation: f32,
+    /// Coherent share of the group's energy, 0 to 1.
+    purity: f32,
     /// Squared amplitude.
     energy: f32,
 }
@@ -191,7 +200,8 @@ impl Group {
             sum = sum.plus(quarter.times(Phasor::unit(-left * (q * WINDOW / 4) as f32)));
         }
         let energy = sum.energy() / (WINDOW * WINDOW) as f32;
-        (deviation < DEVIATION && energy > PURITY * mean).then_some(Tone { index, hz, energy })
+        let purity = energy / mean;
+        (deviation < DEVIATION && purity > PURITY_CLOSE).then_some(Tone { index, hz, deviation, purity, energy })
     }
 
     /// Energy of the coherent average of the last [`FOLLOW`] hops at the frequency that turns by `back` (conjugate).
@@ -343,7 +353,9 @@ impl Receiver {
         let high = self.high.tone(self.hop)?;
         let tones = (low.energy + high.energy) / 2.0;
         let all = self.power_sum as f32 / WINDOW as f32 - self.dial_tone();
-        let fits = low.energy > self.level_min
+        let purity = if low.deviation.max(high.deviation) < CLOSE { PURITY_CLOSE } else { PURITY };
+        let fits = low.purity.min(high.purity) > purity
+            && low.energy > self.level_min
             && high.energy > self.level_min
             && TWIST.contains(&(high.energy / low.energy))
             && tones > SHARE * all;
