@@ -22,3 +22,6 @@ pub mod fax_tone;
 pub mod v21;
 pub mod watch;
 pub mod tone_plan;
+pub mod line_model;
+pub mod plc;
+pub mod resample;
