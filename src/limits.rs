@@ -30,6 +30,10 @@ pub const ROUTES_MAX: usize = 10_000;
 pub const LOOKUPS_MAX: usize = CALLS_MAX;
 /// Rows of the digit map.
 pub const DIGIT_MAP_ROWS_MAX: usize = 64;
+/// Emergency numbers of one place: the longest national list (police, fire, ambulance, coast guard, the common number) is five.
+pub const EMERGENCY_NUMBERS_MAX: usize = 8;
+/// Events of one line between two turns of the board. A turn carries at most a dozen hook changes, each of which makes at most two.
+pub const LINE_EVENTS_MAX: usize = 32;
 
 const _: () = assert!(CALLS_MAX >= PORTS_MAX, "every port can be in a call");
 const _: () = assert!(SIP_DIALOGS_MAX >= CALLS_MAX, "every call can have its dialog");
