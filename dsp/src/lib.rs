@@ -11,3 +11,14 @@ pub const SAMPLE_RATE_HZ: u32 = 8000;
 pub type Frame = [i16; FRAME_SAMPLES];
 /// A frame of silence.
 pub const SILENCE: Frame = [0; FRAME_SAMPLES];
+
+pub mod dtmf;
+pub mod front;
+pub mod g711;
+pub mod level;
+pub mod noise;
+pub mod tone;
+pub mod fax_tone;
+pub mod v21;
+pub mod watch;
+pub mod tone_plan;
