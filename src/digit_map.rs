@@ -128,9 +128,7 @@ impl DigitMap {
         let mut map = DigitMap { rows: parse_rows(text)?, emergency: heapless::Vec::new() };
         for (i, number) in emergency.iter().enumerate() {
             let keys = DialString::parse(number).map_err(|_| DigitMapError { at: i + 1, fault: DigitMapFault::BadEmergencyNumber })?;
-            map.emergency
-                .push(keys)
-                .map_err(|_| DigitMapError { at: i + 1, fault: DigitMapFault::TooManyEmergencyNumbers })?;
+            map.emergency.push(keys).map_err(|_| DigitMapError { at: i + 1, fault: DigitMapFault::TooManyEmergencyNumbers })?;
         }
         Ok(map)
     }

@@ -6,5 +6,5 @@ pub mod clock;
 pub mod digit_map;
 pub mod id;
 pub mod limits;
-
+pub mod line;
 pub mod number;
