@@ -25,3 +25,5 @@ pub mod tone_plan;
 pub mod line_model;
 pub mod plc;
 pub mod resample;
+#[cfg(feature = "spandsp")]
+pub mod spandsp;
