@@ -3,6 +3,8 @@
 //! Everything but `shell` is the core: no I/O, no clock, no thread; it builds without tokio and runs in virtual time.
 
 pub mod clock;
+pub mod digit_map;
 pub mod id;
 pub mod limits;
+pub mod line;
 pub mod number;

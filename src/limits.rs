@@ -30,6 +30,10 @@ pub const ROUTES_MAX: usize = 10_000;
 pub const LOOKUPS_MAX: usize = CALLS_MAX;
 /// Rows of the digit map.
 pub const DIGIT_MAP_ROWS_MAX: usize = 64;
+/// Emergency numbers of one place: the longest national list (police, fire, ambulance, coast guard, the common number) is five.
+pub const EMERGENCY_NUMBERS_MAX: usize = 8;
+/// Events of one line between two turns of the board. A turn carries at most a dozen hook changes, each of which makes at most two.
+pub const LINE_EVENTS_MAX: usize = 32;
 
 /// Events that one turn of the board may leave behind. A port rarely makes more than two in 20 ms.
 pub const BOARD_EVENTS_MAX: usize = 8 * PORTS_MAX;

@@ -26,3 +26,5 @@ pub mod line_model;
 pub mod plc;
 pub mod resample;
 pub mod page;
+#[cfg(feature = "spandsp")]
+pub mod spandsp;
