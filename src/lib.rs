@@ -4,5 +4,7 @@
 
 pub mod clock;
 pub mod id;
+pub mod lab;
 pub mod limits;
+pub mod media;
 pub mod number;

@@ -11,3 +11,6 @@ pub const SAMPLE_RATE_HZ: u32 = 8000;
 pub type Frame = [i16; FRAME_SAMPLES];
 /// A frame of silence.
 pub const SILENCE: Frame = [0; FRAME_SAMPLES];
+
+pub mod g711;
+pub mod plc;
