@@ -348,10 +348,7 @@ impl Buffer {
         } else {
             self.grow_ticks = 0;
         }
-        match self.shrink(offset) {
-            false => self.take(out, present),
-            true => self.merge(out, present),
-        }
+        if self.shrink(offset) { self.merge(out, present) } else { self.take(out, present) }
     }
 
     fn wants_more(&self, offset: i64) -> bool {
@@ -370,12 +367,16 @@ impl Buffer {
             return false;
         }
         self.shrink_ticks += 1;
-        let due = self.shrink_ticks > SHRINK_LOUD_TICKS || self.shrink_ticks > SHRINK_SILENT_TICKS && self.is_quiet(self.play);
-        if due {
-            // More of it may go sooner, but not at once: the next second decides.
+        if self.shrink_ticks > SHRINK_SILENT_TICKS && self.is_quiet(self.play) {
+            // More of it may go in the same silence.
+            self.shrink_ticks -= 10;
+            return true;
+        }
+        let overdue = self.shrink_ticks > SHRINK_LOUD_TICKS;
+        if overdue {
             self.shrink_ticks -= 50;
         }
-        due
+        overdue
     }
 
     /// The frame at `at` is silent or not there.

@@ -139,6 +139,8 @@ pub struct AudioStats {
     pub rtcp_received: u64,
     /// Times the peer's SSRC changed.
     pub ssrc_changes: u64,
+    /// Times the peer used our SSRC and we took another.
+    pub ssrc_collisions: u64,
     /// Times the peer was found at another address.
     pub address_changes: u64,
     /// The peer said good-bye by RTCP.
@@ -258,6 +260,10 @@ impl AudioLeg {
         if !direction.receives() {
             self.buffer.reset();
             self.comfort = None;
+            self.digits_in.hush();
+        }
+        if !direction.sends() {
+            self.digits_out.abandon();
         }
         self.opens_spurt = true;
         self.config.direction = direction;
@@ -375,10 +381,7 @@ impl AudioLeg {
                 return;
             }
         }
-        if packet.ssrc == self.ssrc {
-            return self.collide();
-        }
-        if !self.is_news(&packet) {
+        if self.collides(packet.ssrc) || !self.is_news(&packet) {
             return;
         }
         self.stats.received += 1;
@@ -405,11 +408,16 @@ impl AudioLeg {
         }
     }
 
-    /// Our own SSRC came from the peer: a collision or our own echo (RFC 3550 clause 8.2). We take another, the packet is not played.
-    fn collide(&mut self) {
-        self.stats.garbage += 1;
+    /// Our own SSRC came from the peer: a collision (RFC 3550 clause 8.2). We take another, and the packet is not played. If that does
+    /// not help it is our own stream coming back, from an echo test that reflects packets as they are: then it is what the peer sends.
+    fn collides(&mut self, ssrc: u32) -> bool {
+        if ssrc != self.ssrc || self.stats.ssrc_collisions > 0 {
+            return false;
+        }
+        self.stats.ssrc_collisions += 1;
         self.ssrc = self.rng.next_u64() as u32;
         self.opens_spurt = true;
+        true
     }
 
     /// True if the packet is one of the stream we follow and not seen before.
@@ -480,8 +488,13 @@ impl AudioLeg {
 
     fn event_from_net(&mut self, now: Instant, packet: &Packet) {
         match self.digits_in.rx(now, packet.timestamp, packet.payload) {
-            // Full means that nobody takes them: they are for who wants them, the line has its own queue.
-            Heard::NewDigit(key) => drop(self.heard_keys.push_back(key)),
+            Heard::NewDigit(key) => {
+                // Full means that nobody takes them; who starts to wants the newest. The line has its own queue.
+                if self.heard_keys.is_full() {
+                    self.heard_keys.pop_front();
+                }
+                let _ = self.heard_keys.push_back(key);
+            }
             Heard::Known | Heard::Other => {}
             Heard::Malformed => self.stats.garbage += 1,
         }

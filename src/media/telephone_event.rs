@@ -163,6 +163,11 @@ impl Sender {
         }
     }
 
+    /// Media stops (hold): what was being sent is not taken up again later.
+    pub fn abandon(&mut self) {
+        *self = Sender { digits: self.digits, ..Sender::default() };
+    }
+
     /// Digits sent so far.
     pub fn digits(&self) -> u64 {
         self.digits
@@ -376,6 +381,12 @@ impl Receiver {
         // The silence after the last tone need not be silent, but it counts.
         self.gap = self.gap.saturating_sub((FRAME_SAMPLES - at) as u32);
         at > 0
+    }
+
+    /// Nothing more is played of what was heard so far; it still counts, and its repeats are still known.
+    pub fn hush(&mut self) {
+        self.queue.clear();
+        (self.played, self.gap) = (0, 0);
     }
 
     /// Digits (and flashes) heard so far.
