@@ -22,6 +22,10 @@ pub struct Params {
     pub duplicate: f64,
     /// Fraction of datagrams that skip the jitter and so overtake others.
     pub reorder: f64,
+    /// Chance, per datagram, that the link stops for [`Params::stall`]: what is sent meanwhile arrives in one burst (radio, bufferbloat).
+    pub stall_chance: f64,
+    /// How long a stall lasts.
+    pub stall: Duration,
     /// Jitter may not reorder: a datagram waits for those sent before it, as in a queue.
     pub in_order: bool,
     /// Datagrams on the way at a time; beyond it they are lost, as in a full queue.
@@ -37,6 +41,8 @@ impl Default for Params {
             jitter: Duration::ZERO,
             duplicate: 0.0,
             reorder: 0.0,
+            stall_chance: 0.0,
+            stall: Duration::ZERO,
             in_order: false,
             queue_max: 10_000,
         }
@@ -65,6 +71,7 @@ pub struct Netem<T> {
     flying: BTreeMap<(Instant, u64), T>,
     next: u64,
     last_due: Instant,
+    stalled_until: Instant,
     counters: Counters,
 }
 
@@ -78,6 +85,7 @@ impl<T: Clone> Netem<T> {
             flying: BTreeMap::new(),
             next: 0,
             last_due: Instant::ZERO,
+            stalled_until: Instant::ZERO,
             counters: Counters::default(),
         }
     }
@@ -142,9 +150,12 @@ impl<T: Clone> Netem<T> {
             self.counters.overflowed += 1;
             return;
         }
+        if self.params.stall_chance > 0.0 && now >= self.stalled_until && self.rng.chance(self.params.stall_chance) {
+            self.stalled_until = now + self.params.stall;
+        }
         let overtakes = self.rng.chance(self.params.reorder);
         let jitter = if overtakes { 0 } else { self.rng.below(self.params.jitter.as_micros() as u64 + 1) };
-        let mut due = now + self.params.delay + Duration::from_micros(jitter);
+        let mut due = now.max(self.stalled_until) + self.params.delay + Duration::from_micros(jitter);
         if self.params.in_order && !overtakes {
             due = due.max(self.last_due);
             self.last_due = due;
@@ -203,6 +214,8 @@ mod tests {
         assert!(out.windows(2).any(|w| w[1].1 < w[0].1));
         let kept = run(Params { in_order: true, duplicate: 0.0, ..p }, 3, 500);
         assert!(kept.windows(2).all(|w| w[1].1 > w[0].1));
+        let stalled = run(Params { stall_chance: 0.02, stall: ms(300), ..Params::default() }, 3, 500);
+        assert!(stalled.windows(15).any(|w| w[0].0 == w[14].0), "fifteen at a time after a stall");
         let overtaken = run(Params { reorder: 0.05, duplicate: 0.0, in_order: true, ..p }, 3, 500);
         assert!(overtaken.windows(2).any(|w| w[1].1 < w[0].1));
     }

@@ -31,6 +31,8 @@ const PASS_THROUGH_DEPTH_MS: u16 = 160;
 const FADE_SAMPLES: usize = 40;
 /// No media for this long: what is played is no longer concealment of a loss.
 const CONCEAL_MS: u64 = 1000;
+/// So long after an event packet a gap in the audio is the peer's: it sent the event instead, and our playout lags behind.
+const EVENT_GAP_MS: u64 = 300;
 
 /// Who sends, seen from here (RFC 3264).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -194,6 +196,7 @@ pub struct AudioLeg {
     sent_at_report: u64,
     now: Option<Instant>,
     last_media: Option<Instant>,
+    last_event: Option<Instant>,
 }
 
 impl AudioLeg {
@@ -225,6 +228,7 @@ impl AudioLeg {
             sent_at_report: 0,
             now: None,
             last_media: None,
+            last_event: None,
             rng,
             config,
         }
@@ -487,6 +491,7 @@ impl AudioLeg {
     }
 
     fn event_from_net(&mut self, now: Instant, packet: &Packet) {
+        self.last_event = Some(now);
         match self.digits_in.rx(now, packet.timestamp, packet.payload) {
             Heard::NewDigit(key) => {
                 // Full means that nobody takes them; who starts to wants the newest. The line has its own queue.
@@ -543,7 +548,8 @@ impl AudioLeg {
         let made_up = if self.config.pass_through { 0 } else { self.conceal(pulled, to_line, &present) };
         let is_tone = self.digits_in.tick(now, to_line);
         let is_alive = self.last_media.is_some_and(|at| now.ms_since(at) < CONCEAL_MS);
-        if !is_tone && is_alive {
+        let is_event = self.last_event.is_some_and(|at| now.ms_since(at) < EVENT_GAP_MS);
+        if !is_tone && !is_event && is_alive {
             self.stats.concealed_ms += made_up as u64 / 8;
         }
     }

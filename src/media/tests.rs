@@ -105,7 +105,7 @@ fn talk(_: usize, us: u64, frame: &mut Frame) -> LineDigit {
 
 /// Talk with pauses of a second in three.
 fn conversation(who: usize, us: u64, frame: &mut Frame) -> LineDigit {
-    if us / 1_000_000 % 3 == 0 { LineDigit::None } else { talk(who, us, frame) }
+    if (us / 1_000_000).is_multiple_of(3) { LineDigit::None } else { talk(who, us, frame) }
 }
 
 /// Milliseconds from the mouth (the middle of a frame on the near line) to the ear (the same click on the far line).
@@ -546,4 +546,100 @@ fn an_echo_test_that_reflects_our_packets_is_heard() {
     }
     assert_eq!(leg.stats().ssrc_collisions, 1);
     assert!(to_line.iter().any(|s| s.abs() > 1000));
+}
+
+#[test]
+fn a_link_that_stalls_is_ridden_out_and_the_delay_comes_back() {
+    let stalls = Params { delay: ms(20), jitter: ms(5), stall_chance: 0.004, stall: ms(250), in_order: true, ..Params::default() };
+    let mut pair = Pair::new(stalls, 17, ms(9), 0.0);
+    let mut worst = 0;
+    for _ in 0..600 {
+        pair.run_ms(100, &mut conversation);
+        worst = worst.max(pair.ends[1].leg.stats().playout_delay_ms);
+    }
+    let s = pair.ends[1].leg.stats();
+    pair.ends[1].from_net.set_params(Params { stall_chance: 0.0, ..stalls });
+    pair.run_ms(20_000, &mut conversation);
+    let after = pair.ends[1].leg.stats().playout_delay_ms;
+    println!(
+        "stalls of 250 ms: late {} of {}, made up {} ms, delay at most {worst} ms, {after} ms 20 s later",
+        s.late, s.received, s.concealed_ms
+    );
+    assert!(worst <= 240 && after <= 40, "{worst} {after}");
+    assert!(s.concealed_ms < 6000, "{s:?}");
+}
+
+#[test]
+fn packets_of_every_length_with_loss_make_whole_speech() {
+    for packet_ms in [10u64, 20, 30, 40, 60] {
+        let mut leg = AudioLeg::new(far(), 1);
+        let mut link = Netem::new(Params { loss: 0.05, delay: ms(10), jitter: ms(5), ..Params::default() }, packet_ms);
+        let mut to_line = SILENCE;
+        let mut dead = 0;
+        for t in (0..60_000u64).step_by(10) {
+            let now = Instant::from_ms(1000 + t);
+            if t % packet_ms == 0 {
+                let n = (t / packet_ms) as u16;
+                let payload = [0x10u8; 480];
+                let timestamp = t as u32 * 8;
+                let p = rtp::Packet {
+                    payload_type: 0,
+                    marker: false,
+                    sequence: n,
+                    timestamp,
+                    ssrc: 5,
+                    payload: &payload[..packet_ms as usize * 8],
+                };
+                let mut bytes = [0u8; 500];
+                let len = p.emit(&mut bytes).unwrap();
+                link.send(now, bytes[..len].to_vec());
+            }
+            while let Some((arrived, bytes)) = link.poll_at(now) {
+                leg.from_net(arrived, Channel::Rtp, at(1, 4000), &bytes);
+            }
+            if t % 20 == 0 {
+                leg.tick(now, &SILENCE, LineDigit::None, &mut to_line, &mut |_, _, _| {});
+                dead += usize::from(t > 200 && to_line.iter().any(|s| *s == 0));
+            }
+        }
+        let s = leg.stats();
+        let made_up = s.concealed_ms as f64 / 600.0;
+        println!(
+            "{packet_ms} ms packets, 5 % loss: {made_up:.1} % made up, delay {} ms, late {}, silent frames {dead}",
+            s.playout_delay_ms, s.late
+        );
+        assert!((3.0..7.5).contains(&made_up), "{s:?}");
+        assert!(dead <= 40, "{dead}");
+    }
+}
+
+#[test]
+fn a_digit_on_a_clean_network_is_a_tone_and_no_concealment() {
+    let mut pair = Pair::new(Params::default(), 1, ms(5), 0.0);
+    let mut line = |who: usize, us: u64, frame: &mut Frame| {
+        talk(who, us, frame);
+        match us {
+            _ if who == 1 => LineDigit::None,
+            5_500_000..5_520_000 => LineDigit::Suspected,
+            5_520_000..5_600_000 => LineDigit::On(b'8'),
+            5_600_000..5_620_000 => LineDigit::Ended { key: b'8', duration_ms: 100 },
+            _ => LineDigit::None,
+        }
+    };
+    pair.run_ms(500, &mut line);
+    pair.ends[1].keep = true;
+    pair.run_ms(1000, &mut line);
+    let s = pair.ends[1].leg.stats();
+    assert_eq!((s.digits_received, s.concealed_ms, s.lost), (1, 0, 0));
+    // 852 and 1336 Hz stand in the line's audio for the hundred milliseconds; 1209 Hz does not.
+    let power = |hz: f64, at_ms: usize| {
+        let part = &pair.ends[1].heard[at_ms * 8..(at_ms + 40) * 8];
+        let sum = part.iter().enumerate().fold((0.0, 0.0), |(re, im), (i, s)| {
+            let w = core::f64::consts::TAU * hz * i as f64 / 8000.0;
+            (re + f64::from(*s) * w.cos(), im + f64::from(*s) * w.sin())
+        });
+        (sum.0.hypot(sum.1) / 160.0) as i32
+    };
+    assert!(power(852.0, 60) > 8000 && power(1336.0, 60) > 8000 && power(1209.0, 60) < 500);
+    assert!(power(852.0, 250) < 500);
 }
