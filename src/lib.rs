@@ -5,6 +5,8 @@
 pub mod clock;
 pub mod digit_map;
 pub mod id;
+pub mod lab;
 pub mod limits;
 pub mod line;
+pub mod media;
 pub mod number;

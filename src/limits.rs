@@ -42,7 +42,17 @@ pub const BOARD_EVENTS_MAX: usize = 8 * PORTS_MAX;
 pub const PRIME_FRAMES: usize = 50;
 /// Log lines that wait for the shell.
 pub const LOG_LINES_MAX: usize = 256;
+/// Samples of one leg's jitter buffer, a power of two: 512 ms, the longest playout (300 ms for pass-through) with a 60 ms packet ahead
+/// and as much again for a burst after a stall.
+pub const JITTER_SAMPLES: usize = 4096;
+/// Packets that playout adaptation remembers: 5 s of 20 ms, so one bad second is forgotten in five.
+pub const JITTER_WINDOW: usize = 256;
+/// Samples in one audio packet that is accepted: 120 ms, twice the longest packet anyone sends.
+pub const AUDIO_PACKET_SAMPLES_MAX: usize = 960;
+/// Digits waiting to be played to the line, and digits not yet taken by the tick. A fast auto-dialler sends 10 a second.
+pub const DIGITS_QUEUED_MAX: usize = 32;
 
 const _: () = assert!(CALLS_MAX >= PORTS_MAX, "every port can be in a call");
 const _: () = assert!(SIP_DIALOGS_MAX >= CALLS_MAX, "every call can have its dialog");
 const _: () = assert!(COMMAND_QUEUE >= 8 * PORTS_MAX, "a burst of a few commands a port fits");
+const _: () = assert!(JITTER_SAMPLES.is_power_of_two() && JITTER_SAMPLES >= 4 * AUDIO_PACKET_SAMPLES_MAX, "the ring is indexed by mask");

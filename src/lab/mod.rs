@@ -1,0 +1,3 @@
+//! The laboratory: the world around the product, made of seeds. Part of the product, since `tipring lab` and the tests run the same.
+
+pub mod netem;
