@@ -1,0 +1,8 @@
+//! SIP: the user agent of the gateway, sans-I/O.
+//!
+//! `message` reads and writes; `transaction` repeats and absorbs (RFC 3261 s.17, RFC 6026); `dialog` keeps what two ends agreed on
+//! (s.12); `endpoint` is the machine that the rest of the gateway speaks to. Time is an argument; bytes come in by
+//! `handle_datagram` and go out by `poll_transmit`. Nothing here knows of fax, ports or calls.
+
+pub mod fuzz;
+pub mod message;
