@@ -4,5 +4,7 @@
 //! (s.12); `endpoint` is the machine that the rest of the gateway speaks to. Time is an argument; bytes come in by
 //! `handle_datagram` and go out by `poll_transmit`. Nothing here knows of fax, ports or calls.
 
+pub mod dialog;
 pub mod fuzz;
 pub mod message;
+pub mod transaction;

@@ -191,7 +191,10 @@ fn rfc_4475_messages_are_read_or_refused_as_it_asks() {
         let bytes = std::fs::read(folder.join(format!("{name}.dat"))).unwrap();
         let got = Message::parse(&bytes);
         let fine = match (wanted, &got) {
-            (Wanted::Ok, Ok(m)) => Message::parse(&m.emit()).as_ref() == Ok(m),
+            (Wanted::Ok, Ok(_)) => {
+                super::super::fuzz::message(&bytes); // asserts the round trip
+                true
+            }
             (Wanted::Refuse(statuses), Err(ParseError::Refused { fault, .. })) => statuses.contains(&fault.status),
             (Wanted::Drop, Err(ParseError::Garbage(_))) => true,
             _ => false,
