@@ -1,7 +1,7 @@
 //! What two ends of a dialog keep about each other (RFC 3261 s.12): tags, numbers, route set, remote target.
 
 use super::message::{Message, Method, NameAddr, Uri};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// One dialog, early or confirmed. The remote tag is part of it from the start: a fork is another `Dialog`.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl Dialog {
             route_set,
             target,
             flow: source,
-            by_flow: false,
+            by_flow: response.contact().and_then(|c| c.uri.socket_addr()).is_some_and(|a| is_hidden(a.ip()) && !is_hidden(source.ip())),
         }
     }
 
@@ -121,6 +121,14 @@ impl Dialog {
     /// The tag the peer chose.
     pub fn remote_tag(&self) -> &[u8] {
         &self.remote_tag
+    }
+}
+
+/// An address of a private network (RFC 1918, RFC 4193): useless as a target when its owner is seen under a public one.
+fn is_hidden(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(a) => a.is_private() || a.is_link_local(),
+        IpAddr::V6(a) => a.is_unique_local() || a.is_unicast_link_local(),
     }
 }
 

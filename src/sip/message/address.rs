@@ -99,7 +99,11 @@ impl NameAddr {
                     if value[..end].iter().any(|b| matches!(b, b',' | b'?')) {
                         return Err(Fault::bad("Address needs angle brackets"));
                     }
-                    return Ok(NameAddr { display: None, uri: Uri::parse(value[..end].trim_ascii())?, params: Params::parse(&value[end..])? });
+                    return Ok(NameAddr {
+                        display: None,
+                        uri: Uri::parse(value[..end].trim_ascii())?,
+                        params: Params::parse(&value[end..])?,
+                    });
                 }
             },
         };

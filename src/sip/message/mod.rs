@@ -345,4 +345,4 @@ pub(crate) fn split_outside_quotes(value: &[u8], separator: u8) -> impl Iterator
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

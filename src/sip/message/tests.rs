@@ -72,7 +72,9 @@ fn faults_are_told_with_their_status() {
 
 #[test]
 fn garbage_is_garbage() {
-    for bytes in [&b""[..], b"\r\n\r\n", b"\0\x01\0\0\x21\x12\xa4\x42", b"GET / HTTP/1.1\r\n\r\n", b"SIP/2.0 99 x\r\n\r\n", b"SIP/2.0 1000\r\n\r\n"] {
+    for bytes in
+        [&b""[..], b"\r\n\r\n", b"\0\x01\0\0\x21\x12\xa4\x42", b"GET / HTTP/1.1\r\n\r\n", b"SIP/2.0 99 x\r\n\r\n", b"SIP/2.0 1000\r\n\r\n"]
+    {
         assert!(matches!(Message::parse(bytes), Err(ParseError::Garbage(_))), "{bytes:?}");
     }
 }
@@ -93,7 +95,8 @@ fn a_stream_is_cut_by_content_length() {
 
 #[test]
 fn the_session_description_is_found_in_a_multipart_body() {
-    let body = "preamble\r\n--xx\r\nContent-Type: text/plain\r\n\r\nhi\r\n--xx\r\nContent-Type: application/SDP; a=b\r\n\r\nv=0\r\n\r\n--xx--\r\n";
+    let body =
+        "preamble\r\n--xx\r\nContent-Type: text/plain\r\n\r\nhi\r\n--xx\r\nContent-Type: application/SDP; a=b\r\n\r\nv=0\r\n\r\n--xx--\r\n";
     let m = Message::request(Method::Invite, "sip:a").with_body("multipart/mixed; boundary=\"xx\"", body.into());
     assert_eq!(m.sdp(), Some(&b"v=0\r\n"[..]));
 }
@@ -174,7 +177,11 @@ const TORTURE: &[(&str, Wanted)] = &[
 pub(crate) fn torture_folder() -> Option<PathBuf> {
     let root = std::env::var_os("TIPRING_SHARED").map(PathBuf::from);
     let near = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let folder = root.into_iter().chain([near.join("../shared"), near.join("../../shared")]).map(|r| r.join("recordings/sip/rfc4475")).find(|f| f.is_dir());
+    let folder = root
+        .into_iter()
+        .chain([near.join("../shared"), near.join("../../shared")])
+        .map(|r| r.join("recordings/sip/rfc4475"))
+        .find(|f| f.is_dir());
     if folder.is_none() {
         println!("skipped: the RFC 4475 messages are not here (set TIPRING_SHARED)");
     }

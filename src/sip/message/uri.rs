@@ -93,8 +93,7 @@ impl Uri {
         } else {
             Scheme::Other
         };
-        let mut uri =
-            Uri { raw: raw.to_vec(), scheme, user: None, host: None, port: None, params: Params::default(), has_headers: false };
+        let mut uri = Uri { raw: raw.to_vec(), scheme, user: None, host: None, port: None, params: Params::default(), has_headers: false };
         match scheme {
             Scheme::Other => {}
             Scheme::Tel => {
@@ -176,9 +175,10 @@ pub fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut i = 0;
     while i < text.len() {
-        let byte = text.get(i + 1..i + 3).and_then(|h| core::str::from_utf8(h).ok()).and_then(|h| {
-            if h.bytes().all(|b| b.is_ascii_hexdigit()) { u8::from_str_radix(h, 16).ok() } else { None }
-        });
+        let byte = text
+            .get(i + 1..i + 3)
+            .and_then(|h| core::str::from_utf8(h).ok())
+            .and_then(|h| if h.bytes().all(|b| b.is_ascii_hexdigit()) { u8::from_str_radix(h, 16).ok() } else { None });
         match byte {
             Some(b) if text[i] == b'%' => {
                 out.push(b);

@@ -135,10 +135,16 @@ impl ServerKey {
 }
 
 /// The next deadline of many owners: set, moved and taken in logarithmic time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Deadlines<K: Copy + Ord> {
     by_time: BTreeSet<(Instant, K)>,
     of: BTreeMap<K, Instant>,
+}
+
+impl<K: Copy + Ord> Default for Deadlines<K> {
+    fn default() -> Self {
+        Deadlines { by_time: BTreeSet::new(), of: BTreeMap::new() }
+    }
 }
 
 impl<K: Copy + Ord> Deadlines<K> {

@@ -80,7 +80,9 @@ fn a_failed_invite_acknowledges_repeats_and_an_accepted_one_passes_every_2xx() {
 #[test]
 fn a_client_of_rfc_2543_is_told_apart_without_a_branch() {
     let invite = |via: &str, method: &str, to: &str| {
-        let text = format!("{method} sip:a@b SIP/2.0\r\nVia: {via}\r\nFrom: <sip:x@y>;tag=1\r\nTo: <sip:a@b>{to}\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n\r\n");
+        let text = format!(
+            "{method} sip:a@b SIP/2.0\r\nVia: {via}\r\nFrom: <sip:x@y>;tag=1\r\nTo: <sip:a@b>{to}\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n\r\n"
+        );
         ServerKey::of(&Message::parse(text.as_bytes()).unwrap()).unwrap()
     };
     assert_eq!(invite("SIP/2.0/UDP h", "INVITE", ""), invite("SIP/2.0/UDP h", "ACK", ";tag=9"));
