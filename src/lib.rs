@@ -10,3 +10,4 @@ pub mod limits;
 pub mod line;
 pub mod media;
 pub mod number;
+pub mod sip;

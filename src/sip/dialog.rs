@@ -1,0 +1,174 @@
+//! What two ends of a dialog keep about each other (RFC 3261 s.12): tags, numbers, route set, remote target.
+
+use super::message::{Message, Method, NameAddr, Uri};
+use core::net::{IpAddr, SocketAddr};
+
+/// One dialog, early or confirmed. The remote tag is part of it from the start: a fork is another `Dialog`.
+#[derive(Clone, Debug)]
+pub struct Dialog {
+    call_id: Vec<u8>,
+    /// From of our requests, with our tag.
+    local: Vec<u8>,
+    /// To of our requests, with the peer's tag.
+    remote: Vec<u8>,
+    remote_tag: Vec<u8>,
+    local_cseq: u32,
+    remote_cseq: Option<u32>,
+    route_set: Vec<Vec<u8>>,
+    target: Vec<u8>,
+    /// Where the peer was last seen.
+    flow: SocketAddr,
+    /// The peer is seen under another address than it gives: the flow is the way to it.
+    by_flow: bool,
+}
+
+impl Dialog {
+    /// The dialog that a response to our INVITE makes (s.12.1.2). `sent_to` is where the INVITE went, `source` whence this came.
+    pub fn from_response(request: &Message, response: &Message, source: SocketAddr) -> Dialog {
+        let mut route_set: Vec<Vec<u8>> = response.headers.values("Record-Route").map(<[u8]>::to_vec).collect();
+        route_set.reverse();
+        let target = match (response.contact(), &request.start) {
+            (Some(contact), _) => contact.uri.as_bytes().to_vec(),
+            (None, super::message::StartLine::Request { uri, .. }) => uri.clone(),
+            (None, super::message::StartLine::Response { .. }) => Vec::new(),
+        };
+        Dialog {
+            call_id: request.call_id().unwrap_or_default().to_vec(),
+            local: request.headers.get("From").unwrap_or_default().to_vec(),
+            remote: response.headers.get("To").unwrap_or_default().to_vec(),
+            remote_tag: response.to().ok().and_then(|t| t.tag().map(<[u8]>::to_vec)).unwrap_or_default(),
+            local_cseq: request.cseq().map_or(1, |c| c.number),
+            remote_cseq: None,
+            route_set,
+            target,
+            flow: source,
+            by_flow: response.contact().and_then(|c| c.uri.socket_addr()).is_some_and(|a| is_hidden(a.ip()) && !is_hidden(source.ip())),
+        }
+    }
+
+    /// The dialog that an INVITE to us makes (s.12.1.1).
+    pub fn from_request(request: &Message, local_tag: &[u8], source: SocketAddr) -> Dialog {
+        let mut local = request.to().unwrap_or_else(|_| NameAddr::new(Uri::sip("", source)));
+        local.params.set("tag", local_tag);
+        let from = request.from().ok();
+        Dialog {
+            call_id: request.call_id().unwrap_or_default().to_vec(),
+            local: local.emit(),
+            remote: request.headers.get("From").unwrap_or_default().to_vec(),
+            remote_tag: from.as_ref().and_then(|f| f.tag().map(<[u8]>::to_vec)).unwrap_or_default(),
+            local_cseq: 0,
+            remote_cseq: request.cseq().ok().map(|c| c.number),
+            route_set: request.headers.values("Record-Route").map(<[u8]>::to_vec).collect(),
+            target: request.contact().or(from).map(|c| c.uri.as_bytes().to_vec()).unwrap_or_default(),
+            flow: source,
+            by_flow: !request.top_via().is_ok_and(|v| v.is_honest(source)),
+        }
+    }
+
+    /// Takes a new remote target from a re-INVITE or its 2xx (s.12.2), and notes where the peer is seen.
+    pub fn refresh_target(&mut self, message: &Message, source: SocketAddr) {
+        if let Some(contact) = message.contact() {
+            self.target = contact.uri.as_bytes().to_vec();
+        }
+        self.flow = source;
+    }
+
+    /// Whether a request of the peer comes in its order. Gaps are fine (s.12.2.2).
+    pub fn take_remote_cseq(&mut self, number: u32) -> bool {
+        if self.remote_cseq.is_some_and(|last| number <= last) {
+            return false;
+        }
+        self.remote_cseq = Some(number);
+        true
+    }
+
+    /// The next request in this dialog without Via, Contact and body, and where it goes.
+    pub fn next_request(&mut self, method: Method) -> (Message, SocketAddr) {
+        self.local_cseq = (self.local_cseq + 1) & 0x7fff_ffff;
+        self.request(method, self.local_cseq)
+    }
+
+    /// The ACK of the 2xx to the INVITE with this number, without Via.
+    pub fn ack(&self, cseq: u32) -> (Message, SocketAddr) {
+        self.request(Method::Ack, cseq)
+    }
+
+    fn request(&self, method: Method, cseq: u32) -> (Message, SocketAddr) {
+        let first = self.route_set.first().and_then(|r| NameAddr::parse(r).ok());
+        let strict = first.as_ref().is_some_and(|r| !r.uri.params.has("lr"));
+        let mut routes = self.route_set.clone();
+        let mut uri = self.target.clone();
+        if let (true, Some(router)) = (strict, &first) {
+            // A strict router (RFC 2543) wants itself in the Request-URI and the target last (s.12.2.1.1).
+            uri = router.uri.as_bytes().to_vec();
+            routes.remove(0);
+            routes.push([b"<", self.target.as_slice(), b">"].concat());
+        }
+        let next_hop = match &first {
+            Some(router) => router.uri.socket_addr(),
+            None if self.by_flow => None,
+            None => Uri::parse(&self.target).ok().and_then(|u| u.socket_addr()),
+        };
+        let mut message = Message::request(method.clone(), uri).with("Max-Forwards", "70");
+        for route in routes {
+            message.headers.push("Route", route);
+        }
+        let cseq = format!("{cseq} {method}");
+        let message = message.with("From", &self.local).with("To", &self.remote).with("Call-ID", &self.call_id).with("CSeq", cseq);
+        (message, next_hop.unwrap_or(self.flow))
+    }
+
+    /// The tag the peer chose.
+    pub fn remote_tag(&self) -> &[u8] {
+        &self.remote_tag
+    }
+}
+
+/// An address of a private network (RFC 1918, RFC 4193): useless as a target when its owner is seen under a public one.
+fn is_hidden(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(a) => a.is_private() || a.is_link_local(),
+        IpAddr::V6(a) => a.is_unique_local() || a.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invite(routes: &str) -> Message {
+        let text = format!(
+            "INVITE sip:1@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKa\r\n{routes}From: <sip:2@192.0.2.9>;tag=f\r\n\
+             To: <sip:1@192.0.2.1>\r\nCall-ID: c\r\nCSeq: 7 INVITE\r\nContact: <sip:2@192.0.2.9:5062>\r\n\r\n"
+        );
+        Message::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn requests_go_to_the_contact_or_through_the_route_set() {
+        let source = "192.0.2.9:5060".parse().unwrap();
+        let (bye, to) = Dialog::from_request(&invite(""), b"t", source).next_request(Method::Bye);
+        assert_eq!(to.to_string(), "192.0.2.9:5062");
+        assert_eq!(bye.headers.get("From"), Some(&b"<sip:1@192.0.2.1>;tag=t"[..]));
+        let routes = "Record-Route: <sip:192.0.2.50;lr>, <sip:192.0.2.51;lr>\r\n";
+        let (bye, to) = Dialog::from_request(&invite(routes), b"t", source).next_request(Method::Bye);
+        assert_eq!((to.to_string().as_str(), bye.headers.count("Route")), ("192.0.2.50:5060", 2));
+        assert_eq!(bye.request_uri().unwrap().as_bytes(), b"sip:2@192.0.2.9:5062");
+        let (bye, _) = Dialog::from_request(&invite("Record-Route: <sip:192.0.2.50>\r\n"), b"t", source).next_request(Method::Bye);
+        assert_eq!(bye.request_uri().unwrap().as_bytes(), b"sip:192.0.2.50");
+        assert_eq!(bye.headers.get("Route"), Some(&b"<sip:2@192.0.2.9:5062>"[..]));
+    }
+
+    #[test]
+    fn a_peer_behind_a_translator_is_answered_where_it_is_seen() {
+        let seen = "198.51.100.4:31000".parse().unwrap();
+        assert_eq!(Dialog::from_request(&invite(""), b"t", seen).next_request(Method::Bye).1, seen);
+    }
+
+    #[test]
+    fn the_numbers_of_the_peer_may_have_gaps_and_never_fall() {
+        let mut d = Dialog::from_request(&invite(""), b"t", "192.0.2.9:5060".parse().unwrap());
+        assert!(d.take_remote_cseq(9));
+        assert!(!d.take_remote_cseq(9) && !d.take_remote_cseq(8));
+    }
+}

@@ -1,0 +1,259 @@
+//! What goes into the endpoint and what comes out of it.
+
+use crate::clock::Instant;
+use core::fmt;
+use core::net::SocketAddr;
+
+/// An INVITE usage: one call as SIP sees it, from the first INVITE to the end, with all its early dialogs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DialogId(pub u64);
+
+/// An OPTIONS that we sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct OptionsId(pub u64);
+
+impl fmt::Display for DialogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dialog{}", self.0)
+    }
+}
+
+/// How the endpoint presents itself, and its bounds.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where peers reach us: Via, Contact and the host of From.
+    pub contact: SocketAddr,
+    /// User-Agent and Server.
+    pub user_agent: String,
+    /// Transactions at a time, both sides. New calls are refused from three quarters on, so that BYE and CANCEL still find room.
+    pub transactions_max: usize,
+    /// Dialogs at a time.
+    pub dialogs_max: usize,
+}
+
+impl Config {
+    /// The bounds of `limits.rs`.
+    pub fn new(contact: SocketAddr, user_agent: impl Into<String>) -> Config {
+        Config {
+            contact,
+            user_agent: user_agent.into(),
+            transactions_max: crate::limits::SIP_TRANSACTIONS_MAX,
+            dialogs_max: crate::limits::SIP_DIALOGS_MAX,
+        }
+    }
+}
+
+/// A call to be made.
+#[derive(Clone, Debug)]
+pub struct Invite {
+    /// The number or user; or a whole `sip:`, `sips:` or `tel:` URI.
+    pub to: String,
+    /// Where the INVITE is sent.
+    pub target: SocketAddr,
+    /// Our number.
+    pub from: String,
+    /// Our display name.
+    pub display: Option<String>,
+    /// The session description; empty for a call without one (then `Answered` brings the peer's offer, which this layer cannot answer).
+    pub offer: Vec<u8>,
+    /// Further headers.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A table is full. The caller refuses, counts, and says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitReached;
+
+/// Why a command was not carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CommandError {
+    /// No such dialog (any more): its last event is out or on its way.
+    UnknownDialog,
+    /// The dialog is not where this command makes sense (RFC 3261 s.14.1: one INVITE at a time).
+    WrongState,
+    /// A table is full.
+    LimitReached,
+}
+
+impl fmt::Display for LimitReached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "too many SIP transactions or dialogs")
+    }
+}
+impl std::error::Error for LimitReached {}
+impl From<LimitReached> for CommandError {
+    fn from(_: LimitReached) -> Self {
+        CommandError::LimitReached
+    }
+}
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommandError::UnknownDialog => write!(f, "no such dialog"),
+            CommandError::WrongState => write!(f, "the dialog is in another state"),
+            CommandError::LimitReached => LimitReached.fmt(f),
+        }
+    }
+}
+impl std::error::Error for CommandError {}
+
+/// A datagram to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// To whom.
+    pub dst: SocketAddr,
+    /// The message.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a dialog is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndCause {
+    /// The peer sent BYE.
+    Bye,
+    /// The peer cancelled its call before it was answered.
+    Cancelled,
+    /// We hung up, cancelled or rejected.
+    HungUp,
+    /// The peer never acknowledged our answer.
+    NoAck,
+    /// The peer does not answer in the dialog any more, or knows nothing of it.
+    PeerLost,
+    /// It rang too long.
+    RangTooLong,
+}
+
+impl fmt::Display for EndCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EndCause::Bye => "the peer hung up (BYE)",
+            EndCause::Cancelled => "the caller cancelled (CANCEL)",
+            EndCause::HungUp => "we hung up",
+            EndCause::NoAck => "the peer never acknowledged the answer (64*T1)",
+            EndCause::PeerLost => "the peer does not know the dialog any more or does not answer in it",
+            EndCause::RangTooLong => "it rang too long (180 s)",
+        })
+    }
+}
+
+/// What happened. Each dialog ends with exactly one `Failed` or `Ended`, and nothing of it comes after.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Event {
+    /// Somebody calls. 100 Trying is out; answer with `ringing`, `answer`, `reject` or `hangup`.
+    Incoming {
+        dialog: DialogId,
+        to_user: String,
+        from_user: String,
+        display: Option<String>,
+        source: SocketAddr,
+        /// `None`: the caller wants our offer in the 200.
+        offer: Option<Vec<u8>>,
+        call_id: String,
+    },
+    /// 101 to 199 came.
+    Provisional { dialog: DialogId, status: u16, sdp: Option<Vec<u8>> },
+    /// The call we made is answered; the ACK is out. `sdp` is empty if the peer sent none.
+    Answered { dialog: DialogId, sdp: Vec<u8> },
+    /// The call we made failed. `status` is 408 where nobody answered.
+    Failed {
+        dialog: DialogId,
+        status: u16,
+        reason: String,
+        /// Q.850 cause of a Reason header (RFC 3326).
+        q850: Option<u8>,
+        /// Seconds, of Retry-After.
+        retry_after: Option<u32>,
+    },
+    /// The peer wants to change the session; `answer` or `reject`. `offer` is `None` when it wants ours.
+    ReInvited { dialog: DialogId, offer: Option<Vec<u8>> },
+    /// The peer withdrew its re-INVITE (487 is out); the session is as it was.
+    ReInviteCancelled { dialog: DialogId },
+    /// Our re-INVITE is answered; the ACK is out.
+    ReInviteAnswered { dialog: DialogId, sdp: Vec<u8> },
+    /// Our re-INVITE failed; the session is as it was.
+    ReInviteFailed {
+        dialog: DialogId,
+        status: u16,
+        /// For 491: when to try again, in ms (RFC 3261 s.14.1).
+        retry_in_ms: Option<u64>,
+    },
+    /// Our 200 is acknowledged; `sdp` is the answer if the 200 held our offer.
+    Acked { dialog: DialogId, sdp: Option<Vec<u8>> },
+    /// The dialog is over.
+    Ended { dialog: DialogId, cause: EndCause, q850: Option<u8> },
+    /// Our OPTIONS is answered (408: nobody answers).
+    OptionsAnswered { options: OptionsId, status: u16, sdp: Option<Vec<u8>>, allow: Vec<String>, server: Option<String> },
+}
+
+impl Event {
+    /// The dialog it is about.
+    pub fn dialog(&self) -> Option<DialogId> {
+        match self {
+            Event::Incoming { dialog, .. }
+            | Event::Provisional { dialog, .. }
+            | Event::Answered { dialog, .. }
+            | Event::Failed { dialog, .. }
+            | Event::ReInvited { dialog, .. }
+            | Event::ReInviteCancelled { dialog }
+            | Event::ReInviteAnswered { dialog, .. }
+            | Event::ReInviteFailed { dialog, .. }
+            | Event::Acked { dialog, .. }
+            | Event::Ended { dialog, .. } => Some(*dialog),
+            Event::OptionsAnswered { .. } => None,
+        }
+    }
+    /// Whether it is the last of its dialog.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Event::Failed { .. } | Event::Ended { .. })
+    }
+}
+
+/// Counters of what was not worth an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Counters {
+    /// Datagrams that are no SIP.
+    pub garbage: u64,
+    /// CRLF and STUN keep-alives.
+    pub keep_alives: u64,
+    /// Requests answered 4xx or 5xx because of how they are written.
+    pub malformed: u64,
+    /// Responses to nothing we asked.
+    pub stray_responses: u64,
+    /// ACKs to nothing we answered.
+    pub stray_acks: u64,
+    /// Requests refused because a table is full.
+    pub full: u64,
+    /// Datagrams thrown away because nobody took them out.
+    pub transmits_lost: u64,
+    /// Messages sent, repeats included.
+    pub sent: u64,
+    /// Repeats among them.
+    pub repeated: u64,
+    /// Timers fired.
+    pub timers: u64,
+}
+
+/// What is alive, for tests and metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Alive {
+    pub dialogs: usize,
+    pub client_transactions: usize,
+    pub server_transactions: usize,
+    /// Entries of the look-up tables and deadlines beside the above; zero when those are.
+    pub index_entries: usize,
+}
+
+/// Who wants to be woken, and for what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimerReason {
+    /// The timer.
+    pub timer: crate::sip::transaction::Timer,
+    /// The dialog, if it is one's.
+    pub dialog: Option<DialogId>,
+}
+
+/// The next deadline with its reason.
+pub type Deadline = (Instant, TimerReason);

@@ -1,0 +1,388 @@
+//! What comes in by datagram, and requests among it (RFC 3261 s.8.2, 9.2, 12.2.2, 13.3, 14.2, 15.1.2).
+
+use super::*;
+use crate::sip::message::{Fault, ParseError, Scheme};
+use crate::sip::transaction::{Repeated, server_invite};
+
+/// Seconds until a refused caller may try again.
+const RETRY_AFTER_S: &str = "5";
+
+impl Endpoint {
+    /// A datagram came.
+    pub fn handle_datagram(&mut self, now: Instant, src: SocketAddr, bytes: &[u8]) {
+        if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) || is_stun(bytes) {
+            self.counters.keep_alives += 1;
+            return;
+        }
+        match Message::parse(bytes) {
+            Ok(message) if message.status().is_some() => self.handle_response(now, src, message),
+            Ok(message) => self.handle_request(now, src, message),
+            Err(ParseError::Garbage(_)) => self.counters.garbage += 1,
+            Err(ParseError::Refused { fault, message }) => {
+                self.counters.malformed += 1;
+                self.refuse_malformed(src, fault, *message);
+            }
+        }
+    }
+
+    /// Answers what could not be read, without a transaction: each repeat gets the same words.
+    fn refuse_malformed(&mut self, src: SocketAddr, fault: Fault, mut request: Message) {
+        if request.method() == Some(&Method::Ack) {
+            return;
+        }
+        let dst = stamp_via(&mut request, src);
+        let mut response = Message::response_to(&request, fault.status, fault.words);
+        tag_response(&mut response, b"malformed");
+        let bytes = response.with("Server", &self.config.user_agent).emit();
+        self.transmit(Transmit { dst, bytes });
+    }
+
+    fn handle_request(&mut self, now: Instant, src: SocketAddr, mut request: Message) {
+        let dst = stamp_via(&mut request, src);
+        let Some(key) = ServerKey::of(&request) else { return };
+        let method = key.method.clone();
+        if request.method() == Some(&Method::Ack) {
+            return self.handle_ack(now, src, &key, &request);
+        }
+        if let Some(id) = self.server_index.get(&key).copied() {
+            return self.repeat_answer(id);
+        }
+        let is_call = matches!(method, Method::Invite | Method::Options);
+        if self.transactions() >= self.config.transactions_max || (is_call && !self.has_room_for_calls()) {
+            self.counters.full += 1;
+            let mut response = Message::response_to(&request, 503, "Too Many Calls").with("Retry-After", RETRY_AFTER_S);
+            tag_response(&mut response, b"full");
+            self.transmit(Transmit { dst, bytes: response.emit() });
+            return;
+        }
+        let local_tag = self.token();
+        let merge = merge_key(&request);
+        let machine = match method {
+            Method::Invite => ServerMachine::Invite(ServerInvite::new()),
+            _ => ServerMachine::Other(Server::new(now)),
+        };
+        let tx = self.next_id();
+        let merged = self.merge_index.contains_key(&merge);
+        self.server_index.insert(key.clone(), tx);
+        self.merge_index.entry(merge.clone()).or_insert(tx);
+        self.servers.insert(tx, ServerRecord { machine, key, merge, request: request.clone(), last: None, dst, local_tag });
+        self.sync_server(tx);
+        let result = if method == Method::Cancel { Ok(()) } else { check(&request, merged) };
+        match result.and_then(|()| self.dispatch(now, src, tx, &method, &request)) {
+            Ok(()) => {}
+            Err(refusal) => {
+                let mut response = self.response(tx, refusal.status);
+                if let Some((name, value)) = refusal.header {
+                    response.headers.push(name, value.into_bytes());
+                }
+                self.respond(now, tx, response);
+            }
+        }
+    }
+
+    fn dispatch(&mut self, now: Instant, src: SocketAddr, tx: u64, method: &Method, request: &Message) -> Result<(), Refusal> {
+        let to_tag = request.to().ok().and_then(|t| t.tag().map(<[u8]>::to_vec));
+        if *method == Method::Cancel {
+            return self.handle_cancel(now, tx, request);
+        }
+        let dialog = match to_tag {
+            Some(tag) => Some(self.find_dialog(request, &tag).ok_or(Refusal::of(481))?),
+            None => None,
+        };
+        match (method, dialog) {
+            (Method::Invite, None) => self.handle_call(now, src, tx, request),
+            (Method::Invite, Some(id)) => self.handle_reinvite(now, src, tx, id, request),
+            (Method::Bye, Some(id)) => self.handle_bye(now, tx, id, request),
+            (Method::Bye, None) => Err(Refusal::of(481)),
+            (Method::Options, _) => {
+                self.answer_options(now, tx);
+                Ok(())
+            }
+            (Method::Other(_), _) => Err(Refusal::of(501)),
+            _ => Err(Refusal::with(405, "Allow", ALLOW)),
+        }
+    }
+
+    /// The usage that a request with a To tag belongs to.
+    fn find_dialog(&self, request: &Message, to_tag: &[u8]) -> Option<DialogId> {
+        let call_id = request.call_id().ok()?.to_vec();
+        let id = *self.usage_index.get(&(call_id, to_tag.to_vec()))?;
+        let from = request.from().ok()?;
+        let from_tag = from.tag().unwrap_or_default();
+        let known = match &self.usages.get(&id)?.state {
+            State::Calling { early, .. } => early.iter().any(|d| d.remote_tag() == from_tag),
+            State::Ringing { dialog, .. } | State::Confirmed { dialog, .. } => dialog.remote_tag() == from_tag,
+        };
+        known.then_some(id)
+    }
+
+    fn handle_call(&mut self, now: Instant, src: SocketAddr, tx: u64, request: &Message) -> Result<(), Refusal> {
+        if self.usages.len() >= self.config.dialogs_max {
+            self.counters.full += 1;
+            return Err(Refusal::with(503, "Retry-After", RETRY_AFTER_S));
+        }
+        let trying = self.response(tx, 100);
+        self.respond(now, tx, trying);
+        let id = DialogId(self.next_id());
+        let local_tag = self.servers.get(&tx).map(|r| r.local_tag.clone()).unwrap_or_default();
+        let dialog = Dialog::from_request(request, &local_tag, src);
+        let call_id = request.call_id().unwrap_or_default().to_vec();
+        let from = request.from().ok();
+        self.events.push_back(Event::Incoming {
+            dialog: id,
+            to_user: request.request_uri().map(|u| u.user_text()).unwrap_or_default(),
+            from_user: from.as_ref().map(|f| f.uri.user_text()).unwrap_or_default(),
+            display: from.and_then(|f| f.display).map(|d| String::from_utf8_lossy(&d).into_owned()),
+            source: src,
+            offer: request.sdp().map(<[u8]>::to_vec),
+            call_id: String::from_utf8_lossy(&call_id).into_owned(),
+        });
+        self.add_usage(id, call_id, local_tag, false, State::Ringing { tx, dialog });
+        if let Some(usage) = self.usages.get_mut(&id) {
+            usage.timers.set(Timer::Ring, now + ms(TIMER_C_MS));
+        }
+        self.sync_dialog(id);
+        Ok(())
+    }
+
+    fn handle_reinvite(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, request: &Message) -> Result<(), Refusal> {
+        let usage = self.usages.get_mut(&id).ok_or(Refusal::of(481))?;
+        let State::Confirmed { dialog, ours, theirs, unacked, closing } = &mut usage.state else {
+            // Its 200 overtakes ours, or it invites while it rings: later.
+            return Err(Refusal::with(500, "Retry-After", "1"));
+        };
+        if !dialog.take_remote_cseq(request.cseq().map_or(0, |c| c.number)) {
+            return Err(Refusal::of(500));
+        }
+        if theirs.is_some() {
+            return Err(Refusal::with(500, "Retry-After", "1"));
+        }
+        // Our offer is out, or the 200 with our late offer waits for its answer.
+        if ours.is_some() || *closing || unacked.as_ref().is_some_and(|u| u.offered) {
+            return Err(Refusal::of(491));
+        }
+        if unacked.take().is_some() {
+            // The peer goes on, so it has our 200: only its ACK was lost or is late.
+            usage.timers.stop(Timer::Answer);
+            usage.timers.stop(Timer::AckWait);
+            self.events.push_back(Event::Acked { dialog: id, sdp: None });
+        }
+        dialog.refresh_target(request, src);
+        *theirs = Some(tx);
+        usage.timers.set(Timer::Ring, now + ms(TIMER_C_MS));
+        if let Some(record) = self.servers.get_mut(&tx) {
+            record.local_tag.clone_from(&usage.local_tag);
+        }
+        let trying = self.response(tx, 100);
+        self.respond(now, tx, trying);
+        self.sync_dialog(id);
+        self.events.push_back(Event::ReInvited { dialog: id, offer: request.sdp().map(<[u8]>::to_vec) });
+        Ok(())
+    }
+
+    fn handle_bye(&mut self, now: Instant, tx: u64, id: DialogId, request: &Message) -> Result<(), Refusal> {
+        let usage = self.usages.get_mut(&id).ok_or(Refusal::of(481))?;
+        let open = match &mut usage.state {
+            State::Confirmed { dialog, theirs, .. } => {
+                if !dialog.take_remote_cseq(request.cseq().map_or(0, |c| c.number)) {
+                    return Err(Refusal::of(500));
+                }
+                theirs.take()
+            }
+            State::Ringing { tx, .. } => Some(*tx),
+            State::Calling { .. } => None,
+        };
+        let response = self.response(tx, 200);
+        self.respond(now, tx, response);
+        if let Some(invite) = open {
+            let response = self.response(invite, 487);
+            self.respond(now, invite, response);
+        }
+        // The call we still wait for is ended by its callee: take the INVITE back too.
+        self.send_cancel(now, id);
+        self.end(id, Event::Ended { dialog: id, cause: EndCause::Bye, q850: response::q850(request) });
+        Ok(())
+    }
+
+    fn handle_cancel(&mut self, now: Instant, tx: u64, request: &Message) -> Result<(), Refusal> {
+        let mut key = ServerKey::of(request).ok_or(Refusal::of(400))?;
+        key.method = Method::Invite;
+        let invite = self.server_index.get(&key).copied().ok_or(Refusal::of(481))?;
+        if let Some(tag) = self.servers.get(&invite).map(|r| r.local_tag.clone())
+            && let Some(record) = self.servers.get_mut(&tx)
+        {
+            record.local_tag = tag;
+        }
+        let response = self.response(tx, 200);
+        self.respond(now, tx, response);
+        let open = self.usages.iter().find_map(|(id, usage)| match &usage.state {
+            State::Ringing { tx, .. } if *tx == invite => Some((*id, true)),
+            State::Confirmed { theirs: Some(tx), .. } if *tx == invite => Some((*id, false)),
+            State::Ringing { .. } | State::Confirmed { .. } | State::Calling { .. } => None,
+        });
+        // A CANCEL behind the final answer changes nothing (s.9.2).
+        let Some((id, first)) = open else { return Ok(()) };
+        let response = self.response(invite, 487);
+        self.respond(now, invite, response);
+        if first {
+            self.end(id, Event::Ended { dialog: id, cause: EndCause::Cancelled, q850: response::q850(request) });
+        } else if let Some(usage) = self.usages.get_mut(&id) {
+            if let State::Confirmed { theirs, .. } = &mut usage.state {
+                *theirs = None;
+            }
+            usage.timers.stop(Timer::Ring);
+            self.sync_dialog(id);
+            self.events.push_back(Event::ReInviteCancelled { dialog: id });
+        }
+        Ok(())
+    }
+
+    fn handle_ack(&mut self, now: Instant, src: SocketAddr, key: &ServerKey, request: &Message) {
+        if let Some(id) = self.server_index.get(key).copied()
+            && let Some(ServerRecord { machine: ServerMachine::Invite(m), .. }) = self.servers.get_mut(&id)
+            && m.state() != server_invite::State::Accepted
+        {
+            m.handle_ack(now);
+            return self.sync_server(id);
+        }
+        let tag = request.to().ok().and_then(|t| t.tag().map(<[u8]>::to_vec)).unwrap_or_default();
+        let number = request.cseq().map_or(0, |c| c.number);
+        let found = self.find_dialog(request, &tag).filter(
+            |id| matches!(self.usages.get(id).map(|u| &u.state), Some(State::Confirmed { unacked: Some(u), .. }) if u.cseq == number),
+        );
+        let Some(id) = found else {
+            self.counters.stray_acks += 1;
+            return;
+        };
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        let State::Confirmed { unacked, closing, .. } = &mut usage.state else { return };
+        let offered = unacked.take().is_some_and(|u| u.offered);
+        let closing = *closing;
+        usage.timers.stop(Timer::Answer);
+        usage.timers.stop(Timer::AckWait);
+        let _ = src;
+        self.sync_dialog(id);
+        if closing {
+            self.send_bye(now, id);
+            return self.end(id, Event::Ended { dialog: id, cause: EndCause::HungUp, q850: None });
+        }
+        let sdp = request.sdp().filter(|_| offered).map(<[u8]>::to_vec);
+        self.events.push_back(Event::Acked { dialog: id, sdp });
+    }
+
+    fn repeat_answer(&mut self, id: u64) {
+        let Some(record) = self.servers.get(&id) else { return };
+        let repeated = match &record.machine {
+            ServerMachine::Invite(m) => m.handle_repeat(),
+            ServerMachine::Other(m) => m.handle_repeat(),
+        };
+        if repeated == Repeated::AnswerAgain
+            && let Some(bytes) = record.last.clone()
+        {
+            let dst = record.dst;
+            self.counters.repeated += 1;
+            self.transmit(Transmit { dst, bytes });
+        }
+    }
+
+    fn answer_options(&mut self, now: Instant, tx: u64) {
+        let mut response = self.response(tx, 200);
+        for (name, value) in [("Allow", ALLOW), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"), ("Supported", "")] {
+            response.headers.push(name, value.into());
+        }
+        response.headers.push("Contact", self.contact());
+        if let Some(sdp) = &self.capabilities {
+            response = response.with_body("application/sdp", sdp.clone());
+        }
+        self.respond(now, tx, response);
+    }
+}
+
+/// A status, and a header that belongs to it.
+struct Refusal {
+    status: u16,
+    header: Option<(&'static str, String)>,
+}
+
+impl Refusal {
+    const fn of(status: u16) -> Refusal {
+        Refusal { status, header: None }
+    }
+    fn with(status: u16, name: &'static str, value: impl Into<String>) -> Refusal {
+        Refusal { status, header: Some((name, value.into())) }
+    }
+}
+
+/// The inspections of RFC 3261 s.8.2.1 to 8.2.3, in its order.
+fn check(request: &Message, merged: bool) -> Result<(), Refusal> {
+    match request.method() {
+        Some(Method::Other(_)) => return Err(Refusal::of(501)),
+        Some(Method::Invite | Method::Options | Method::Bye) => {}
+        _ => return Err(Refusal::with(405, "Allow", ALLOW)),
+    }
+    if request.request_uri().is_ok_and(|u| u.scheme == Scheme::Other) {
+        return Err(Refusal::of(416));
+    }
+    if merged && request.to().is_ok_and(|t| t.tag().is_none()) {
+        return Err(Refusal::of(482));
+    }
+    // No extension of ours so far needs to be required.
+    let required: Vec<String> = request.headers.values("Require").map(|v| String::from_utf8_lossy(v).into_owned()).collect();
+    if !required.is_empty() {
+        return Err(Refusal::with(420, "Unsupported", required.join(", ")));
+    }
+    if request.headers.get("Content-Encoding").is_some_and(|e| !e.is_empty() && !e.eq_ignore_ascii_case(b"identity")) {
+        return Err(Refusal::with(415, "Accept-Encoding", "identity"));
+    }
+    let invite = request.method() == Some(&Method::Invite);
+    // Handling=optional bodies (s.20.11) may be of any type; the only one needed is the session description.
+    let optional = request
+        .headers
+        .get("Content-Disposition")
+        .is_some_and(|v| String::from_utf8_lossy(v).to_ascii_lowercase().replace(' ', "").contains("handling=optional"));
+    if invite && !request.body.is_empty() && request.sdp().is_none() && !optional {
+        return Err(Refusal::with(415, "Accept", "application/sdp"));
+    }
+    let mut accepts = request.headers.values("Accept").peekable();
+    if invite && accepts.peek().is_some() {
+        let fits = |v: &[u8]| {
+            let text = String::from_utf8_lossy(v).to_ascii_lowercase();
+            ["application/sdp", "application/*", "*/*"].iter().any(|t| text.trim_start().starts_with(t))
+        };
+        if !accepts.any(fits) {
+            return Err(Refusal::of(406));
+        }
+    }
+    Ok(())
+}
+
+/// Call-ID, From tag and CSeq: the same under another branch is the same request by another way (s.8.2.2.2).
+fn merge_key(request: &Message) -> Vec<u8> {
+    let mut key = request.call_id().unwrap_or_default().to_vec();
+    key.push(0);
+    if let Ok(from) = request.from() {
+        key.extend_from_slice(from.tag().unwrap_or_default());
+    }
+    key.push(0);
+    key.extend_from_slice(request.headers.get("CSeq").unwrap_or_default());
+    key
+}
+
+/// Writes into the top Via where the request came from, and says where its responses go.
+fn stamp_via(request: &mut Message, src: SocketAddr) -> SocketAddr {
+    let Ok(mut via) = request.top_via() else { return src };
+    via.stamp(src);
+    let mut line = via.emit();
+    let rest = request.headers.get("Via").map(|v| crate::sip::message::split_outside_quotes(v, b',').skip(1).collect::<Vec<_>>());
+    for other in rest.unwrap_or_default() {
+        line.extend_from_slice(b", ");
+        line.extend_from_slice(other);
+    }
+    request.headers.set("Via", line);
+    via.response_addr(src)
+}
+
+/// A STUN message (RFC 8489 s.5) on our port: a keep-alive of RFC 5626, or somebody's stray.
+fn is_stun(bytes: &[u8]) -> bool {
+    bytes.len() >= 20 && bytes[0] < 4 && bytes[4..8] == [0x21, 0x12, 0xa4, 0x42]
+}

@@ -1,0 +1,225 @@
+//! Responses to what we asked (RFC 3261 s.8.1.3, 13.2.2, 14.1).
+
+use super::*;
+use crate::sip::message::decimal;
+use crate::sip::transaction::Heard;
+
+impl Endpoint {
+    pub(super) fn handle_response(&mut self, now: Instant, src: SocketAddr, response: Message) {
+        let found = response.top_via().ok().and_then(|v| v.branch().map(<[u8]>::to_vec)).zip(response.cseq().ok());
+        let id = found.and_then(|(branch, cseq)| self.client_index.get(&(branch, cseq.method)).copied());
+        // s.8.1.3.3: more than one Via is a response that lost its way.
+        let (Some(id), 1, Some(status)) = (id, response.headers.values("Via").count(), response.status()) else {
+            self.counters.stray_responses += 1;
+            return;
+        };
+        let Some(record) = self.clients.get_mut(&id) else { return };
+        let heard = match &mut record.machine {
+            ClientMachine::Invite(m) => m.handle_response(now, status),
+            ClientMachine::Other(m) => m.handle_response(now, status),
+        };
+        let purpose = record.purpose;
+        self.sync_client(id);
+        match heard {
+            Heard::Absorbed => {}
+            Heard::AckAgain => self.ack_again(id, &response),
+            Heard::PassUp => match purpose {
+                Purpose::Invite(dialog) => self.handle_invite_response(now, src, id, dialog, status, &response),
+                Purpose::ReInvite(dialog) => self.handle_reinvite_response(now, src, id, dialog, status, &response),
+                Purpose::Farewell => {}
+                Purpose::Options(options) if status >= 200 => self.events.push_back(Event::OptionsAnswered {
+                    options,
+                    status,
+                    sdp: response.sdp().map(<[u8]>::to_vec),
+                    allow: response.headers.values("Allow").map(|v| String::from_utf8_lossy(v).into_owned()).collect(),
+                    server: response.headers.get("Server").map(|v| String::from_utf8_lossy(v).into_owned()),
+                }),
+                Purpose::Options(_) => {}
+            },
+        }
+    }
+
+    fn handle_invite_response(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, status: u16, response: &Message) {
+        match status {
+            0..200 => self.handle_provisional(now, src, tx, id, status, response),
+            200..300 => self.handle_answer(now, src, tx, id, response),
+            _ => {
+                self.ack_failure(tx, response);
+                let Some(usage) = self.usages.get(&id) else { return };
+                let State::Calling { cancelling, .. } = &usage.state else { return };
+                let event = if *cancelling == Cancelling::No {
+                    let retry_after = response.headers.get("Retry-After").and_then(|v| {
+                        let end = v.iter().position(|b| !b.is_ascii_digit()).unwrap_or(v.len());
+                        decimal(&v[..end]).and_then(|n| u32::try_from(n).ok())
+                    });
+                    let reason = response.reason_phrase().into_owned();
+                    Event::Failed { dialog: id, status, reason, q850: q850(response), retry_after }
+                } else {
+                    Event::Ended { dialog: id, cause: usage.giving_up, q850: q850(response) }
+                };
+                self.end(id, event);
+            }
+        }
+    }
+
+    fn handle_provisional(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, status: u16, response: &Message) {
+        let Some(record) = self.clients.get(&tx) else { return };
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        let State::Calling { cancelling, early, early_sdp, .. } = &mut usage.state else { return };
+        if *cancelling == Cancelling::Wanted {
+            return self.send_cancel(now, id);
+        }
+        if status == 100 || *cancelling == Cancelling::Sent {
+            return;
+        }
+        let tag = response.to().ok().and_then(|t| t.tag().map(<[u8]>::to_vec));
+        if let Some(tag) = tag
+            && early.len() < FORKS_MAX
+            && !early.iter().any(|d| d.remote_tag() == tag)
+        {
+            early.push(Dialog::from_response(&record.request, response, src));
+        }
+        let sdp = response.sdp().map(<[u8]>::to_vec);
+        if sdp.is_some() {
+            early_sdp.clone_from(&sdp);
+        }
+        self.events.push_back(Event::Provisional { dialog: id, status, sdp });
+    }
+
+    /// A 2xx to an INVITE: the first makes the dialog; its repeats get their ACK again; those of other forks get ACK and BYE (s.13.2.2.4).
+    fn handle_answer(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, response: &Message) {
+        let tag = to_tag(response);
+        if self.send_known_ack(tx, &tag) {
+            return;
+        }
+        let Some(record) = self.clients.get(&tx) else { return };
+        if record.acks.len() >= FORKS_MAX {
+            return;
+        }
+        let mut dialog = Dialog::from_response(&record.request, response, src);
+        self.send_ack(tx, &dialog, tag);
+        let usage = self.usages.get_mut(&id);
+        let giving_up = usage.as_ref().map_or(EndCause::HungUp, |u| u.giving_up);
+        match usage.map(|u| &mut u.state) {
+            Some(state @ State::Calling { .. }) => {
+                let State::Calling { cancelling, early_sdp, .. } = &*state else { return };
+                if *cancelling == Cancelling::No {
+                    // Some peers put the answer only into the 183; s.13.2.1 lets it stand.
+                    let sdp = response.sdp().map(<[u8]>::to_vec).or_else(|| early_sdp.clone()).unwrap_or_default();
+                    *state = State::Confirmed { dialog, ours: None, theirs: None, unacked: None, closing: false };
+                    return self.events.push_back(Event::Answered { dialog: id, sdp });
+                }
+                *state = State::Confirmed { dialog, ours: None, theirs: None, unacked: None, closing: true };
+                self.send_bye(now, id);
+                self.end(id, Event::Ended { dialog: id, cause: giving_up, q850: None });
+            }
+            Some(State::Ringing { .. } | State::Confirmed { .. }) | None => {
+                let (bye, dst) = dialog.next_request(Method::Bye);
+                self.send_request(now, bye, dst, Purpose::Farewell, None);
+            }
+        }
+    }
+
+    fn handle_reinvite_response(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, status: u16, response: &Message) {
+        if status < 200 {
+            return;
+        }
+        if status < 300 {
+            let tag = to_tag(response);
+            if self.send_known_ack(tx, &tag) {
+                return;
+            }
+            let Some(mut dialog) = self.clients.get(&tx).and_then(|r| r.dialog.clone()) else { return };
+            dialog.refresh_target(response, src);
+            self.send_ack(tx, &dialog, tag);
+            let Some(Usage { state: State::Confirmed { dialog, ours, .. }, .. }) = self.usages.get_mut(&id) else { return };
+            if *ours == Some(tx) {
+                dialog.refresh_target(response, src);
+                *ours = None;
+                let sdp = response.sdp().map(<[u8]>::to_vec).unwrap_or_default();
+                self.events.push_back(Event::ReInviteAnswered { dialog: id, sdp });
+            }
+            return;
+        }
+        self.ack_failure(tx, response);
+        self.reinvite_failed(now, tx, id, status);
+    }
+
+    /// A re-INVITE that failed leaves the session as it was, unless the peer does not know us any more (s.12.2.1.2).
+    pub(super) fn reinvite_failed(&mut self, now: Instant, tx: u64, id: DialogId, status: u16) {
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        let owner = usage.owner;
+        let State::Confirmed { ours, .. } = &mut usage.state else { return };
+        if *ours != Some(tx) {
+            return;
+        }
+        *ours = None;
+        if matches!(status, 408 | 481) {
+            self.send_bye(now, id);
+            return self.end(id, Event::Ended { dialog: id, cause: EndCause::PeerLost, q850: None });
+        }
+        let retry_in_ms = (status == 491).then(|| {
+            // s.14.1: units of 10 ms; 2.1 to 4 s for who made the Call-ID, 0 to 2 s for the other.
+            if owner { 2_100 + 10 * self.rng.below(191) } else { 10 * self.rng.below(201) }
+        });
+        self.events.push_back(Event::ReInviteFailed { dialog: id, status, retry_in_ms });
+    }
+
+    /// The ACK of a failure, which belongs to the transaction (s.17.1.1.3): its Request-URI, Via and Route.
+    fn ack_failure(&mut self, tx: u64, response: &Message) {
+        let Some(record) = self.clients.get_mut(&tx) else { return };
+        let super::super::message::StartLine::Request { uri, .. } = &record.request.start else { return };
+        let mut ack = Message::request(Method::Ack, uri.clone());
+        for name in ["Via", "Max-Forwards", "Route", "From", "Call-ID"] {
+            for h in record.request.headers.iter().filter(|h| h.is(name)) {
+                ack.headers.push(name, h.value.clone());
+            }
+        }
+        ack.headers.push("To", response.headers.get("To").unwrap_or_default().to_vec());
+        let number = record.request.cseq().map_or(0, |c| c.number);
+        let bytes = ack.with("CSeq", format!("{number} ACK")).emit();
+        let transmit = Transmit { dst: record.dst, bytes };
+        record.acks.clear();
+        record.acks.push((Vec::new(), transmit.clone()));
+        self.transmit(transmit);
+    }
+
+    fn ack_again(&mut self, tx: u64, _response: &Message) {
+        self.send_known_ack(tx, &[]);
+    }
+
+    fn send_ack(&mut self, tx: u64, dialog: &Dialog, tag: Vec<u8>) {
+        let Some(number) = self.clients.get(&tx).and_then(|r| r.request.cseq().ok()).map(|c| c.number) else { return };
+        let (ack, dst) = dialog.ack(number);
+        let branch = [b"z9hG4bK", self.token().as_slice()].concat();
+        let transmit = Transmit { dst, bytes: self.with_via(ack, &branch).emit() };
+        if let Some(record) = self.clients.get_mut(&tx) {
+            record.acks.push((tag, transmit.clone()));
+        }
+        self.transmit(transmit);
+    }
+
+    fn send_known_ack(&mut self, tx: u64, tag: &[u8]) -> bool {
+        let known = self.clients.get(&tx).and_then(|r| r.acks.iter().find(|(t, _)| t == tag)).map(|(_, t)| t.clone());
+        let Some(transmit) = known else { return false };
+        self.counters.repeated += 1;
+        self.transmit(transmit);
+        true
+    }
+}
+
+fn to_tag(message: &Message) -> Vec<u8> {
+    message.to().ok().and_then(|t| t.tag().map(<[u8]>::to_vec)).unwrap_or_default()
+}
+
+/// The Q.850 cause of a Reason header (RFC 3326).
+pub(super) fn q850(message: &Message) -> Option<u8> {
+    message.headers.values("Reason").find_map(|v| {
+        let at = v.iter().position(|b| *b == b';')?;
+        if !v[..at].trim_ascii().eq_ignore_ascii_case(b"Q.850") {
+            return None;
+        }
+        let params = crate::sip::message::Params::parse(&v[at..]).ok()?;
+        decimal(params.get("cause")?).and_then(|n| u8::try_from(n).ok()).filter(|n| *n < 128)
+    })
+}

@@ -1,0 +1,139 @@
+//! Deadlines that came: repeats, and the exits of every state.
+
+use super::*;
+use crate::sip::transaction::{Fired, T2_MS};
+
+/// Timers worked off in one call; what is still due is said by `poll_timeout` at once.
+const TIMERS_PER_CALL_MAX: usize = 256;
+
+impl Endpoint {
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..TIMERS_PER_CALL_MAX {
+            let Some(owner) = self.deadlines.take_due(now) else { return };
+            self.counters.timers += 1;
+            match owner {
+                Owner::Client(id) => self.client_timeout(now, id),
+                Owner::Server(id) => self.server_timeout(now, id),
+                Owner::Dialog(id) => self.dialog_timeout(now, id),
+            }
+        }
+    }
+
+    fn client_timeout(&mut self, now: Instant, id: u64) {
+        let Some(record) = self.clients.get_mut(&id) else { return };
+        let fired = match &mut record.machine {
+            ClientMachine::Invite(m) => m.handle_timeout(now),
+            ClientMachine::Other(m) => m.handle_timeout(now),
+        };
+        let purpose = record.purpose;
+        match fired {
+            None => self.sync_client(id),
+            Some(Fired::Repeat) => {
+                let transmit = Transmit { dst: record.dst, bytes: record.bytes.clone() };
+                self.counters.repeated += 1;
+                self.transmit(transmit);
+                self.sync_client(id);
+            }
+            Some(Fired::RangTooLong) => {
+                self.sync_client(id);
+                match purpose {
+                    Purpose::Invite(dialog) => self.rang_too_long(now, id, dialog),
+                    Purpose::ReInvite(dialog) => {
+                        self.reinvite_failed(now, id, dialog, 408);
+                        self.forget_client(id);
+                    }
+                    Purpose::Farewell | Purpose::Options(_) => {}
+                }
+            }
+            Some(Fired::TimedOut) => {
+                match purpose {
+                    Purpose::Invite(dialog) => self.call_timed_out(dialog),
+                    Purpose::ReInvite(dialog) => self.reinvite_failed(now, id, dialog, 408),
+                    Purpose::Options(options) => {
+                        self.events.push_back(Event::OptionsAnswered { options, status: 408, sdp: None, allow: Vec::new(), server: None });
+                    }
+                    Purpose::Farewell => {}
+                }
+                self.forget_client(id);
+            }
+            Some(Fired::Done) => self.forget_client(id),
+        }
+    }
+
+    /// Timer C: nobody lifts the receiver. The call is taken back and waits for its 487.
+    fn rang_too_long(&mut self, now: Instant, tx: u64, id: DialogId) {
+        if let Some(usage) = self.usages.get_mut(&id) {
+            usage.giving_up = EndCause::RangTooLong;
+            self.send_cancel(now, id);
+        } else {
+            self.forget_client(tx);
+        }
+    }
+
+    fn call_timed_out(&mut self, id: DialogId) {
+        let Some(Usage { state: State::Calling { cancelling, .. }, giving_up, .. }) = self.usages.get(&id) else { return };
+        let event = match cancelling {
+            Cancelling::No => {
+                let reason = "Nobody answers".into();
+                Event::Failed { dialog: id, status: 408, reason, q850: None, retry_after: None }
+            }
+            Cancelling::Wanted | Cancelling::Sent => Event::Ended { dialog: id, cause: *giving_up, q850: None },
+        };
+        self.end(id, event);
+    }
+
+    fn server_timeout(&mut self, now: Instant, id: u64) {
+        let Some(record) = self.servers.get_mut(&id) else { return };
+        let fired = match &mut record.machine {
+            ServerMachine::Invite(m) => m.handle_timeout(now),
+            ServerMachine::Other(m) => m.handle_timeout(now),
+        };
+        match fired {
+            Some(Fired::Repeat) => {
+                if let Some(bytes) = record.last.clone() {
+                    let dst = record.dst;
+                    self.counters.repeated += 1;
+                    self.transmit(Transmit { dst, bytes });
+                }
+                self.sync_server(id);
+            }
+            None => self.sync_server(id),
+            Some(Fired::Done | Fired::TimedOut | Fired::RangTooLong) => self.forget_server(id),
+        }
+    }
+
+    fn dialog_timeout(&mut self, now: Instant, id: DialogId) {
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        let timer = usage.timers.take_due(now);
+        match (timer, &mut usage.state) {
+            (Some(Timer::Answer), State::Confirmed { unacked: Some(unacked), .. }) => {
+                unacked.repeat_ms = (2 * unacked.repeat_ms).min(T2_MS);
+                usage.timers.set(Timer::Answer, now + ms(unacked.repeat_ms));
+                let transmit = unacked.transmit.clone();
+                self.counters.repeated += 1;
+                self.transmit(transmit);
+            }
+            (Some(Timer::AckWait), State::Confirmed { .. }) => {
+                self.send_bye(now, id);
+                return self.end(id, Event::Ended { dialog: id, cause: EndCause::NoAck, q850: None });
+            }
+            (Some(Timer::Ring), State::Ringing { tx, .. }) => {
+                let tx = *tx;
+                let response = self.response(tx, 480);
+                self.respond(now, tx, response);
+                return self.end(id, Event::Ended { dialog: id, cause: EndCause::RangTooLong, q850: None });
+            }
+            (Some(Timer::Ring), State::Confirmed { theirs, .. }) => {
+                // Our side never answered the re-INVITE: refuse it, the session stays.
+                if let Some(tx) = theirs.take() {
+                    let response = self.response(tx, 488);
+                    self.respond(now, tx, response);
+                    self.events.push_back(Event::ReInviteCancelled { dialog: id });
+                }
+            }
+            _ => {}
+        }
+        self.sync_dialog(id);
+    }
+}

@@ -1,0 +1,348 @@
+//! SIP messages as they come: the grammar of RFC 3261 s.25, read as RFC 4475 teaches, with what real devices do besides.
+//!
+//! A [`Message`] is a start line, headers in their order, and a body. Header values are bytes: what we do not know is kept and goes out
+//! again as it came. [`Message::parse`] is strict about what this layer must rely on (Via, From, To, Call-ID, CSeq, lengths) and lenient
+//! about the rest; a refused message comes back inside the error as far as it could be read, so that the endpoint can still answer 400.
+//! Typed views ([`Via`], [`NameAddr`], [`CSeq`], [`Uri`]) are made on demand from the bytes.
+
+mod address;
+mod header;
+mod parse;
+mod uri;
+mod via;
+
+pub use address::{NameAddr, Params};
+pub use header::{Header, Headers, canonical_name};
+pub use parse::{ParseError, stream_message_len};
+pub use uri::{Host, Scheme, Uri, unescape};
+pub use via::Via;
+
+use core::fmt;
+use std::borrow::Cow;
+
+/// A request method. Unknown ones keep their name (methods are case-sensitive).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+#[allow(missing_docs)]
+pub enum Method {
+    Invite,
+    Ack,
+    Bye,
+    Cancel,
+    Options,
+    Register,
+    Prack,
+    Update,
+    Info,
+    Refer,
+    Subscribe,
+    Notify,
+    Message,
+    Publish,
+    /// A method outside RFC 3261, 3262, 3311, 3428, 3515, 3903, 6086 and 6665.
+    Other(String),
+}
+
+const METHODS: [(Method, &str); 14] = [
+    (Method::Invite, "INVITE"),
+    (Method::Ack, "ACK"),
+    (Method::Bye, "BYE"),
+    (Method::Cancel, "CANCEL"),
+    (Method::Options, "OPTIONS"),
+    (Method::Register, "REGISTER"),
+    (Method::Prack, "PRACK"),
+    (Method::Update, "UPDATE"),
+    (Method::Info, "INFO"),
+    (Method::Refer, "REFER"),
+    (Method::Subscribe, "SUBSCRIBE"),
+    (Method::Notify, "NOTIFY"),
+    (Method::Message, "MESSAGE"),
+    (Method::Publish, "PUBLISH"),
+];
+
+impl Method {
+    /// Reads a method token; `None` if it is not a token.
+    pub fn parse(token: &[u8]) -> Option<Method> {
+        if token.is_empty() || !token.iter().all(|b| is_token(*b)) {
+            return None;
+        }
+        let text = core::str::from_utf8(token).ok()?;
+        Some(METHODS.iter().find(|(_, name)| *name == text).map_or_else(|| Method::Other(text.into()), |(m, _)| m.clone()))
+    }
+    /// The method as it stands in a message.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Method::Other(name) => name,
+            known => METHODS.iter().find(|(m, _)| m == known).map_or("", |(_, name)| name),
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The first line of a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StartLine {
+    /// A request.
+    Request {
+        /// What is asked.
+        method: Method,
+        /// The Request-URI as it came; [`Message::request_uri`] reads it.
+        uri: Vec<u8>,
+    },
+    /// A response.
+    Response {
+        /// 100 to 699.
+        status: u16,
+        /// The reason phrase, any bytes.
+        reason: Vec<u8>,
+    },
+}
+
+/// One SIP message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// Request line or status line.
+    pub start: StartLine,
+    /// The headers in their order, Content-Length included if it came.
+    pub headers: Headers,
+    /// The body, cut to Content-Length.
+    pub body: Vec<u8>,
+}
+
+/// The CSeq header.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CSeq {
+    /// Sequence number, below 2^31.
+    pub number: u32,
+    /// Method of the request.
+    pub method: Method,
+}
+
+/// What is wrong with a message, as the status that RFC 3261 gives for it and the words of the reason phrase.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// Status to answer a request with. A response with a fault is dropped.
+    pub status: u16,
+    /// What was wrong, fit for a reason phrase.
+    pub words: &'static str,
+}
+
+impl Fault {
+    pub(crate) const fn bad(words: &'static str) -> Fault {
+        Fault { status: 400, words }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, self.words)
+    }
+}
+impl std::error::Error for Fault {}
+
+impl Message {
+    /// A request with no headers yet.
+    pub fn request(method: Method, uri: impl Into<Vec<u8>>) -> Message {
+        Message { start: StartLine::Request { method, uri: uri.into() }, headers: Headers::default(), body: Vec::new() }
+    }
+
+    /// A response to `request` with what RFC 3261 s.8.2.6 copies: Via (all), From, To, Call-ID, CSeq.
+    pub fn response_to(request: &Message, status: u16, reason: &str) -> Message {
+        let mut headers = Headers::default();
+        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+            for h in request.headers.iter().filter(|h| h.is(name)) {
+                headers.push(name, h.value.clone());
+            }
+        }
+        Message { start: StartLine::Response { status, reason: reason.as_bytes().to_vec() }, headers, body: Vec::new() }
+    }
+
+    /// Adds a header at the end.
+    pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Message {
+        self.headers.push(name, value.as_ref().to_vec());
+        self
+    }
+
+    /// Gives the message a body of this type.
+    pub fn with_body(mut self, content_type: &str, body: Vec<u8>) -> Message {
+        self.headers.push("Content-Type", content_type.as_bytes().to_vec());
+        self.body = body;
+        self
+    }
+
+    /// The bytes to send. Content-Length is always ours to say.
+    pub fn emit(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512 + self.body.len());
+        match &self.start {
+            StartLine::Request { method, uri } => {
+                out.extend_from_slice(method.as_str().as_bytes());
+                out.push(b' ');
+                out.extend_from_slice(uri);
+                out.extend_from_slice(b" SIP/2.0\r\n");
+            }
+            StartLine::Response { status, reason } => {
+                out.extend_from_slice(format!("SIP/2.0 {status} ").as_bytes());
+                out.extend_from_slice(reason);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        let mut length_said = false;
+        for h in self.headers.iter() {
+            out.extend_from_slice(h.name.as_bytes());
+            out.extend_from_slice(b": ");
+            if h.is("Content-Length") {
+                if length_said {
+                    out.truncate(out.len() - h.name.len() - 2);
+                    continue;
+                }
+                length_said = true;
+                out.extend_from_slice(self.body.len().to_string().as_bytes());
+            } else {
+                out.extend_from_slice(&h.value);
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        if !length_said {
+            out.extend_from_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&self.body);
+        out
+    }
+
+    /// The method of a request.
+    pub fn method(&self) -> Option<&Method> {
+        match &self.start {
+            StartLine::Request { method, .. } => Some(method),
+            StartLine::Response { .. } => None,
+        }
+    }
+    /// The status of a response.
+    pub fn status(&self) -> Option<u16> {
+        match &self.start {
+            StartLine::Request { .. } => None,
+            StartLine::Response { status, .. } => Some(*status),
+        }
+    }
+    /// The reason phrase of a response, readable.
+    pub fn reason_phrase(&self) -> Cow<'_, str> {
+        match &self.start {
+            StartLine::Request { .. } => Cow::Borrowed(""),
+            StartLine::Response { reason, .. } => String::from_utf8_lossy(reason),
+        }
+    }
+    /// The Request-URI, read.
+    pub fn request_uri(&self) -> Result<Uri, Fault> {
+        match &self.start {
+            StartLine::Request { uri, .. } => Uri::parse(uri),
+            StartLine::Response { .. } => Err(Fault::bad("No Request-URI")),
+        }
+    }
+    /// The topmost Via.
+    pub fn top_via(&self) -> Result<Via, Fault> {
+        let value = self.headers.values("Via").next().ok_or(Fault::bad("Missing Via"))?;
+        Via::parse(value)
+    }
+    /// The From header.
+    pub fn from(&self) -> Result<NameAddr, Fault> {
+        NameAddr::parse(self.headers.get("From").ok_or(Fault::bad("Missing From"))?)
+    }
+    /// The To header.
+    pub fn to(&self) -> Result<NameAddr, Fault> {
+        NameAddr::parse(self.headers.get("To").ok_or(Fault::bad("Missing To"))?)
+    }
+    /// The Call-ID, compared byte by byte.
+    pub fn call_id(&self) -> Result<&[u8], Fault> {
+        let id = self.headers.get("Call-ID").ok_or(Fault::bad("Missing Call-ID"))?;
+        if id.is_empty() || id.iter().any(|b| b.is_ascii_whitespace()) { Err(Fault::bad("Malformed Call-ID")) } else { Ok(id) }
+    }
+    /// The CSeq header.
+    pub fn cseq(&self) -> Result<CSeq, Fault> {
+        let value = self.headers.get("CSeq").ok_or(Fault::bad("Missing CSeq"))?;
+        let mut words = value.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty());
+        let (Some(number), Some(method), None) = (words.next(), words.next(), words.next()) else {
+            return Err(Fault::bad("Malformed CSeq"));
+        };
+        let number = decimal(number).filter(|n| *n < 1 << 31).ok_or(Fault::bad("CSeq out of range"))?;
+        let method = Method::parse(method).ok_or(Fault::bad("Malformed CSeq"))?;
+        Ok(CSeq { number: number as u32, method })
+    }
+    /// The first Contact that is an address (not `*`).
+    pub fn contact(&self) -> Option<NameAddr> {
+        self.headers.values("Contact").find_map(|v| NameAddr::parse(v).ok())
+    }
+    /// Max-Forwards, if it stands there and is a number.
+    pub fn max_forwards(&self) -> Option<u64> {
+        decimal(self.headers.get("Max-Forwards")?)
+    }
+    /// The media type of the body in lower case without parameters (`application/sdp`), if there is one.
+    pub fn content_type(&self) -> Option<String> {
+        let value = self.headers.get("Content-Type")?;
+        let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
+        let text: String = String::from_utf8_lossy(&value[..end]).chars().filter(|c| !c.is_whitespace()).collect();
+        Some(text.to_ascii_lowercase())
+    }
+    /// The session description of this message: the body itself, or the first such part of a multipart body.
+    pub fn sdp(&self) -> Option<&[u8]> {
+        if self.body.is_empty() {
+            return None;
+        }
+        let kind = self.content_type()?;
+        if kind == "application/sdp" {
+            return Some(&self.body);
+        }
+        if !kind.starts_with("multipart/") {
+            return None;
+        }
+        let value = self.headers.get("Content-Type")?;
+        let at = value.iter().position(|b| *b == b';')?;
+        let boundary = Params::parse(&value[at..]).ok()?.get("boundary")?.to_vec();
+        parse::multipart_part(&self.body, &boundary, b"application/sdp")
+    }
+}
+
+/// A character of a token (RFC 3261 s.25.1).
+pub(crate) fn is_token(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b)
+}
+
+/// A decimal number that fits; anything else is `None`.
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
+    let text = text.trim_ascii();
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    core::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Splits at `separator` where it stands outside quoted strings and angle brackets.
+pub(crate) fn split_outside_quotes(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    core::iter::from_fn(move || {
+        let text = rest?;
+        let (mut quoted, mut escaped, mut angle) = (false, false, false);
+        for (i, b) in text.iter().enumerate() {
+            match *b {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                b'<' if !quoted => angle = true,
+                b'>' if !quoted => angle = false,
+                b if b == separator && !quoted && !angle => {
+                    rest = Some(&text[i + 1..]);
+                    return Some(text[..i].trim_ascii());
+                }
+                _ => {}
+            }
+        }
+        rest = None;
+        Some(text.trim_ascii())
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,102 @@
+//! The Via header (RFC 3261 s.20.42) with `received` and `rport` (RFC 3581).
+
+use super::uri::{Host, split_port};
+use super::{Fault, Params};
+use core::net::{IpAddr, SocketAddr};
+
+/// One Via value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Via {
+    /// `UDP`, `TCP`, `TLS` or another word, upper case.
+    pub transport: String,
+    /// Who says it sent the message.
+    pub host: Host,
+    /// The port it says, 5060 (TLS: 5061) if none.
+    pub port: Option<u16>,
+    /// branch, rport, received and the rest.
+    pub params: Params,
+}
+
+/// What a branch of RFC 3261 begins with; something must follow.
+pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
+
+impl Via {
+    /// Reads one value of Via.
+    pub fn parse(value: &[u8]) -> Result<Via, Fault> {
+        const BAD: Fault = Fault::bad("Malformed Via");
+        let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
+        let mut parts = value[..end].splitn(3, |b| *b == b'/');
+        let (Some(name), Some(version), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return Err(BAD) };
+        if !name.trim_ascii().eq_ignore_ascii_case(b"SIP") || version.trim_ascii() != b"2.0" {
+            return Err(BAD);
+        }
+        let rest = rest.trim_ascii();
+        let space = rest.iter().position(u8::is_ascii_whitespace).ok_or(BAD)?;
+        let transport = core::str::from_utf8(&rest[..space]).map_err(|_| BAD)?.to_ascii_uppercase();
+        if transport.is_empty() || !transport.bytes().all(super::is_token) {
+            return Err(BAD);
+        }
+        let (host, port) = split_port(rest[space..].trim_ascii()).ok_or(BAD)?;
+        let host = Host::parse(host).ok_or(BAD)?;
+        Ok(Via { transport, host, port, params: Params::parse(&value[end..]).map_err(|_| BAD)? })
+    }
+
+    /// The branch, if it is one that alone names a transaction (RFC 3261 s.17.2.3).
+    pub fn branch(&self) -> Option<&[u8]> {
+        let branch = self.params.get("branch")?;
+        let head = branch.get(..MAGIC_COOKIE.len())?;
+        (head.eq_ignore_ascii_case(MAGIC_COOKIE) && branch.len() > MAGIC_COOKIE.len()).then_some(branch)
+    }
+
+    /// Notes where the message came from: `received` where the host differs, and `rport` where it was asked for.
+    pub fn stamp(&mut self, source: SocketAddr) {
+        let asked = self.params.has("rport");
+        if asked || self.host != Host::Addr(source.ip()) {
+            self.params.set("received", source.ip().to_string());
+        }
+        if asked {
+            self.params.set("rport", source.port().to_string());
+        }
+    }
+
+    /// Where a response to the stamped Via goes (RFC 3261 s.18.2.2, RFC 3581 s.4).
+    pub fn response_addr(&self, source: SocketAddr) -> SocketAddr {
+        if self.params.has("rport") {
+            return source;
+        }
+        SocketAddr::new(source.ip(), self.port.unwrap_or(5060))
+    }
+
+    /// Whether the sender is seen from here under the address that it gives itself.
+    pub fn is_honest(&self, source: SocketAddr) -> bool {
+        match self.host {
+            Host::Addr(ip) => ip == source.ip() && self.port.unwrap_or(5060) == source.port(),
+            Host::Name(_) => false,
+        }
+    }
+
+    /// `host:port`, for comparing.
+    pub fn sent_by(&self) -> String {
+        let port = self.port.unwrap_or(5060);
+        match &self.host {
+            Host::Name(name) => format!("{name}:{port}"),
+            Host::Addr(IpAddr::V6(a)) => format!("[{a}]:{port}"),
+            Host::Addr(a) => format!("{a}:{port}"),
+        }
+    }
+
+    /// The bytes of the value.
+    pub fn emit(&self) -> Vec<u8> {
+        let mut out = format!("SIP/2.0/{} ", self.transport).into_bytes();
+        match &self.host {
+            Host::Name(name) => out.extend_from_slice(name.as_bytes()),
+            Host::Addr(IpAddr::V6(a)) => out.extend_from_slice(format!("[{a}]").as_bytes()),
+            Host::Addr(a) => out.extend_from_slice(a.to_string().as_bytes()),
+        }
+        if let Some(port) = self.port {
+            out.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        self.params.emit(&mut out);
+        out
+    }
+}
