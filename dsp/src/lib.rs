@@ -28,5 +28,3 @@ pub mod resample;
 pub mod page;
 #[cfg(feature = "spandsp")]
 pub mod spandsp;
-pub mod g711;
-pub mod plc;

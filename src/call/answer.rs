@@ -28,8 +28,8 @@ impl Gateway {
                 }
             }
             sip::Event::Answered { dialog, sdp } => match self.call_of_dialog(dialog) {
-                Some(id) => self.answered(now, id, sdp.as_deref()),
-                None => self.sip.hangup(now, dialog, 480, 16),
+                Some(id) => self.answered(now, id, filled(&sdp)),
+                None => self.hang_up_dialog(now, dialog, 16),
             },
             sip::Event::Failed { dialog, status, reason, .. } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
@@ -39,11 +39,11 @@ impl Gateway {
             }
             sip::Event::ReInvited { dialog, offer } => match self.call_of_dialog(dialog) {
                 Some(id) => self.re_invited(now, id, dialog, offer.as_deref()),
-                None => self.sip.reject(now, dialog, 481, None),
+                None => self.refuse_dialog(now, dialog, 481, None),
             },
             sip::Event::ReInviteAnswered { dialog, sdp } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
-                    self.switch_answered(now, id, sdp.as_deref());
+                    self.switch_answered(now, id, filled(&sdp));
                 }
             }
             sip::Event::ReInviteFailed { dialog, status, retry_in_ms } => {
@@ -51,19 +51,24 @@ impl Gateway {
                     self.switch_refused(now, id, status, retry_in_ms);
                 }
             }
-            sip::Event::Ended { dialog, words } => {
+            sip::Event::Ended { dialog, cause, .. } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
-                    self.dialog_ended(now, id, words);
+                    self.dialog_ended(now, id, cause);
                 }
             }
-            sip::Event::Acked { .. } | sip::Event::OptionsAnswered { .. } => {}
+            sip::Event::Acked { dialog, sdp: Some(answer) } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.late_answer(now, id, &answer);
+                }
+            }
+            sip::Event::Acked { sdp: None, .. } | sip::Event::ReInviteCancelled { .. } | sip::Event::OptionsAnswered { .. } => {}
         }
     }
 
     fn incoming(&mut self, now: Instant, dialog: DialogId, to: &str, from: String, offer: Option<Vec<u8>>, source: std::net::SocketAddr) {
         let number = Number::parse(to);
         let refuse = |this: &mut Gateway, status: u16, why: &str| {
-            this.sip.reject(now, dialog, status, None);
+            this.refuse_dialog(now, dialog, status, None);
             this.log(None, false, format!("call from {from} at {source} to {to} refused: {status} {why}"));
         };
         let Ok(number) = number else { return refuse(self, 404, "no such number") };
@@ -82,7 +87,7 @@ impl Gateway {
             return refuse(self, why.sip_status(), why.words());
         }
         let id = self.new_call(now, End::Peer, End::Peer, Direction::Incoming, from.clone(), to.to_owned());
-        let call_id = self.sip.call_id(dialog).unwrap_or_default().to_owned();
+        let call_id = self.sip.call_id(dialog).unwrap_or_default();
         let leg = self.free_legs.pop_front();
         let call = self.calls.get_mut(&id).expect("just inserted");
         call.dialog = Some(dialog);
@@ -99,7 +104,7 @@ impl Gateway {
             Some(port) => {
                 self.call_port(now, id, port, "");
                 if self.calls.get(&id).is_some_and(|c| c.state == State::Alerting) {
-                    self.sip.ringing(now, dialog);
+                    let _already_gone = self.sip.ringing(now, dialog);
                 }
             }
             None => self.call_echo(now, id),
@@ -195,7 +200,10 @@ impl Gateway {
         };
         match settled {
             Ok((body, choice)) => {
-                self.sip.answer(now, dialog, body);
+                if self.sip.answer(now, dialog, body).is_err() {
+                    // Cancelled in the same moment: the event that says so is on its way.
+                    return;
+                }
                 match choice {
                     Some(Choice::Audio(choice)) => self.put_audio_leg(now, id, port, &choice),
                     Some(Choice::T38(choice)) => self.put_t38_leg(now, id, port, &choice),
@@ -212,15 +220,42 @@ impl Gateway {
         }
     }
 
-    fn dialog_ended(&mut self, now: Instant, id: CallId, words: String) {
+    /// The answer to an offer that went out in our 200: it comes in the ACK.
+    fn late_answer(&mut self, now: Instant, id: CallId, sdp: &[u8]) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let Some(port) = call.port() else { return };
+        if call.flow != Flow::T38
+            && let Err(why) = self.connect_audio(now, id, port, sdp)
+        {
+            self.log(Some(id), true, format!("the answer in the peer's ACK cannot be used: {}", why.words()));
+            self.close(now, id, Cause::NoCommonMedia);
+        }
+    }
+
+    /// Hangs up a dialog that may just have ended by itself.
+    pub(super) fn hang_up_dialog(&mut self, now: Instant, dialog: DialogId, q850: u8) {
+        let _already_gone = self.sip.hangup(now, dialog, Some(q850));
+    }
+
+    /// Refuses an INVITE or re-INVITE that may just have been withdrawn.
+    pub(super) fn refuse_dialog(&mut self, now: Instant, dialog: DialogId, status: u16, q850: Option<u8>) {
+        let _already_gone = self.sip.reject(now, dialog, status, q850);
+    }
+
+    fn dialog_ended(&mut self, now: Instant, id: CallId, why: sip::EndCause) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.dialog = None;
-        let cause = match (call.state, call.from, words.as_str()) {
-            (State::Up, End::Peer, "BYE") => Cause::CallerHungUp,
-            (State::Up, End::Port(_), "BYE") => Cause::CalledHungUp,
-            (_, End::Peer, "CANCEL") => Cause::CallerGaveUp,
-            _ => Cause::DialogEnded(words),
+        let cause = match (call.state, call.from, why) {
+            (State::Up, End::Peer, sip::EndCause::Bye) => Cause::CallerHungUp,
+            (State::Up, End::Port(_), sip::EndCause::Bye) => Cause::CalledHungUp,
+            (_, End::Peer, sip::EndCause::Cancelled | sip::EndCause::Bye) => Cause::CallerGaveUp,
+            _ => Cause::DialogEnded(why.to_string()),
         };
         self.close(now, id, cause);
     }
+}
+
+/// An empty body is no session description.
+fn filled(sdp: &[u8]) -> Option<&[u8]> {
+    if sdp.is_empty() { None } else { Some(sdp) }
 }

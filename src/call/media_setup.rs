@@ -27,7 +27,7 @@ impl Gateway {
         let (ssrc, sequence, timestamp) = (self.rng.next_u64() as u32, self.rng.next_u64() as u16, self.rng.next_u64() as u32);
         let config = negotiate::audio_leg(&self.config.media, choice, ssrc, sequence, timestamp);
         let leg = AudioLeg::new(config, self.rng.next_u64());
-        self.put_leg(id, port, Leg::Audio(leg), Flow::Audio(choice.law.name()));
+        self.put_leg(id, port, Leg::Audio(leg), Flow::Audio(negotiate::codec_name(choice.law)));
     }
 
     pub(super) fn put_t38_leg(&mut self, now: Instant, id: CallId, port: PortId, choice: &T38Choice) {
@@ -44,6 +44,9 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(leg_id) = call.leg else { return };
         call.flow = flow;
+        if matches!(flow, Flow::Audio(_)) {
+            call.audio_flow = flow;
+        }
         call.legs_out += 1;
         self.commands.push_back(Command::Connect { port, leg_id, leg: Box::new(leg) });
     }

@@ -178,6 +178,8 @@ struct Call {
     dialled: String,
     state: State,
     flow: Flow,
+    /// The last audio flow, which the record names.
+    audio_flow: Flow,
     dialog: Option<DialogId>,
     /// A second INVITE, to where the directory says the number is now, while the learned route is silent.
     query: Option<QueryId>,
@@ -475,7 +477,11 @@ impl Gateway {
         call.cause = Some(cause.clone());
         call.timers.set(Wait::Counters, now + ms(1000));
         if let Some(dialog) = dialog {
-            self.sip.hangup(now, dialog, cause.sip_status(), cause.q850());
+            if from == End::Peer && before != State::Up {
+                self.refuse_dialog(now, dialog, cause.sip_status(), Some(cause.q850()));
+            } else {
+                self.hang_up_dialog(now, dialog, cause.q850());
+            }
         }
         for (end, is_caller) in [(from, true), (to, false)] {
             let End::Port(port) = end else { continue };
@@ -503,8 +509,9 @@ impl Gateway {
         };
         match leg {
             Leg::Audio(audio) => {
-                let codec = audio.law().name();
-                call.record.audio = Some((codec, audio.stats()));
+                if let Flow::Audio(codec) | Flow::PassThrough(codec) = call.audio_flow {
+                    call.record.audio = Some((codec, audio.stats()));
+                }
             }
             Leg::T38(t38) => call.record.fax = Some(t38.stats()),
         }
@@ -608,6 +615,7 @@ impl Gateway {
             dialled,
             state: State::Resolving,
             flow: Flow::None,
+            audio_flow: Flow::None,
             dialog: None,
             query: None,
             asked_again: false,

@@ -107,7 +107,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.timers.stop(Wait::LearnedRoute);
         if let Some(dialog) = call.dialog.take() {
-            self.sip.hangup(now, dialog, 480, 16);
+            self.hang_up_dialog(now, dialog, 16);
         }
     }
 
@@ -126,16 +126,17 @@ impl Gateway {
         let sockets = self.config.legs[usize::from(leg.0)];
         let offer = negotiate::audio_offer(&self.config.media, sockets.rtp, call.sdp_session, call.sdp_version);
         let invite = Invite {
-            to_user: target.number.to_string(),
+            to: target.number.to_string(),
             target: target.contact,
-            from_user: call.caller.clone(),
+            from: call.caller.clone(),
             display: None,
             offer,
+            headers: Vec::new(),
         };
         let learned = target.learned;
         match self.sip.invite(now, invite) {
             Ok(dialog) => {
-                let sip_call_id = self.sip.call_id(dialog).unwrap_or_default().to_owned();
+                let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
                 let words = format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
                 let call = self.calls.get_mut(&id).expect("looked up above");
                 call.dialog = Some(dialog);

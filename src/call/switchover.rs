@@ -97,7 +97,7 @@ impl Gateway {
     pub(super) fn re_invited(&mut self, now: Instant, id: CallId, dialog: DialogId, offer: Option<&[u8]>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let (Some(leg), Some(port)) = (call.leg, call.port()) else {
-            self.sip.reject(now, dialog, 488, None);
+            self.refuse_dialog(now, dialog, 488, None);
             return;
         };
         call.sdp_version += 1;
@@ -109,7 +109,9 @@ impl Gateway {
         };
         match settled {
             Ok((body, choice)) => {
-                self.sip.answer(now, dialog, body);
+                if self.sip.answer(now, dialog, body).is_err() {
+                    return;
+                }
                 match choice {
                     Some(Choice::T38(choice)) if flow != Flow::T38 => {
                         self.put_t38_leg(now, id, port, &choice);
@@ -121,7 +123,7 @@ impl Gateway {
                 }
             }
             Err(why) => {
-                self.sip.reject(now, dialog, why.sip_status(), None);
+                self.refuse_dialog(now, dialog, why.sip_status(), None);
                 self.log(Some(id), false, format!("the peer's new offer is refused: {}", why.words()));
                 if why == negotiate::Refusal::NoT38 {
                     self.pass_through(id, port);

@@ -43,15 +43,15 @@ impl Leg {
     /// Milliseconds since the network last gave this leg something valid.
     pub fn silent_ms(&self, now: Instant) -> u64 {
         match self {
-            Leg::Audio(leg) => u64::from(leg.silent_ms(now)),
+            Leg::Audio(leg) => leg.silent_ms(now),
             Leg::T38(leg) => u64::from(leg.silent_ms(now)),
         }
     }
 
     /// Says goodbye on the wire (RTCP BYE), if the kind of leg has such a word.
-    pub fn finish(&mut self, now: Instant, out: Out<'_>) {
+    pub fn finish(&mut self, out: Out<'_>) {
         match self {
-            Leg::Audio(leg) => leg.finish(now, out),
+            Leg::Audio(leg) => leg.finish(out),
             Leg::T38(_) => {}
         }
     }

@@ -200,7 +200,7 @@ impl Board {
         match core::mem::replace(&mut place.connection, Connection::None) {
             Connection::None => {}
             Connection::Leg { id, mut leg, .. } => {
-                leg.finish(now, &mut |channel, to, bytes| out(id, channel, to, bytes));
+                leg.finish(&mut |channel, to, bytes| out(id, channel, to, bytes));
                 self.place_of_leg[usize::from(id.0)] = None;
                 push(&mut self.events, &mut self.stats, Event::Retired { port: PortId(p as u16), leg_id: id, leg });
             }
