@@ -256,7 +256,7 @@ impl Board {
         }
         *talks = line.tick(port_events, findings, to_line) == Audio::Connected;
         if !line.is_off_hook() && listening {
-            watch.reset();
+            *watch = Watch::new();
         }
         while let Some(event) = line.poll_event() {
             push(events, stats, Event::Line(port, event));

@@ -1,0 +1,69 @@
+//! Call records on disk: one JSON line a call in `calls.jsonl`. Names are fixed; add beside them.
+
+use super::clock::rfc3339;
+use crate::call::CallRecord;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The file. A record that cannot be written is logged in full instead, so that it is not lost.
+pub struct RecordsFile {
+    path: PathBuf,
+    file: Option<std::fs::File>,
+}
+
+impl RecordsFile {
+    /// Opens (or starts) the file in the state folder.
+    pub fn open(state: &Path) -> Self {
+        let path = state.join("calls.jsonl");
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+        if let Err(e) = &file {
+            tracing::error!("{}: {e}; call records go to the log", path.display());
+        }
+        RecordsFile { path, file: file.ok() }
+    }
+
+    /// Appends one record.
+    pub fn write(&mut self, record: &CallRecord) {
+        let line = format!("{}\n", to_json(record));
+        let written = self.file.as_mut().map(|f| f.write_all(line.as_bytes()).and_then(|()| f.flush()));
+        if !matches!(written, Some(Ok(()))) {
+            tracing::error!("{} cannot be written: {}", self.path.display(), line.trim_end());
+        }
+    }
+}
+
+/// The record as JSON.
+pub fn to_json(r: &CallRecord) -> Value {
+    let audio = r.audio.as_ref().map(|(codec, a)| {
+        let expected = a.received + a.lost;
+        json!({
+            "codec": codec, "sent": a.sent, "received": a.received, "lost": a.lost,
+            "loss_pct": if expected == 0 { 0.0 } else { round2(100.0 * a.lost as f64 / expected as f64) },
+            "late": a.late, "duplicate": a.duplicate, "garbage": a.garbage, "foreign": a.foreign,
+            "jitter_ms": round2(f64::from(a.jitter_ms)), "playout_delay_ms": a.playout_delay_ms, "concealed_ms": a.concealed_ms,
+            "rtt_ms": a.rtt_ms.map(|v| round2(f64::from(v))), "drift_ppm": round2(f64::from(a.drift_ppm)),
+            "digits_sent": a.digits_sent, "digits_received": a.digits_received, "far_lost": a.far_lost,
+        })
+    });
+    json!({
+        "call": r.call, "sip_call_id": r.sip_call_id, "direction": r.direction.word(), "from": r.from, "to": r.to, "ports": r.ports,
+        "started": rfc3339(r.started), "answered": r.answered.map(rfc3339), "ended": rfc3339(r.ended),
+        "seconds": r.answered.map(|a| round2((r.ended.0 - a.0) as f64 / 1000.0)),
+        "route": r.route, "peer": r.peer.map(|p| p.to_string()), "completed": r.completed, "result": r.result, "q850": r.q850,
+        "audio": audio, "fax": r.fax.as_ref().map(fax_json),
+    })
+}
+
+fn fax_json(f: &crate::fax::t38::relay::FaxStats) -> Value {
+    let r = &f.record;
+    json!({
+        "pages": r.pages, "bps": r.bps, "ecm": r.ecm, "modem": r.modem, "coding": r.coding, "resolution": r.resolution,
+        "caller_ident": r.caller_ident, "called_ident": r.called_ident, "result": r.words(), "delivered": r.delivered(),
+        "packets_sent": f.packets_sent, "packets_received": f.packets_received, "lost": f.lost, "recovered": f.recovered, "garbage": f.garbage,
+    })
+}
+
+fn round2(v: f64) -> f64 {
+    (v * 100.0).round() / 100.0
+}
