@@ -3,6 +3,7 @@
 //! Everything but `shell` is the core: no I/O, no clock, no thread; it builds without tokio and runs in virtual time.
 
 pub mod clock;
+pub mod fax;
 pub mod id;
 pub mod limits;
 pub mod number;
