@@ -6,3 +6,5 @@ pub mod clock;
 pub mod id;
 pub mod limits;
 pub mod number;
+#[cfg(feature = "shell")]
+pub mod shell;
