@@ -12,3 +12,5 @@ pub mod line;
 pub mod media;
 pub mod number;
 pub mod sip;
+#[cfg(feature = "shell")]
+pub mod shell;

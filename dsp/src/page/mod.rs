@@ -5,11 +5,11 @@
 //! starts at a byte, and the bits behind the last column are 0. All sizes are bounded by [`limits`]; what is too large is refused.
 
 pub mod bits;
-//CHART pub mod chart;
+pub mod chart;
 mod codes;
 mod edges;
 pub mod fuzz;
-//GREY pub mod grey;
+pub mod grey;
 pub mod t4;
 pub mod t6;
 pub mod tiff;
