@@ -4,21 +4,21 @@ use crate::{FRAME_SAMPLES, Frame, SILENCE};
 
 /// Conceals lost frames of one direction.
 #[derive(Clone, Debug)]
-pub struct Plc {
+pub struct Concealer {
     last: Frame,
     lost: u32,
 }
 
-impl Default for Plc {
+impl Default for Concealer {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Plc {
+impl Concealer {
     /// Starts from silence.
     pub fn new() -> Self {
-        Plc { last: SILENCE, lost: 0 }
+        Concealer { last: SILENCE, lost: 0 }
     }
     /// A good frame; its start may be blended with what was filled in before it.
     pub fn rx(&mut self, frame: &mut Frame) {

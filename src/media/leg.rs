@@ -22,7 +22,7 @@ use crate::limits::{AUDIO_PACKET_SAMPLES_MAX, DIGITS_QUEUED_MAX};
 use core::net::SocketAddr;
 use heapless::{Deque, String};
 use tipring_dsp::g711::Law;
-use tipring_dsp::plc::Plc;
+use tipring_dsp::plc::Concealer;
 use tipring_dsp::{FRAME_SAMPLES, Frame, SILENCE};
 
 /// Playout of fax over G.711: deep enough for most paths, short enough for T.30's timers.
@@ -183,7 +183,7 @@ pub struct AudioLeg {
     /// An SSRC that may replace the source's, and the sequence number that would prove it.
     next_source: Option<(u32, u16)>,
     buffer: Buffer,
-    plc: Plc,
+    plc: Concealer,
     comfort: Option<ComfortNoise>,
     digits_in: telephone_event::Receiver,
     heard_keys: Deque<u8, DIGITS_QUEUED_MAX>,
@@ -217,7 +217,7 @@ impl AudioLeg {
             source: None,
             next_source: None,
             buffer: Buffer::new(config.jitter, playout(config.pass_through)),
-            plc: Plc::new(),
+            plc: Concealer::new(),
             comfort: None,
             digits_in: telephone_event::Receiver::new(),
             heard_keys: Deque::new(),
