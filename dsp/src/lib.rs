@@ -14,3 +14,4 @@ pub const SILENCE: Frame = [0; FRAME_SAMPLES];
 
 pub mod g711;
 pub mod plc;
+pub mod resample;
