@@ -4,12 +4,13 @@
 //! moves forward, so nothing can be reordered and nothing is played twice. The delay is what adapts. For each packet we note the
 //! playout offset that it would have needed; the playout point is kept above a high quantile of those. Too low: a frame is held back
 //! (concealed) once. Too high for some seconds: a frame is dropped, in silence if there is any, else blended into its neighbour. Clock
-//! drift between the ends is the same thing, slowly. Nothing stretches time. RFC 3550 appendix A.8 is not used for this: its mean
+//! drift between the ends is the same thing, slowly. Nothing stretches time here; in fixed playout (fax over G.711, where a dropped frame
+//! costs a page) the buffer only says by how many parts per million its reader should, see [`Buffer::read_ppm`]. RFC 3550 appendix A.8 is not used for this: its mean
 //! says nothing of the tail, and the tail is what is late.
 
 use crate::clock::{Instant, ms};
 use crate::limits::{JITTER_SAMPLES, JITTER_WINDOW};
-use tipring_dsp::{FRAME_SAMPLES, Frame, SILENCE};
+use tipring_dsp::{FRAME_SAMPLES, SILENCE};
 
 /// Microseconds of one sample.
 const SAMPLE_US: i64 = 125;
@@ -34,6 +35,11 @@ const AGREE_SAMPLES: u32 = 1600;
 /// Mean magnitude under which a frame counts as silent: about -45 dBm0.
 const SILENT_MEAN: u32 = 90;
 
+/// Fixed playout: a depth that is off is won back over this many seconds.
+const FOLLOW_S: f64 = 40.0;
+/// Fixed playout: no two clocks differ by more, and modems follow this much.
+const FOLLOW_PPM_MAX: f64 = 300.0;
+
 /// Bounds of the playout delay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -56,7 +62,7 @@ impl Default for Limits {
 pub enum Playout {
     /// Voice: as short as the network allows.
     Adaptive,
-    /// Fax over G.711: this deep, never touched while packets fit.
+    /// Fax over G.711: this deep, no frame dropped or held; the reader follows the sender's clock.
     Fixed {
         /// How long the first packet waits.
         depth_ms: u16,
@@ -137,6 +143,11 @@ pub struct Buffer {
     late_since: Option<Instant>,
     stranger: Option<u32>,
     drift: Drift,
+    /// Fixed playout: how long the fastest packets waited at the beginning.
+    nominal_wait_us: Option<i64>,
+    read_ppm: f64,
+    /// Frames to hold back until fixed playout has its depth.
+    holds_left: u8,
     counters: Counters,
 }
 
@@ -160,15 +171,23 @@ impl Buffer {
             late_since: None,
             stranger: None,
             drift: Drift::default(),
+            nominal_wait_us: None,
+            read_ppm: 0.0,
+            holds_left: 0,
             counters: Counters::default(),
         }
     }
 
-    /// Changes how playout works and starts over.
+    /// Changes how playout works, in the stream: nothing that was received is lost. Fixed playout gets its depth by holding frames back.
     pub fn set_playout(&mut self, playout: Playout) {
-        if playout != self.playout {
-            self.playout = playout;
-            self.reset();
+        if playout == self.playout {
+            return;
+        }
+        self.playout = playout;
+        (self.nominal_wait_us, self.read_ppm, self.holds_left) = (None, 0.0, 0);
+        if let (Playout::Fixed { depth_ms }, State::Playing) = (playout, self.state) {
+            let waits = self.next_tick.as_us() as i64 - self.play * SAMPLE_US - self.needs.least;
+            self.holds_left = ((i64::from(depth_ms) * 1000 - waits + FRAME_US - 1) / FRAME_US).clamp(0, 15) as u8;
         }
     }
 
@@ -181,6 +200,7 @@ impl Buffer {
         self.late_since = None;
         self.stranger = None;
         self.drift = Drift::default();
+        (self.nominal_wait_us, self.read_ppm, self.holds_left) = (None, 0.0, 0);
     }
 
     /// Takes a packet's samples, at most [`crate::limits::AUDIO_PACKET_SAMPLES_MAX`] of them.
@@ -212,10 +232,11 @@ impl Buffer {
         if late { Inserted::Late } else { Inserted::Kept }
     }
 
-    /// The next 20 ms. `present` says for each sample of `out` whether it was received; the others are nought.
-    pub fn pull(&mut self, now: Instant, out: &mut Frame, present: &mut [bool; FRAME_SAMPLES]) -> Pulled {
+    /// The next 20 ms: a frame, or with fixed playout as many samples as the reader's resampler wants for one. `present` is as long as
+    /// `out` and says for each sample whether it was received; the others are nought.
+    pub fn pull(&mut self, now: Instant, out: &mut [i16], present: &mut [bool]) -> Pulled {
         self.next_tick = now + ms(20);
-        *out = SILENCE;
+        out.fill(0);
         present.fill(false);
         match self.state {
             State::Empty => Pulled::Idle,
@@ -256,6 +277,10 @@ impl Buffer {
     pub fn drift_ppm(&self) -> f32 {
         self.drift.ppm
     }
+    /// With fixed playout: by how much faster than its own clock the reader should read, in parts per million.
+    pub fn read_ppm(&self) -> f64 {
+        self.read_ppm
+    }
     /// How often the buffer did what.
     pub fn counters(&self) -> Counters {
         self.counters
@@ -286,7 +311,11 @@ impl Buffer {
 
     /// The playout offset (time minus timestamp) that would just have been enough for this packet, given where frames begin.
     fn need_us(&self, now: Instant, at: i64) -> i64 {
-        let into_frame = (at - self.play).rem_euclid(FRAME_SAMPLES as i64);
+        let into_frame = match self.playout {
+            Playout::Adaptive => (at - self.play).rem_euclid(FRAME_SAMPLES as i64),
+            // Read by fractions, frames begin anywhere; the depth has room for it.
+            Playout::Fixed { .. } => 0,
+        };
         now.as_us() as i64 - (at - into_frame) * SAMPLE_US
     }
 
@@ -332,11 +361,17 @@ impl Buffer {
         Inserted::Resynced
     }
 
-    fn play(&mut self, now: Instant, out: &mut Frame, present: &mut [bool; FRAME_SAMPLES]) -> Pulled {
+    fn play(&mut self, now: Instant, out: &mut [i16], present: &mut [bool]) -> Pulled {
+        self.needs.settle();
         if self.playout != Playout::Adaptive {
+            if self.holds_left > 0 {
+                self.holds_left -= 1;
+                self.counters.held += 1;
+                return Pulled::Held;
+            }
+            self.follow(now);
             return self.take(out, present);
         }
-        self.needs.settle();
         let offset = now.as_us() as i64 - self.play * SAMPLE_US;
         if self.wants_more(offset) {
             self.grow_ticks += 1;
@@ -388,9 +423,10 @@ impl Buffer {
         sum < SILENT_MEAN * FRAME_SAMPLES as u32
     }
 
-    fn take(&mut self, out: &mut Frame, present: &mut [bool; FRAME_SAMPLES]) -> Pulled {
+    fn take(&mut self, out: &mut [i16], present: &mut [bool]) -> Pulled {
         let mut got = 0;
-        for i in 0..FRAME_SAMPLES {
+        let n = out.len().min(present.len());
+        for i in 0..n {
             let slot = ((self.play + i as i64) as usize) & (JITTER_SAMPLES - 1);
             if self.present[slot] {
                 out[i] = self.samples[slot];
@@ -399,15 +435,24 @@ impl Buffer {
                 got += 1;
             }
         }
-        self.play += FRAME_SAMPLES as i64;
+        self.play += n as i64;
         match got {
             0 => Pulled::Missing,
-            FRAME_SAMPLES => Pulled::Whole,
+            _ if got == n => Pulled::Whole,
             _ => Pulled::Part,
         }
     }
 
-    fn merge(&mut self, out: &mut Frame, present: &mut [bool; FRAME_SAMPLES]) -> Pulled {
+    /// The reader's rate in fixed playout: what the clocks differ by, and enough beside it to win back the depth of the beginning.
+    fn follow(&mut self, now: Instant) {
+        let Some(least) = self.drift.take_closed_window() else { return };
+        let waits = now.as_us() as i64 - self.play * SAMPLE_US - least;
+        let nominal = *self.nominal_wait_us.get_or_insert(waits);
+        let ppm = f64::from(self.drift.ppm) + (waits - nominal) as f64 / FOLLOW_S;
+        self.read_ppm = ppm.clamp(-FOLLOW_PPM_MAX, FOLLOW_PPM_MAX);
+    }
+
+    fn merge(&mut self, out: &mut [i16], present: &mut [bool]) -> Pulled {
         self.counters.dropped += 1;
         let (mut first, mut had) = (SILENCE, [false; FRAME_SAMPLES]);
         self.take(&mut first, &mut had);
@@ -415,7 +460,7 @@ impl Buffer {
         if second != Pulled::Whole {
             return second;
         }
-        for i in 0..FRAME_SAMPLES {
+        for i in 0..FRAME_SAMPLES.min(out.len()) {
             if had[i] {
                 let (a, b) = (i32::from(first[i]), i32::from(out[i]));
                 out[i] = ((a * (FRAME_SAMPLES - i) as i32 + b * i as i32) / FRAME_SAMPLES as i32) as i16;
@@ -475,6 +520,7 @@ impl Needs {
 struct Drift {
     first: Option<(Instant, i64)>,
     window: Option<(Instant, i64)>,
+    closed: Option<i64>,
     ppm: f32,
 }
 
@@ -486,11 +532,16 @@ impl Drift {
             return;
         }
         self.window = Some((now, transit_us));
+        self.closed = Some(least);
         let (began, base) = *self.first.get_or_insert((since, least));
         let us = (since - began).as_micros() as f32;
         if us > 0.0 {
             self.ppm = (base - least) as f32 / us * 1e6;
         }
+    }
+    /// The fastest packet's transit of a window that has just closed.
+    fn take_closed_window(&mut self) -> Option<i64> {
+        self.closed.take()
     }
 }
 
@@ -499,6 +550,7 @@ mod tests {
     use super::*;
     use crate::clock::Rng;
     use proptest::prelude::*;
+    use tipring_dsp::Frame;
 
     struct Rig {
         buffer: Buffer,

@@ -23,6 +23,7 @@ use core::net::SocketAddr;
 use heapless::{Deque, String};
 use tipring_dsp::g711::Law;
 use tipring_dsp::plc::Concealer;
+use tipring_dsp::resample::Resampler;
 use tipring_dsp::{FRAME_SAMPLES, Frame, SILENCE};
 
 /// Playout of fax over G.711: deep enough for most paths, short enough for T.30's timers.
@@ -88,7 +89,7 @@ pub struct AudioConfig {
     pub jitter: jitter::Limits,
     /// After this long without media the leg counts as silent ([`AudioLeg::is_silent`]).
     pub watchdog_ms: u32,
-    /// Fax over G.711: fixed deep playout, no concealment, digits untouched.
+    /// Fax over G.711: fixed deep playout that follows the sender's clock by resampling; no concealment, digits untouched.
     pub pass_through: bool,
 }
 
@@ -184,6 +185,8 @@ pub struct AudioLeg {
     next_source: Option<(u32, u16)>,
     buffer: Buffer,
     plc: Concealer,
+    /// For pass-through.
+    resampler: Resampler,
     comfort: Option<ComfortNoise>,
     digits_in: telephone_event::Receiver,
     heard_keys: Deque<u8, DIGITS_QUEUED_MAX>,
@@ -218,6 +221,7 @@ impl AudioLeg {
             next_source: None,
             buffer: Buffer::new(config.jitter, playout(config.pass_through)),
             plc: Concealer::new(),
+            resampler: Resampler::new(0.0),
             comfort: None,
             digits_in: telephone_event::Receiver::new(),
             heard_keys: Deque::new(),
@@ -543,15 +547,31 @@ impl AudioLeg {
             *to_line = SILENCE;
             return;
         }
-        let mut present = [false; FRAME_SAMPLES];
-        let pulled = self.buffer.pull(now, to_line, &mut present);
-        let made_up = if self.config.pass_through { 0 } else { self.conceal(pulled, to_line, &present) };
+        let made_up = if self.config.pass_through { self.pass_through(now, to_line) } else { self.play_voice(now, to_line) };
         let is_tone = self.digits_in.tick(now, to_line);
         let is_alive = self.last_media.is_some_and(|at| now.ms_since(at) < CONCEAL_MS);
         let is_event = self.last_event.is_some_and(|at| now.ms_since(at) < EVENT_GAP_MS);
         if !is_tone && !is_event && is_alive {
             self.stats.concealed_ms += made_up as u64 / 8;
         }
+    }
+
+    fn play_voice(&mut self, now: Instant, to_line: &mut Frame) -> usize {
+        let mut present = [false; FRAME_SAMPLES];
+        let pulled = self.buffer.pull(now, to_line, &mut present);
+        self.conceal(pulled, to_line, &present)
+    }
+
+    /// Fax: nothing is made up, and the two clocks are brought together sample by fraction of a sample.
+    fn pass_through(&mut self, now: Instant, to_line: &mut Frame) -> usize {
+        // At 300 ppm the resampler wants one sample more or less than a frame.
+        let (mut samples, mut present) = ([0i16; FRAME_SAMPLES + 8], [false; FRAME_SAMPLES + 8]);
+        self.resampler.set_ppm(self.buffer.read_ppm());
+        let n = self.resampler.wants(FRAME_SAMPLES).min(samples.len());
+        self.buffer.pull(now, &mut samples[..n], &mut present[..n]);
+        *to_line = SILENCE;
+        self.resampler.process(&samples[..n], to_line);
+        0
     }
 
     /// Fills what was not received; says how many samples that were.

@@ -599,7 +599,7 @@ fn packets_of_every_length_with_loss_make_whole_speech() {
             }
             if t % 20 == 0 {
                 leg.tick(now, &SILENCE, LineDigit::None, &mut to_line, &mut |_, _, _| {});
-                dead += usize::from(t > 200 && to_line.iter().any(|s| *s == 0));
+                dead += usize::from(t > 200 && to_line.contains(&0));
             }
         }
         let s = leg.stats();
@@ -642,4 +642,72 @@ fn a_digit_on_a_clean_network_is_a_tone_and_no_concealment() {
     };
     assert!(power(852.0, 60) > 8000 && power(1336.0, 60) > 8000 && power(1209.0, 60) < 500);
     assert!(power(852.0, 250) < 500);
+}
+
+#[test]
+fn req_k5_pass_through_follows_the_senders_clock_without_dropping_a_sample() {
+    for ppm in [200.0, -200.0] {
+        let params = Params { delay: ms(20), jitter: ms(10), ..Params::default() };
+        let mut pair = Pair::new(params, 31, ms(3), ppm);
+        for end in &mut pair.ends {
+            end.leg.set_pass_through(true);
+        }
+        pair.run_ms(30_000, &mut talk);
+        let early = pair.ends[1].leg.stats();
+        pair.run_ms(1_770_000, &mut talk);
+        let s = pair.ends[1].leg.stats();
+        println!(
+            "{ppm} ppm, half an hour of pass-through: waits {} ms, then {} ms; {:?}",
+            early.playout_delay_ms, s.playout_delay_ms, s.playout
+        );
+        assert_eq!((s.playout, s.late), (Default::default(), 0));
+        // Unfollowed it would be 360 ms off.
+        assert!(s.playout_delay_ms.abs_diff(early.playout_delay_ms) <= 12, "{s:?}");
+    }
+}
+
+#[test]
+fn pass_through_leaves_a_modems_carrier_whole() {
+    // A 1800 Hz carrier through a drifting path: what comes out is one sine, its phase never jumps.
+    let mut pair = Pair::new(Params { delay: ms(20), jitter: ms(5), ..Params::default() }, 3, ms(3), 150.0);
+    for end in &mut pair.ends {
+        end.leg.set_pass_through(true);
+    }
+    let mut sample = [0u64; 2];
+    let mut carrier = |who: usize, _: u64, frame: &mut Frame| {
+        for s in frame.iter_mut() {
+            *s = (8000.0 * (core::f64::consts::TAU * 1800.0 * sample[who] as f64 / 8000.0).sin()) as i16;
+            sample[who] += 1;
+        }
+        LineDigit::None
+    };
+    pair.run_ms(60_000, &mut carrier);
+    pair.ends[1].keep = true;
+    pair.run_ms(60_000, &mut carrier);
+    let heard = &pair.ends[1].heard;
+    // A sine obeys y[n] = 2 cos(w) y[n-1] - y[n-2]; a slip of one sample breaks it by thousands, G.711's steps by some hundred.
+    let twice_cos = 2.0 * (core::f64::consts::TAU * 1800.0 / 8000.0).cos();
+    let worst = heard.windows(3).map(|w| (f64::from(w[2]) - twice_cos * f64::from(w[1]) + f64::from(w[0])).abs()).fold(0.0, f64::max);
+    println!("carrier in pass-through at 150 ppm: worst step {worst:.0} of 8000");
+    assert!(worst < 900.0, "{worst}");
+}
+
+#[test]
+fn a_call_that_turns_into_a_fax_gets_its_depth_without_losing_a_sample() {
+    let mut pair = Pair::new(Params { delay: ms(20), jitter: ms(10), ..Params::default() }, 6, ms(5), 0.0);
+    pair.run_ms(10_000, &mut talk);
+    let before = pair.ends[1].leg.stats();
+    for end in &mut pair.ends {
+        end.leg.set_pass_through(true);
+    }
+    pair.run_ms(10_000, &mut talk);
+    let s = pair.ends[1].leg.stats();
+    let held = s.playout.held - before.playout.held;
+    assert_eq!((s.playout.dropped, s.playout.resyncs, s.late), (before.playout.dropped, 0, 0));
+    assert!((160..=185).contains(&s.playout_delay_ms) && (6..=9).contains(&held), "{held} {s:?}");
+    for end in &mut pair.ends {
+        end.leg.set_pass_through(false);
+    }
+    pair.run_ms(30_000, &mut conversation);
+    assert!(pair.ends[1].leg.stats().playout_delay_ms <= 60, "{:?}", pair.ends[1].leg.stats());
 }
