@@ -31,7 +31,7 @@ impl Gateway {
     }
 
     pub(super) fn put_t38_leg(&mut self, now: Instant, id: CallId, port: PortId, choice: &T38Choice) {
-        match T38Leg::new(negotiate::t38_leg(&self.config.media, choice)) {
+        match T38Leg::new(&negotiate::t38_leg(&self.config.media, choice)) {
             Ok(leg) => self.put_leg(id, port, Leg::T38(leg), Flow::T38),
             Err(why) => {
                 self.log(Some(id), true, format!("no T.38 relay: {why}"));

@@ -1,46 +1,49 @@
-//! The one clock of the program: monotone time for deadlines, wall time for records.
+//! The one place that asks the world for time and chance: monotone time for deadlines, wall time for records, and entropy.
 
 use crate::clock::{Instant, WallMs};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The process's monotone clock; its zero is the moment it was made, plus one hour so that "an hour ago" can be said.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    zero: std::time::Instant,
+/// A day ahead of zero, so that "an hour ago" exists from the start.
+const HEAD_START_US: u64 = 86_400_000_000;
+
+#[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+fn start() -> std::time::Instant {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    *START.get_or_init(std::time::Instant::now)
 }
 
-impl Clock {
-    /// Starts the clock.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where the monotone clock is read")]
-    pub fn start() -> Self {
-        Clock { zero: std::time::Instant::now() }
-    }
-    /// Now, on the monotone clock.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where the monotone clock is read")]
-    pub fn now(&self) -> Instant {
-        Instant::from_us(3_600_000_000 + std::time::Instant::now().duration_since(self.zero).as_micros() as u64)
-    }
-    /// The same moment for tokio's timers.
-    pub fn to_std(&self, at: Instant) -> std::time::Instant {
-        self.zero + std::time::Duration::from_micros(at.as_us().saturating_sub(3_600_000_000))
-    }
-    /// Now, on the calendar.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where the calendar is read")]
-    pub fn wall() -> WallMs {
-        WallMs(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64))
-    }
+/// Now, on the monotone clock of this process.
+pub fn now() -> Instant {
+    Instant::from_us(HEAD_START_US + start().elapsed().as_micros() as u64)
+}
+
+/// The same moment for timers of std and tokio.
+pub fn to_std(at: Instant) -> std::time::Instant {
+    start() + Duration::from_micros(at.as_us().saturating_sub(HEAD_START_US))
+}
+
+/// Now, for records that people read.
+#[expect(clippy::disallowed_methods, reason = "this is the one calendar")]
+pub fn wall() -> WallMs {
+    WallMs(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64))
 }
 
 /// RFC 3339 in UTC with milliseconds, for records and logs.
 pub fn rfc3339(wall: WallMs) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(wall.0) * 1_000_000)
-        .ok()
-        .and_then(|t| t.format(&format).ok())
-        .unwrap_or_else(|| wall.0.to_string())
+    let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(wall.0) * 1_000_000).ok();
+    at.and_then(|t| t.format(&format).ok()).unwrap_or_else(|| wall.0.to_string())
 }
 
-/// 64 bits from the operating system, for seeds. Falls back to the clock where the system has no entropy to give.
+/// Bytes nobody can guess, from the operating system.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes once it runs");
+    bytes
+}
+
+/// 64 bits nobody can guess, to seed the core's generators.
 pub fn seed() -> u64 {
-    getrandom::u64().unwrap_or_else(|_| Clock::wall().0 as u64)
+    u64::from_le_bytes(random())
 }

@@ -4,7 +4,7 @@
 //! costs no delay that the jitter buffer would not have cost, and keeps locks and queues out of the media path. Arrival times are
 //! those of the gathering, so jitter is measured in steps of one tick.
 
-use super::clock::Clock;
+use super::clock;
 use crate::clock::ms;
 use crate::id::LegId;
 use crate::limits::{COMMAND_QUEUE, DATAGRAM_BYTES_MAX, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
@@ -113,8 +113,6 @@ pub struct MediaThread {
     pub queues: BoardEnd,
     /// Written to (one byte, never blocking) when events wait.
     pub wake: UnixDatagram,
-    /// The program's clock.
-    pub clock: Clock,
     /// Shared counters.
     pub stats: Arc<MediaStats>,
     /// Set to end the thread.
@@ -128,12 +126,12 @@ impl MediaThread {
     }
 
     fn run(mut self) {
-        let mut next = self.clock.now();
+        let mut next = clock::now();
         let mut held: Option<Event> = None;
         while !self.stop.load(Ordering::Relaxed) {
             next = next + ms(20);
-            super::sys::sleep_until(self.clock.to_std(next));
-            let woke = self.clock.now();
+            super::sys::sleep_until(clock::to_std(next));
+            let woke = clock::now();
             let late_us = woke.as_us().saturating_sub(next.as_us());
             self.stats.late_us.add(late_us);
             if late_us > 200_000 {
@@ -146,10 +144,10 @@ impl MediaThread {
     }
 
     fn turn(&mut self, held: &mut Option<Event>) {
-        let MediaThread { board, ports, sockets, queues, wake, clock, stats, .. } = self;
-        let begin = clock.now();
+        let MediaThread { board, ports, sockets, queues, wake, stats, .. } = self;
+        let begin = clock::now();
         board.gather(ports);
-        let gathered = clock.now();
+        let gathered = clock::now();
         stats.exchange_us.add(gathered.as_us() - begin.as_us());
         let errors = &stats.send_errors;
         let mut out = |leg: LegId, channel: Channel, to: SocketAddr, bytes: &[u8]| {
@@ -189,7 +187,7 @@ impl MediaThread {
         stats.ticks.store(counters.ticks, Ordering::Relaxed);
         stats.stray_datagrams.store(counters.stray_datagrams, Ordering::Relaxed);
         stats.events_lost.store(counters.events_lost + counters.port_events_lost, Ordering::Relaxed);
-        stats.tick_us.add(clock.now().as_us() - gathered.as_us());
+        stats.tick_us.add(clock::now().as_us() - gathered.as_us());
     }
 }
 

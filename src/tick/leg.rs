@@ -44,7 +44,7 @@ impl Leg {
     pub fn silent_ms(&self, now: Instant) -> u64 {
         match self {
             Leg::Audio(leg) => leg.silent_ms(now),
-            Leg::T38(leg) => u64::from(leg.silent_ms(now)),
+            Leg::T38(leg) => leg.silent_ms(),
         }
     }
 

@@ -176,9 +176,8 @@ impl Board {
         if let Leg::T38(t38) = &mut *leg {
             // What the machine said while the re-INVITE was under way, so that no DIS is lost.
             let place = &mut self.places[p];
-            while let Some(frame) = place.heard.pop_front() {
-                t38.prime(now, &frame);
-            }
+            t38.prime(now, place.heard.make_contiguous(), &mut |to, bytes| out(leg_id, Channel::Udptl, to, bytes));
+            place.heard.clear();
         }
         self.place_of_leg[usize::from(leg_id.0)] = Some(port.0);
         self.places[p].connection = Connection::Leg { id: leg_id, leg, silent_told: false };

@@ -1,0 +1,416 @@
+//! The gateway daemon: composition of the media thread, the calls, the registrations and the local API.
+//!
+//! One tokio thread runs the event domain. Everything that can happen comes to [`Daemon::run`]'s one `select`: a SIP datagram, events
+//! of the board, answers of the directory, a request of the API, a deadline, a signal.
+
+use super::clock;
+use super::directory_client::DirectoryClient;
+use super::gateway_api::{self, Request};
+use super::media_thread::{self, LegSocketSet, MediaStats, MediaThread};
+use super::records::RecordsFile;
+use super::routes_file::RoutesFile;
+use super::simulate;
+use crate::call::{self, Action, Gateway, LegSockets, PortConfig};
+use crate::config::error::ConfigError;
+use crate::config::gateway::{GatewayConfig, PortKind};
+use crate::digit_map::DigitMap;
+use crate::id::PortId;
+use crate::limits::SIP_BYTES_MAX;
+use crate::line::LineConfig;
+use crate::negotiate::{MediaPolicy, T38Policy};
+use crate::number::Number;
+use crate::registration::Registrant;
+use crate::resolve::{QueryId, Resolver};
+use crate::sip::Endpoint;
+use crate::tick::{Board, Command, Event};
+use heapless::spsc::{Consumer, Producer};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tipring_dsp::tone_plan::TonePlan;
+use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::sync::mpsc;
+
+/// Echo places behind the ports.
+const SERVICES: usize = 8;
+/// How long a shutdown waits for calls to end and numbers to be given back.
+const SHUTDOWN_MS: u64 = 3000;
+
+/// Why a gateway does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The file is unusable.
+    Config(Vec<ConfigError>),
+    /// The system refuses something; what, and why.
+    System(String),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Config(problems) => {
+                for (i, p) in problems.iter().enumerate() {
+                    write!(f, "{}{p}", if i == 0 { "" } else { "\n" })?;
+                }
+                Ok(())
+            }
+            StartError::System(words) => f.write_str(words),
+        }
+    }
+}
+impl std::error::Error for StartError {}
+
+/// What comes back from a task that spoke with the directory.
+enum FromDirectory {
+    Lookup(QueryId, crate::resolve::Answer),
+    Registration(usize, super::directory_client::RegistrationAnswer),
+}
+
+/// Counts of the daemon for `status`.
+#[derive(Default)]
+pub struct Totals {
+    /// Calls that ended.
+    pub calls: u64,
+    /// Of those, completed ones.
+    pub completed: u64,
+    /// Fax pages confirmed.
+    pub fax_pages: u64,
+}
+
+/// The running gateway.
+pub struct Daemon {
+    /// The configuration's name.
+    pub name: String,
+    /// The configuration.
+    pub config: GatewayConfig,
+    /// The calls.
+    pub gateway: Gateway,
+    /// One a port that registers.
+    pub registrants: Vec<(PortId, Registrant)>,
+    /// The media thread's numbers.
+    pub media: Arc<MediaStats>,
+    /// Counts.
+    pub totals: Totals,
+    /// What the simulated machines told.
+    pub notes: simulate::Notes,
+    /// When it began.
+    pub started: crate::clock::Instant,
+    commands: Producer<'static, Command>,
+    events: Consumer<'static, Event>,
+    backlog: std::collections::VecDeque<Command>,
+    routes: RoutesFile,
+    records: RecordsFile,
+    directory: Option<DirectoryClient>,
+    answers: mpsc::Sender<FromDirectory>,
+    stopping: Option<crate::clock::Instant>,
+}
+
+/// Runs a gateway until SIGTERM or SIGINT.
+pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<(), StartError> {
+    let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
+    std::fs::create_dir_all(&state).map_err(|e| system(&state.display().to_string(), &e))?;
+    let (routes, damaged) = RoutesFile::open(&state);
+    if let Some(problem) = damaged {
+        tracing::warn!("{problem}");
+    }
+    let sip_socket = super::sys::udp_socket(config.sip.listen, config.sip.dscp).map_err(|e| system(&format!("sip.listen {}", config.sip.listen), &e))?;
+    let sip_socket = UdpSocket::from_std(sip_socket).map_err(|e| system("sip.listen", &e))?;
+    let sockets = leg_sockets(&config).map_err(|e| system("media.ports", &e))?;
+    let api = tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
+    let (sim_notes, ports) = simulate::ports(&config, &state).map_err(|e| system("port", &e))?;
+
+    let gateway = build_gateway(&config, &routes);
+    let board = build_board(&config, sockets.len());
+    let (command_in, event_out, queues) = media_thread::queues();
+    let (wake_media, wake_events) = std::os::unix::net::UnixDatagram::pair().map_err(|e| system("socket pair", &e))?;
+    for end in [&wake_media, &wake_events] {
+        end.set_nonblocking(true).map_err(|e| system("socket pair", &e))?;
+    }
+    let wake = UnixDatagram::from_std(wake_events).map_err(|e| system("socket pair", &e))?;
+    let (stop, media) = (Arc::new(AtomicBool::new(false)), Arc::new(MediaStats::default()));
+    let thread = MediaThread { board, ports, sockets, queues, wake: wake_media, stats: media.clone(), stop: stop.clone() };
+    let thread = thread.spawn().map_err(|e| system("media thread", &e))?;
+
+    let (api_in, api_out) = mpsc::channel(64);
+    let api_task = tokio::spawn(gateway_api::serve(api, api_in));
+    let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
+    let directory = config.directory.as_ref().map(|d| DirectoryClient::new(d.api, Duration::from_millis(d.lookup_timeout_ms)));
+    let registrants = simulate::registrants(&config).map_err(|e| system("port", &e))?;
+    let mut daemon = Daemon {
+        name,
+        gateway,
+        registrants,
+        media,
+        totals: Totals::default(),
+        notes: sim_notes,
+        started: clock::now(),
+        commands: command_in,
+        events: event_out,
+        backlog: std::collections::VecDeque::new(),
+        routes,
+        records: RecordsFile::open(&state),
+        directory,
+        answers,
+        stopping: None,
+        config,
+    };
+    tracing::info!("gateway {} up: SIP {}, API {}, {} ports", daemon.name, daemon.config.sip.listen, daemon.config.api.listen, daemon.config.ports.len());
+    let outcome = daemon.run(&sip_socket, &wake, answers_out, api_out).await;
+    stop.store(true, Ordering::Relaxed);
+    api_task.abort();
+    // The thread sees the flag within one turn; a panic in it has been printed by then.
+    let _panicked = tokio::task::spawn_blocking(move || thread.join()).await;
+    tracing::info!("gateway {} down", daemon.name);
+    outcome.map_err(|e| system("gateway", &e))
+}
+
+impl Daemon {
+    async fn run(&mut self, sip: &UdpSocket, wake: &UnixDatagram, mut answers: mpsc::Receiver<FromDirectory>, mut api: mpsc::Receiver<Request>) -> io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut datagram = vec![0u8; SIP_BYTES_MAX];
+        let mut byte = [0u8; 64];
+        loop {
+            self.settle(sip).await;
+            if self.may_stop() {
+                return Ok(());
+            }
+            let deadline = self.next_deadline();
+            tokio::select! {
+                received = sip.recv_from(&mut datagram) => {
+                    // An ICMP error of an earlier datagram surfaces here; SIP's own timers deal with the silence.
+                    if let Ok((n, src)) = received {
+                        self.clocked().handle_datagram(clock::now(), src, &datagram[..n]);
+                    }
+                }
+                _ = wake.recv(&mut byte) => self.take_events(),
+                Some(answer) = answers.recv() => self.take_answer(answer),
+                Some(request) = api.recv() => gateway_api::answer(self, request),
+                () = tokio::time::sleep_until(tokio::time::Instant::from_std(clock::to_std(deadline))) => {}
+                _ = term.recv() => self.begin_stop("SIGTERM"),
+                _ = int.recv() => self.begin_stop("SIGINT"),
+            }
+        }
+    }
+
+    fn clocked(&mut self) -> &mut Gateway {
+        self.gateway.set_wall(clock::now(), clock::wall());
+        &mut self.gateway
+    }
+
+    /// Carries out everything that is due or asked for.
+    async fn settle(&mut self, sip: &UdpSocket) {
+        let now = clock::now();
+        if self.gateway.poll_timeout().is_some_and(|at| at <= now) {
+            self.clocked().handle_timeout(now);
+        }
+        self.register(now);
+        while let Some(action) = self.gateway.poll_action() {
+            self.act(action);
+        }
+        while let Some(transmit) = self.gateway.poll_transmit() {
+            if let Err(e) = sip.send_to(&transmit.bytes, transmit.dst).await {
+                tracing::debug!("SIP to {}: {e}", transmit.dst);
+            }
+        }
+        while let Some(command) = self.gateway.poll_command() {
+            self.backlog.push_back(command);
+        }
+        while let Some(command) = self.backlog.pop_front() {
+            if let Err(full) = self.commands.enqueue(command) {
+                // The board drains its queue every 20 ms; what does not fit waits here, in order.
+                self.backlog.push_front(full);
+                break;
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Lookup(query, number) => self.look_up(query, number),
+            Action::Route(number, route) => {
+                if let Err(e) = self.routes.put(&number, route.as_ref()) {
+                    tracing::error!("the learned route to {number} is not on disk: {e}");
+                }
+            }
+            Action::Record(record) => {
+                self.totals.calls += 1;
+                self.totals.completed += u64::from(record.completed);
+                self.totals.fax_pages += record.fax.as_ref().map_or(0, |f| u64::from(f.record.pages));
+                self.records.write(&record);
+            }
+            Action::Log(line) => {
+                let call = line.call.map(|c| c.to_string()).unwrap_or_default();
+                if line.warn {
+                    tracing::warn!(call, "{}", line.words);
+                } else {
+                    tracing::info!(call, "{}", line.words);
+                }
+            }
+        }
+    }
+
+    fn look_up(&mut self, query: QueryId, number: Number) {
+        let Some(client) = self.directory.clone() else {
+            let answer = crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown);
+            self.clocked().handle_lookup(clock::now(), query, answer);
+            return;
+        };
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            let answer = client.look_up(&number).await;
+            // A daemon that is going down no longer listens.
+            let _nobody_waits = answers.send(FromDirectory::Lookup(query, answer)).await;
+        });
+    }
+
+    fn register(&mut self, now: crate::clock::Instant) {
+        let Some(client) = &self.directory else { return };
+        for (i, (_, registrant)) in self.registrants.iter_mut().enumerate() {
+            if registrant.poll_timeout().is_some_and(|at| at <= now) {
+                registrant.handle_timeout(now);
+            }
+            while let Some(request) = registrant.poll_request() {
+                let (client, answers) = (client.clone(), self.answers.clone());
+                tokio::spawn(async move {
+                    let answer = client.register(request).await;
+                    let _nobody_waits = answers.send(FromDirectory::Registration(i, answer)).await;
+                });
+            }
+        }
+    }
+
+    fn take_answer(&mut self, answer: FromDirectory) {
+        let now = clock::now();
+        match answer {
+            FromDirectory::Lookup(query, answer) => self.clocked().handle_lookup(now, query, answer),
+            FromDirectory::Registration(i, answer) => {
+                let Some((port, registrant)) = self.registrants.get_mut(i) else { return };
+                let before = registrant.state_words();
+                registrant.handle_response(now, answer);
+                let (port, number, after) = (*port, registrant.number().cloned(), registrant.state_words());
+                if before != after {
+                    tracing::info!("{}: {after}", self.config.ports[usize::from(port.0)].name);
+                }
+                if self.stopping.is_none() && number.is_some() {
+                    self.gateway.set_port_number(port, number);
+                }
+            }
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.events.dequeue() {
+            if let Event::Sim(port, happening) = event {
+                self.notes.take(port, *happening);
+                continue;
+            }
+            self.clocked().handle_tick_event(clock::now(), event);
+        }
+    }
+
+    /// Puts a command of `tipring sim` on its way.
+    pub fn simulate(&mut self, port: PortId, control: tipring_hw::sim::Control) {
+        self.backlog.push_back(Command::Simulate(port, Box::new(control)));
+    }
+
+    fn next_deadline(&self) -> crate::clock::Instant {
+        let registrations = self.registrants.iter().filter_map(|(_, r)| r.poll_timeout()).min();
+        let retry = if self.backlog.is_empty() { None } else { Some(clock::now() + Duration::from_millis(20)) };
+        let idle = clock::now() + Duration::from_secs(1);
+        [self.gateway.poll_timeout(), registrations, retry, self.stopping, Some(idle)].into_iter().flatten().min().unwrap_or(idle)
+    }
+
+    fn begin_stop(&mut self, signal: &str) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let now = clock::now();
+        tracing::info!("{signal}: ending {} calls and giving the numbers back", self.gateway.calls().len());
+        self.stopping = Some(now + Duration::from_millis(SHUTDOWN_MS));
+        self.clocked().shut_down(now);
+        for (_, registrant) in &mut self.registrants {
+            registrant.deregister(now);
+        }
+    }
+
+    fn may_stop(&self) -> bool {
+        let Some(limit) = self.stopping else { return false };
+        let gone = self.gateway.is_idle() && self.registrants.iter().all(|(_, r)| r.is_down());
+        gone || clock::now() >= limit
+    }
+}
+
+fn leg_sockets(config: &GatewayConfig) -> io::Result<Vec<LegSocketSet>> {
+    let ip = config.sip.listen.ip();
+    let bind = |port: u16| {
+        super::sys::udp_socket(SocketAddr::new(ip, port), config.media.dscp).map_err(|e| io::Error::new(e.kind(), format!("UDP {ip}:{port}: {e}")))
+    };
+    let first = config.media.ports[0];
+    let wanted = config.legs().min(2 * config.ports.len() + SERVICES);
+    (0..wanted as u16).map(|i| Ok(LegSocketSet { rtp: bind(first + 4 * i)?, rtcp: bind(first + 4 * i + 1)?, udptl: bind(first + 4 * i + 2)? })).collect()
+}
+
+fn build_board(config: &GatewayConfig, legs: usize) -> Board {
+    let tones = TonePlan::of(&config.line.country).expect("the configuration was checked");
+    let map = DigitMap::parse(&config.line.digit_map, &config.emergency_numbers()).expect("the configuration was checked");
+    let map = Arc::new(map);
+    let lines = config.ports.iter().map(|_| {
+        let mut line = LineConfig::new(tones, map.clone());
+        line.timeouts.first_digit_ms = config.line.first_digit_ms;
+        line.timeouts.inter_digit_ms = config.line.inter_digit_ms;
+        line.pulse_dialling = config.line.pulse_dialling;
+        line
+    });
+    Board::new(lines.collect(), SERVICES, legs, u64::from(config.media.watchdog_s) * 1000)
+}
+
+fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
+    let number = |text: &Option<String>| text.as_ref().and_then(|n| Number::parse(n).ok());
+    // With a directory the numbers are the directory's to give; without one the configured ones hold from the start.
+    let given = |p: &crate::config::gateway::Port| if config.directory.is_none() { number(&p.number) } else { None };
+    let ports: Vec<PortConfig> = config.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p) }).collect();
+    let numbers: BTreeMap<Number, PortId> =
+        ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
+    let answer_limit = config.directory.as_ref().map_or(1500, |d| d.lookup_timeout_ms) + 500;
+    let resolver = Resolver::new(numbers, Number::parse(&config.line.echo_number).ok(), routes.cache(), answer_limit);
+    let ip = config.sip.listen.ip();
+    let first = config.media.ports[0];
+    let legs = config.legs().min(2 * config.ports.len() + SERVICES) as u16;
+    let leg = |i: u16| LegSockets { rtp: SocketAddr::new(ip, first + 4 * i), udptl: SocketAddr::new(ip, first + 4 * i + 2) };
+    let m = &config.media;
+    let t38 = m.t38.then(|| T38Policy {
+        max_datagram: m.t38_max_datagram,
+        redundancy_control: m.t38_redundancy_control,
+        redundancy_image: m.t38_redundancy_image,
+        ecm: m.t38_ecm,
+    });
+    let media = MediaPolicy {
+        laws: m.codecs.iter().filter_map(|c| crate::negotiate::law(c)).collect(),
+        jitter_max_ms: m.jitter_max_ms,
+        watchdog_ms: m.watchdog_s * 1000,
+        t38,
+    };
+    let settings = call::Config {
+        ports,
+        services: SERVICES,
+        legs: (0..legs).map(leg).collect(),
+        media: media.clone(),
+        emergency_target: config.emergency.target.as_ref().and_then(|t| config.emergency_target(t)),
+        no_answer_ms: u64::from(config.line.no_answer_s) * 1000,
+        learned_silence_ms: config.line.learned_silence_ms,
+        calls_max: config.line.calls_max,
+    };
+    let mut sip = Endpoint::new(crate::sip::Config::new(config.sip.listen, format!("tipring/{}", env!("CARGO_PKG_VERSION"))), clock::seed());
+    sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
+    Gateway::new(settings, sip, resolver, clock::seed())
+}
+
+/// What is plugged into a port, for `tipring ports`.
+pub fn kind_word(config: &GatewayConfig, port: usize) -> &'static str {
+    config.ports.get(port).map_or("echo", |p| PortKind::word(p.kind))
+}
