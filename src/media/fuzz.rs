@@ -1,6 +1,7 @@
 //! Bodies of the fuzz targets in `tests/fuzz`: what must hold for any bytes. The corpora in `fixtures/corpus` are replayed by the tests.
 
-use super::leg::{AudioConfig, AudioLeg, Direction};
+use super::audio_config::{AudioConfig, Direction};
+use super::leg::AudioLeg;
 use super::rtcp::{COMPOUND_BYTES_MAX, Compound, Outgoing};
 use super::rtp::Packet;
 use super::telephone_event::{Payload, Receiver};

@@ -11,16 +11,18 @@
 //! ```
 
 use super::Channel;
+use super::audio_config::{AudioConfig, Direction};
+use super::audio_stats::AudioStats;
 use super::comfort_noise::{MUTED_RMS, Noise, rms_of_dbov};
-use super::jitter::{self, Buffer, Inserted, Playout, Pulled};
+use super::jitter::{Buffer, Inserted, Playout, Pulled};
 use super::latch::{Admission, Latch};
-use super::rtcp::{self, CNAME_BYTES_MAX, COMPOUND_BYTES_MAX, Compound, Outgoing, ReportBlock, Schedule, SenderInfo};
+use super::rtcp::{self, COMPOUND_BYTES_MAX, Compound, Outgoing, ReportBlock, Schedule, SenderInfo};
 use super::rtp::{self, Arrival, HEADER_BYTES, PT_COMFORT_NOISE, Packet, Source};
 use super::telephone_event::{self, EventPacket, Heard, LineDigit};
 use crate::clock::{Instant, Rng};
 use crate::limits::{AUDIO_PACKET_SAMPLES_MAX, DIGITS_QUEUED_MAX};
 use core::net::SocketAddr;
-use heapless::{Deque, String};
+use heapless::Deque;
 use tipring_dsp::g711::Law;
 use tipring_dsp::plc::Concealer;
 use tipring_dsp::resample::Resampler;
@@ -34,121 +36,6 @@ const FADE_SAMPLES: usize = 40;
 const CONCEAL_MS: u64 = 1000;
 /// So long after an event packet a gap in the audio is the peer's: it sent the event instead, and our playout lags behind.
 const EVENT_GAP_MS: u64 = 300;
-
-/// Who sends, seen from here (RFC 3264).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Direction {
-    /// Both ways.
-    #[default]
-    SendRecv,
-    /// We send, and play nothing.
-    SendOnly,
-    /// We play, and send nothing.
-    RecvOnly,
-    /// Neither. RTCP goes on.
-    Inactive,
-}
-
-impl Direction {
-    /// We send media.
-    pub fn sends(self) -> bool {
-        matches!(self, Direction::SendRecv | Direction::SendOnly)
-    }
-    /// We play media.
-    pub fn receives(self) -> bool {
-        matches!(self, Direction::SendRecv | Direction::RecvOnly)
-    }
-}
-
-/// What offer and answer agreed on.
-#[derive(Clone, Debug)]
-pub struct AudioConfig {
-    /// Companding law.
-    pub law: Law,
-    /// Its payload type, both ways (0 or 8, or dynamic).
-    pub payload_type: u8,
-    /// Payload type of telephone-event; none leaves digits in the audio.
-    pub telephone_event_pt: Option<u8>,
-    /// Where the peer wants RTP.
-    pub remote_rtp: SocketAddr,
-    /// Where the peer wants RTCP.
-    pub remote_rtcp: SocketAddr,
-    /// RTCP goes over the RTP socket (RFC 5761).
-    pub rtcp_mux: bool,
-    /// Who sends.
-    pub direction: Direction,
-    /// Our SSRC.
-    pub ssrc: u32,
-    /// Our first sequence number.
-    pub first_sequence: u16,
-    /// Our first timestamp.
-    pub first_timestamp: u32,
-    /// Our CNAME.
-    pub cname: String<CNAME_BYTES_MAX>,
-    /// Bounds of the playout delay.
-    pub jitter: jitter::Limits,
-    /// After this long without media the leg counts as silent ([`AudioLeg::is_silent`]).
-    pub watchdog_ms: u32,
-    /// Fax over G.711: fixed deep playout that follows the sender's clock by resampling; no concealment, digits untouched.
-    pub pass_through: bool,
-}
-
-/// What a leg has seen. Counts are since the leg began; the rest is now.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct AudioStats {
-    /// RTP packets sent.
-    pub sent: u64,
-    /// RTP packets of the peer taken.
-    pub received: u64,
-    /// Packets of the peer that never came.
-    pub lost: u64,
-    /// Came, in whole or part, after their time.
-    pub late: u64,
-    /// Came twice.
-    pub duplicate: u64,
-    /// Came after a later one.
-    pub reordered: u64,
-    /// Not RTP or RTCP, or of an unknown payload type, or a sequence or time nobody believes.
-    pub garbage: u64,
-    /// Valid, but from somebody else.
-    pub foreign: u64,
-    /// Interarrival jitter (RFC 3550).
-    pub jitter_ms: f32,
-    /// How long a fast packet waits before it is played.
-    pub playout_delay_ms: u32,
-    /// Round trip by RTCP, once known.
-    pub rtt_ms: Option<f32>,
-    /// Audio that was made up.
-    pub concealed_ms: u64,
-    /// Playout adjustments: frames held back, frames dropped, starts over.
-    pub playout: jitter::Counters,
-    /// The sender's clock against ours.
-    pub drift_ppm: f32,
-    /// Digits sent as events.
-    pub digits_sent: u64,
-    /// Digits received as events.
-    pub digits_received: u64,
-    /// Digits for the line that found its queue full.
-    pub digits_overflow: u64,
-    /// Lost in all on the way to the peer, by its word.
-    pub far_lost: i32,
-    /// Lost lately on the way to the peer, by its word, 0 to 1.
-    pub far_fraction_lost: f32,
-    /// Jitter at the peer, by its word.
-    pub far_jitter_ms: f32,
-    /// RTCP packets sent and received.
-    pub rtcp_sent: u64,
-    /// RTCP compound packets of the peer taken.
-    pub rtcp_received: u64,
-    /// Times the peer's SSRC changed.
-    pub ssrc_changes: u64,
-    /// Times the peer used our SSRC and we took another.
-    pub ssrc_collisions: u64,
-    /// Times the peer was found at another address.
-    pub address_changes: u64,
-    /// The peer said good-bye by RTCP.
-    pub far_said_bye: bool,
-}
 
 /// Takes a datagram of the leg: channel, destination, bytes.
 pub type Out<'a> = dyn FnMut(Channel, SocketAddr, &[u8]) + 'a;

@@ -4,6 +4,8 @@
 //! [`rtp`] (headers, sequence numbers), [`rtcp`] (reports), [`jitter`] (playout), [`telephone_event`] (digits outside the audio).
 //! Read RFC 3550, RFC 3551, RFC 4733 and RFC 3389 first. SRTP stands outside: the shell's gather and scatter protect and unprotect.
 
+pub mod audio_config;
+pub mod audio_stats;
 pub mod comfort_noise;
 pub mod fuzz;
 pub mod jitter;
@@ -16,7 +18,9 @@ pub mod telephone_event;
 #[cfg(test)]
 mod tests;
 
-pub use leg::{AudioConfig, AudioLeg, AudioStats, Direction};
+pub use audio_config::{AudioConfig, Direction};
+pub use audio_stats::AudioStats;
+pub use leg::AudioLeg;
 pub use telephone_event::LineDigit;
 
 /// Which of a leg's sockets a datagram belongs to.
