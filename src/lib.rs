@@ -6,4 +6,5 @@ pub mod clock;
 pub mod id;
 pub mod limits;
 pub mod number;
+pub mod sdp;
 pub mod sip;
