@@ -11,6 +11,7 @@ pub mod limits;
 pub mod line;
 pub mod media;
 pub mod number;
+pub mod sdp;
 pub mod sip;
 #[cfg(feature = "shell")]
 pub mod shell;

@@ -1,0 +1,174 @@
+//! Offers and answers of ours (RFC 3264 s.5, 6 and 8). Ports and codecs are the caller's choice; the form is made here.
+
+use super::{Codec, Direction, Kind, Media, Origin, Payload, Proto, Session, T38};
+use core::net::IpAddr;
+
+/// Our side of a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Local {
+    /// Where we take media.
+    pub address: IpAddr,
+    /// The session id: one number for the life of the dialog.
+    pub session_id: u64,
+    /// One more with each description that differs from the last.
+    pub version: u64,
+}
+
+/// Audio we can do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Audio {
+    /// Codecs, the best first.
+    pub codecs: Vec<Codec>,
+    /// The payload type that we offer telephone events on, if we do.
+    pub telephone_event: Option<u8>,
+    /// Packet time in ms.
+    pub ptime_ms: u16,
+    /// What we want to do.
+    pub direction: Direction,
+}
+
+impl Default for Audio {
+    /// Both G.711 laws with telephone events, 20 ms.
+    fn default() -> Self {
+        Audio { codecs: vec![Codec::Pcmu, Codec::Pcma], telephone_event: Some(101), ptime_ms: 20, direction: Direction::SendRecv }
+    }
+}
+
+fn session(local: &Local) -> Session {
+    Session {
+        origin: Origin {
+            username: "-".into(),
+            session_id: local.session_id.to_string(),
+            version: local.version,
+            address: local.address.to_string(),
+        },
+        name: "-".into(),
+        attributes: Vec::new(),
+        security: Vec::new(),
+        media: heapless::Vec::new(),
+    }
+}
+
+fn with_media(mut session: Session, media: Media) -> Session {
+    session.media.push(media).expect("a new session has room for its first line");
+    session
+}
+
+fn audio_line(local: &Local, port: u16, audio: &Audio) -> Media {
+    let mut media = Media::new(Kind::Audio, Proto::RtpAvp, port, Some(local.address));
+    let mut dynamic = 96..;
+    for codec in &audio.codecs {
+        let pt = match codec {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+            Codec::ComfortNoise => 13,
+            Codec::TelephoneEvent | Codec::Other(_) => dynamic.find(|pt| audio.telephone_event != Some(*pt)).unwrap_or(127),
+        };
+        media.payloads.push(Payload::new(pt, codec.clone()));
+    }
+    media.payloads.extend(audio.telephone_event.map(Payload::telephone_event));
+    media.ptime_ms = Some(audio.ptime_ms);
+    media.direction = audio.direction;
+    media
+}
+
+fn t38_line(local: &Local, port: u16, t38: &T38) -> Media {
+    let mut media = Media::new(Kind::Image, Proto::Udptl, port, Some(local.address));
+    media.formats.push("t38".into());
+    media.t38 = Some(t38.clone());
+    media
+}
+
+/// An offer of one audio line.
+pub fn offer_audio(local: &Local, port: u16, audio: &Audio) -> Session {
+    with_media(session(local), audio_line(local, port, audio))
+}
+
+/// An offer of one T.38 line.
+pub fn offer_t38(local: &Local, port: u16, t38: &T38) -> Session {
+    with_media(session(local), t38_line(local, port, t38))
+}
+
+/// `offer` made fit to follow `last`, our last description in this dialog: its lines stand first, and lines that it does not have are
+/// closed with port 0, since lines never go away (RFC 3264 s.8). The version is one more than the last.
+pub fn reoffer(mut offer: Session, last: &Session) -> Session {
+    for old in last.media.iter().skip(offer.media.len()) {
+        let mut closed = refused(old);
+        closed.address = offer.media.first().and_then(|m| m.address);
+        offer.media.push(closed).expect("both are bounded alike, and only the places behind the offer are filled");
+    }
+    offer.origin = Origin { version: last.origin.version.wrapping_add(1), ..last.origin.clone() };
+    offer
+}
+
+/// What to do with one offered line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineAnswer<'a> {
+    /// Port 0.
+    Refuse,
+    /// Take it as audio on this port.
+    Audio(u16, &'a Audio),
+    /// Take it as T.38 on this port.
+    T38(u16, &'a T38),
+}
+
+/// No line of the offer can be taken: 488 Not Acceptable Here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NothingInCommon;
+
+impl core::fmt::Display for NothingInCommon {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the offer has nothing that we can do")
+    }
+}
+impl std::error::Error for NothingInCommon {}
+
+/// The answer to `offer`, line by line. A line without a [`LineAnswer`], or that cannot be what it is to be (no common codec, another
+/// kind or proto), is refused. `Err` when nothing is left open: then the offer is refused as a whole (488).
+pub fn answer(local: &Local, offer: &Session, lines: &[LineAnswer<'_>]) -> Result<Session, NothingInCommon> {
+    let mut answer = session(local);
+    for (i, offered) in offer.media.iter().enumerate() {
+        let line = match lines.get(i).copied().unwrap_or(LineAnswer::Refuse) {
+            LineAnswer::Refuse => None,
+            LineAnswer::Audio(port, audio) => answer_audio(local, offered, port, audio),
+            LineAnswer::T38(port, t38) => answer_t38(local, offered, port, t38),
+        };
+        let line = line.unwrap_or_else(|| Media { address: Some(local.address), ..refused(offered) });
+        answer.media.push(line).expect("as many lines as the offer, which is bounded alike");
+    }
+    if answer.media.iter().any(Media::is_open) { Ok(answer) } else { Err(NothingInCommon) }
+}
+
+fn refused(offered: &Media) -> Media {
+    let mut media = Media::new(offered.kind.clone(), offered.proto.clone(), 0, offered.address);
+    // A refused line still needs a format (RFC 3264 s.6).
+    media.payloads = offered.payloads.iter().take(1).map(|p| Payload::new(p.pt, p.codec.clone())).collect();
+    media.formats = offered.formats.iter().take(1).cloned().collect();
+    media
+}
+
+/// The offerer's first codec that is ours too, on its payload type, and its telephone events.
+fn answer_audio(local: &Local, offered: &Media, port: u16, audio: &Audio) -> Option<Media> {
+    if offered.kind != Kind::Audio || !offered.is_open() || offered.proto != Proto::RtpAvp && offered.proto != Proto::RtpAvpf {
+        return None;
+    }
+    let codec = offered.payloads.iter().find(|p| audio.codecs.contains(&p.codec))?;
+    let mut media = Media::new(Kind::Audio, offered.proto.clone(), port, Some(local.address));
+    media.payloads.push(Payload::new(codec.pt, codec.codec.clone()));
+    if let (Some(_), Some(pt)) = (audio.telephone_event, offered.telephone_event()) {
+        media.payloads.push(Payload::telephone_event(pt));
+    }
+    media.ptime_ms = Some(audio.ptime_ms);
+    // Hold by c=0.0.0.0 (RFC 2543) wants nothing from us.
+    let wanted = if offered.address.is_some_and(|a| a.is_unspecified()) { Direction::Inactive } else { offered.direction };
+    media.direction = wanted.answer(audio.direction);
+    Some(media)
+}
+
+fn answer_t38(local: &Local, offered: &Media, port: u16, ours: &T38) -> Option<Media> {
+    if !offered.is_t38() || offered.proto != Proto::Udptl {
+        return None;
+    }
+    let agreed = offered.t38.clone().unwrap_or_default().answer(ours)?;
+    Some(t38_line(local, port, &agreed))
+}

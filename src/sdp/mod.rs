@@ -1,0 +1,257 @@
+//! Session descriptions: what two ends say about audio and T.38, typed. Read RFC 8866 (lines), RFC 3264 (offer and answer) and
+//! T.38 Annex D (fax attributes) before changing it.
+//!
+//! [`Session::parse`] takes what devices send: any case, any order of attributes, both spellings of each T.38 attribute. What we do not
+//! know is kept line by line. [`Session::emit`] writes our own order; `parse(emit(x)) == x`. Who may say what when is in
+//! [`offer_answer`]; which lines to take is `negotiate`'s business, not ours.
+
+pub mod build;
+pub mod fuzz;
+pub mod offer_answer;
+mod parse;
+mod payload;
+mod t38;
+
+pub use build::{Audio, LineAnswer, Local, NothingInCommon, answer, offer_audio, offer_t38, reoffer};
+pub use parse::SdpError;
+pub use payload::{Codec, Payload};
+pub use t38::{RateManagement, T38, UdpEc};
+
+use core::net::IpAddr;
+
+/// Media lines in one session. Audio and image, a second of either in odd offers; more is refused (488), not cut off.
+pub const MEDIA_MAX: usize = 4;
+/// Attributes of one media line or of the session that are kept.
+pub const ATTRIBUTES_MAX: usize = 96;
+/// Formats of one media line.
+pub const FORMATS_MAX: usize = 32;
+
+/// The `o=` line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// User name, `-` for none.
+    pub username: String,
+    /// Session id: digits by the book, any word in practice.
+    pub session_id: String,
+    /// Goes up by one with every new description of the session.
+    pub version: u64,
+    /// Address or host name.
+    pub address: String,
+}
+
+/// A session description.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Session {
+    /// Who made it, and which version it is.
+    pub origin: Origin,
+    /// The `s=` line.
+    pub name: String,
+    /// Session-level attributes we do not read, without `a=`.
+    pub attributes: Vec<String>,
+    /// Session-level security attributes (`fingerprint`, `setup`, `tls-id`, ICE), raw. They hold for each media line without its own.
+    pub security: Vec<String>,
+    /// The media lines in their order, which an answer must keep.
+    pub media: heapless::Vec<Media, MEDIA_MAX>,
+}
+
+/// What a media line carries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `audio`
+    Audio,
+    /// `image`, which is T.38 here.
+    Image,
+    /// Anything else, by its word: refused in an answer, kept in its place.
+    Other(String),
+}
+
+/// How it is carried.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Proto {
+    RtpAvp,
+    RtpAvpf,
+    RtpSavp,
+    RtpSavpf,
+    UdpTlsRtpSavp,
+    UdpTlsRtpSavpf,
+    Udptl,
+    UdpTlsUdptl,
+    /// Anything else, by its word.
+    Other(String),
+}
+
+const PROTOS: [(Proto, &str); 8] = [
+    (Proto::RtpAvp, "RTP/AVP"),
+    (Proto::RtpAvpf, "RTP/AVPF"),
+    (Proto::RtpSavp, "RTP/SAVP"),
+    (Proto::RtpSavpf, "RTP/SAVPF"),
+    (Proto::UdpTlsRtpSavp, "UDP/TLS/RTP/SAVP"),
+    (Proto::UdpTlsRtpSavpf, "UDP/TLS/RTP/SAVPF"),
+    (Proto::Udptl, "udptl"),
+    (Proto::UdpTlsUdptl, "UDP/TLS/UDPTL"),
+];
+
+impl Proto {
+    /// Reads a proto in any case (`UDPTL` is as common as `udptl`).
+    pub fn parse(word: &str) -> Proto {
+        let known = PROTOS.iter().find(|(_, name)| name.eq_ignore_ascii_case(word));
+        known.map_or_else(|| Proto::Other(word.into()), |(proto, _)| proto.clone())
+    }
+    /// The proto as we write it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Proto::Other(word) => word,
+            known => PROTOS.iter().find(|(p, _)| p == known).map_or("", |(_, name)| name),
+        }
+    }
+    /// Whether formats are RTP payload types.
+    pub fn is_rtp(&self) -> bool {
+        match self {
+            Proto::RtpAvp | Proto::RtpAvpf | Proto::RtpSavp | Proto::RtpSavpf | Proto::UdpTlsRtpSavp | Proto::UdpTlsRtpSavpf => true,
+            Proto::Udptl | Proto::UdpTlsUdptl | Proto::Other(_) => false,
+        }
+    }
+}
+
+/// Which way media flows, from the side of who wrote it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub enum Direction {
+    #[default]
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    const ALL: [(Direction, &'static str); 4] = [
+        (Direction::SendRecv, "sendrecv"),
+        (Direction::SendOnly, "sendonly"),
+        (Direction::RecvOnly, "recvonly"),
+        (Direction::Inactive, "inactive"),
+    ];
+    /// The attribute's word.
+    pub fn as_str(self) -> &'static str {
+        Direction::ALL[self as usize].1
+    }
+    fn parse(word: &str) -> Option<Direction> {
+        Direction::ALL.iter().find(|(_, name)| name.eq_ignore_ascii_case(word)).map(|(d, _)| *d)
+    }
+    /// Whether who wrote it sends.
+    pub fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+    /// Whether who wrote it listens.
+    pub fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+    /// From flags.
+    pub fn of(sends: bool, receives: bool) -> Direction {
+        match (sends, receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
+    /// The answer to an offered direction by somebody who wants `ours` (RFC 3264 s.6.1).
+    pub fn answer(self, ours: Direction) -> Direction {
+        Direction::of(self.receives() && ours.sends(), self.sends() && ours.receives())
+    }
+}
+
+/// One media line with what belongs to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Media {
+    /// What.
+    pub kind: Kind,
+    /// Where; 0: refused or closed.
+    pub port: u16,
+    /// How.
+    pub proto: Proto,
+    /// Where to: the line's own `c=` or the session's. `None` if it is a host name, which we do not look up for media.
+    pub address: Option<IpAddr>,
+    /// Which way.
+    pub direction: Direction,
+    /// `a=rtcp`, if it is not the next port.
+    pub rtcp_port: Option<u16>,
+    /// RTP payload types in the order of preference.
+    pub payloads: Vec<Payload>,
+    /// Formats of a line that is not RTP, as they stand (`t38`).
+    pub formats: Vec<String>,
+    /// `a=ptime` in ms.
+    pub ptime_ms: Option<u16>,
+    /// T.38 attributes, where any stand. On an audio line they are capabilities said ahead.
+    pub t38: Option<T38>,
+    /// `crypto`, `fingerprint`, `setup`, `tls-id`, ICE: raw, without `a=`.
+    pub security: Vec<String>,
+    /// Attributes we do not read, raw, without `a=`.
+    pub attributes: Vec<String>,
+}
+
+impl Media {
+    /// A line with nothing on it.
+    pub fn new(kind: Kind, proto: Proto, port: u16, address: Option<IpAddr>) -> Media {
+        Media {
+            kind,
+            port,
+            proto,
+            address,
+            direction: Direction::SendRecv,
+            rtcp_port: None,
+            payloads: Vec::new(),
+            formats: Vec::new(),
+            ptime_ms: None,
+            t38: None,
+            security: Vec::new(),
+            attributes: Vec::new(),
+        }
+    }
+    /// Whether the line is open.
+    pub fn is_open(&self) -> bool {
+        self.port != 0
+    }
+    /// An open T.38 line.
+    pub fn is_t38(&self) -> bool {
+        self.kind == Kind::Image
+            && self.is_open()
+            && matches!(self.proto, Proto::Udptl | Proto::UdpTlsUdptl)
+            && self.formats.iter().any(|f| f.eq_ignore_ascii_case("t38"))
+    }
+    /// Whether who wrote it wants to hear us: not on hold, in the way of RFC 3264 or of RFC 2543 (`c=0.0.0.0`).
+    pub fn listens(&self) -> bool {
+        self.is_open() && self.direction.receives() && !self.address.is_some_and(|a| a.is_unspecified())
+    }
+    /// Where RTP or UDPTL goes, if the line is open and its address is one.
+    pub fn destination(&self) -> Option<core::net::SocketAddr> {
+        self.address.filter(|_| self.is_open()).map(|a| core::net::SocketAddr::new(a, self.port))
+    }
+    /// The first payload that is a voice codec of ours.
+    pub fn voice(&self) -> Option<&Payload> {
+        self.payloads.iter().find(|p| matches!(p.codec, Codec::Pcmu | Codec::Pcma))
+    }
+    /// The payload type of telephone-event at 8 kHz.
+    pub fn telephone_event(&self) -> Option<u8> {
+        self.payloads.iter().find(|p| p.codec == Codec::TelephoneEvent).map(|p| p.pt)
+    }
+}
+
+impl Session {
+    /// The first open audio line.
+    pub fn audio(&self) -> Option<&Media> {
+        self.media.iter().find(|m| m.kind == Kind::Audio && m.is_open() && m.proto.is_rtp())
+    }
+    /// The first open T.38 line.
+    pub fn t38(&self) -> Option<&Media> {
+        self.media.iter().find(|m| m.is_t38())
+    }
+    /// Security attributes that hold for a line: its own, then the session's.
+    pub fn security_of<'a>(&'a self, media: &'a Media) -> impl Iterator<Item = &'a str> {
+        media.security.iter().chain(&self.security).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+use super::*;
+use proptest::prelude::*;
+
+const AUDIO: &str = "v=0\r\no=- 2890844526 2890842807 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n\
+a=fingerprint:sha-256 AB:CD\r\nm=audio 49170 RTP/AVP 18 8 0 96 13\r\na=rtpmap:18 G729/8000\r\na=fmtp:18 annexb=no\r\n\
+a=rtpmap:96 telephone-event/8000\r\na=fmtp:96 0-15\r\na=ptime:20\r\na=rtcp:49180\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n\
+a=odd:thing\r\na=sendonly\r\nm=video 5000 RTP/AVP 31\r\nc=IN IP6 2001:db8::1\r\n";
+
+const T38_OFFER: &str = "v=0\no=x 1 2 IN IP4 192.0.2.10\ns=-\nt=0 0\nm=image 4000 UDPTL T38\nc=IN IP4 192.0.2.11\na=T38FaxVersion: 3\n\
+a=t38FaxMaxBitRate:14400\na=T38FaxFillBitRemoval:0\na=T38FaxTranscodingMMR\na=T38FaxTranscodingJBIG:1\na=T38FaxRateManagement:transferredTCF\n\
+a=T38FaxMaxBuffer:1024\na=T38FaxMaxDatagram:238\na=T38FaxMaxIFP:40\na=T38FaxUdpEC:t38UDPFEC\na=T38FaxUdpECDepth:1 3\n\
+a=T38FaxUdpFECMaxSpan:3\na=T38VendorInfo:0 0 37\na=T38ModemType:t38G3FaxOnly\n";
+
+fn local() -> Local {
+    Local { address: [198, 51, 100, 7].into(), session_id: 77, version: 1 }
+}
+
+fn ours() -> T38 {
+    T38 {
+        version: 0,
+        max_bit_rate: Some(14_400),
+        fill_bit_removal: true,
+        transcoding_mmr: true,
+        max_datagram_bytes: Some(400),
+        udp_ec: Some(UdpEc::Redundancy),
+        ..T38::default()
+    }
+}
+
+#[test]
+fn audio_lines_are_read_with_all_that_belongs_to_them() {
+    let s = Session::parse(AUDIO.as_bytes()).unwrap();
+    assert_eq!((s.origin.version, s.security.len(), s.media.len()), (2890842807, 1, 2));
+    let m = s.audio().unwrap();
+    assert_eq!(m.destination(), Some("192.0.2.10:49170".parse().unwrap()));
+    assert_eq!((m.direction, m.ptime_ms, m.rtcp_port), (Direction::SendOnly, Some(20), Some(49180)));
+    assert_eq!(m.voice().unwrap().pt, 8);
+    assert_eq!(m.telephone_event(), Some(96));
+    assert_eq!(m.payloads[0].codec, Codec::Other("G729/8000".into()));
+    assert_eq!(m.payloads[4].codec, Codec::ComfortNoise);
+    assert_eq!(m.attributes, ["odd:thing"]);
+    assert_eq!(s.security_of(m).collect::<Vec<_>>(), ["crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x", "fingerprint:sha-256 AB:CD"]);
+    assert!(!m.listens());
+    assert_eq!(s.media[1].address, Some("2001:db8::1".parse().unwrap()));
+    assert_eq!(Session::parse(&s.emit()), Ok(s));
+}
+
+#[test]
+fn t38_attributes_are_read_in_every_spelling() {
+    let s = Session::parse(T38_OFFER.as_bytes()).unwrap();
+    let m = s.t38().unwrap();
+    assert_eq!(m.destination(), Some("192.0.2.11:4000".parse().unwrap()));
+    let want = T38 {
+        version: 3,
+        max_bit_rate: Some(14_400),
+        fill_bit_removal: false,
+        transcoding_mmr: true,
+        transcoding_jbig: true,
+        rate_management: RateManagement::TransferredTcf,
+        max_buffer_bytes: Some(1024),
+        max_datagram_bytes: Some(238),
+        max_ifp_bytes: Some(40),
+        udp_ec: Some(UdpEc::Fec),
+        udp_ec_depth: Some((1, Some(3))),
+        fec_max_span: Some(3),
+        vendor_info: Some("0 0 37".into()),
+        modem_type: Some("t38G3FaxOnly".into()),
+    };
+    assert_eq!(m.t38.as_ref(), Some(&want));
+    assert_eq!(Session::parse(&s.emit()).unwrap(), s);
+    let spelled = |a: &str, b: &str| Session::parse(T38_OFFER.replace(a, b).as_bytes()).unwrap().t38().unwrap().t38.clone().unwrap();
+    assert_eq!(spelled("t38FaxMaxBitRate", "T38MaxBitRate").max_bit_rate, Some(14_400));
+    assert!(spelled("FillBitRemoval:0", "FillBitRemoval").fill_bit_removal);
+    assert!(!spelled("JBIG:1", "JBIG:0").transcoding_jbig);
+    assert!(spelled("JBIG:1", "JBIG").transcoding_jbig);
+    assert_eq!(spelled("transferredTCF", "localTCF").rate_management, RateManagement::LocalTcf);
+    assert_eq!(spelled("t38UDPFEC", "T38UDPRedundancy").udp_ec, Some(UdpEc::Redundancy));
+    assert_eq!(spelled("Depth:1 3", "Depth:2").udp_ec_depth, Some((2, None)));
+}
+
+#[test]
+fn a_t38_answer_never_exceeds_the_offer_and_declares_its_own_datagram() {
+    let offer = Session::parse(T38_OFFER.as_bytes()).unwrap();
+    for (offered, mine, agreed) in [(3, 0, 0), (0, 3, 0), (2, 3, 2), (3, 3, 3)] {
+        let mut offer = offer.clone();
+        offer.media[0].t38.as_mut().unwrap().version = offered;
+        let answer = answer(&local(), &offer, &[LineAnswer::T38(5000, &T38 { version: mine, ..ours() })]).unwrap();
+        let t38 = answer.t38().unwrap().t38.clone().unwrap();
+        assert_eq!(t38.version, agreed);
+        assert_eq!(t38.max_datagram_bytes, Some(400), "declared, not negotiated");
+        assert_eq!((t38.udp_ec, t38.fill_bit_removal, t38.transcoding_mmr), (Some(UdpEc::Redundancy), false, true));
+    }
+    let text = T38_OFFER.replace("transferredTCF", "localTCF");
+    let tcp_like = Session::parse(text.as_bytes()).unwrap();
+    assert_eq!(answer(&local(), &tcp_like, &[LineAnswer::T38(5000, &ours())]), Err(NothingInCommon));
+}
+
+#[test]
+fn an_answer_keeps_the_order_of_lines_and_closes_what_it_refuses() {
+    let offer = Session::parse([AUDIO, &T38_OFFER[T38_OFFER.find("m=").unwrap()..]].concat().as_bytes()).unwrap();
+    let audio = Audio::default();
+    let a = answer(&local(), &offer, &[LineAnswer::Audio(6000, &audio)]).unwrap();
+    let ports: Vec<_> = a.media.iter().map(|m| (m.kind.clone(), m.port)).collect();
+    assert_eq!(ports, [(Kind::Audio, 6000), (Kind::Other("video".into()), 0), (Kind::Image, 0)]);
+    // The offerer's order: G.729 is not ours, A-law stands before mu-law; events on its number; hold answered by recvonly.
+    let pts: Vec<_> = a.media[0].payloads.iter().map(|p| p.pt).collect();
+    assert_eq!((pts, a.media[0].direction), (vec![8, 96], Direction::RecvOnly));
+    let b = answer(&local(), &offer, &[LineAnswer::Refuse, LineAnswer::Refuse, LineAnswer::T38(6002, &ours())]).unwrap();
+    assert_eq!(b.media.iter().map(|m| m.port).collect::<Vec<_>>(), [0, 0, 6002]);
+    assert_eq!(answer(&local(), &offer, &[]), Err(NothingInCommon));
+    assert_eq!(Session::parse(&a.emit()), Ok(a));
+    assert_eq!(Session::parse(&b.emit()), Ok(b));
+}
+
+#[test]
+fn hold_is_answered_in_all_its_forms() {
+    use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+    for (offered, ours, want) in [
+        (SendRecv, SendRecv, SendRecv),
+        (SendOnly, SendRecv, RecvOnly),
+        (RecvOnly, SendRecv, SendOnly),
+        (Inactive, SendRecv, Inactive),
+        (SendOnly, SendOnly, Inactive),
+        (SendRecv, RecvOnly, RecvOnly),
+    ] {
+        assert_eq!(offered.answer(ours), want);
+    }
+    let old = AUDIO.replacen("c=IN IP4 192.0.2.10", "c=IN IP4 0.0.0.0", 1).replace("a=sendonly", "a=sendrecv");
+    let offer = Session::parse(old.as_bytes()).unwrap();
+    assert!(!offer.audio().unwrap().listens());
+    let a = answer(&local(), &offer, &[LineAnswer::Audio(6000, &Audio::default())]).unwrap();
+    assert_eq!(a.media[0].direction, Inactive);
+}
+
+#[test]
+fn a_second_offer_keeps_the_lines_and_counts_up() {
+    let first = answer(&local(), &Session::parse(AUDIO.as_bytes()).unwrap(), &[LineAnswer::Audio(6000, &Audio::default())]).unwrap();
+    let next = reoffer(offer_t38(&local(), 6002, &ours()), &first);
+    assert_eq!(next.origin.version, first.origin.version + 1);
+    let ports: Vec<_> = next.media.iter().map(|m| (m.kind.clone(), m.port)).collect();
+    assert_eq!(ports, [(Kind::Image, 6002), (Kind::Other("video".into()), 0)]);
+    assert_eq!(Session::parse(&next.emit()), Ok(next));
+}
+
+#[test]
+fn a_second_reader_reads_our_offers() {
+    for session in [offer_audio(&local(), 4000, &Audio::default()), offer_t38(&local(), 4000, &ours())] {
+        let bytes = session.emit();
+        let theirs = sdp_types::Session::parse(&bytes).unwrap();
+        assert_eq!(theirs.medias.len(), 1);
+        let mut again = Vec::new();
+        theirs.write(&mut again).unwrap();
+        assert_eq!(String::from_utf8(again).unwrap(), String::from_utf8(bytes).unwrap());
+    }
+    let text = String::from_utf8(offer_audio(&local(), 4000, &Audio::default()).emit()).unwrap();
+    assert_eq!(
+        text,
+        "v=0\r\no=- 77 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n\
+         a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_and_bounds_hold() {
+    for (text, error) in [
+        ("", SdpError::NoVersion),
+        ("v=1\r\n", SdpError::NoVersion),
+        ("v=0\r\ns=-\r\n", SdpError::NoOrigin),
+        ("v=0\r\no=a b\r\n", SdpError::BadLine(2)),
+        ("v=0\r\no=- 1 1 IN IP4 a\r\nm=audio 70000 RTP/AVP 0\r\n", SdpError::BadLine(3)),
+        ("v=0\r\no=- 1 1 IN IP4 a\r\nm=audio 7000 RTP/AVP 200\r\n", SdpError::BadLine(3)),
+        ("v=0\r\ntesting=123\r\n", SdpError::BadLine(2)),
+    ] {
+        assert_eq!(Session::parse(text.as_bytes()), Err(error), "{text:?}");
+    }
+    let many = format!("v=0\no=- 1 1 IN IP4 a\n{}", "m=audio 1 RTP/AVP 0\n".repeat(MEDIA_MAX + 1));
+    assert_eq!(Session::parse(many.as_bytes()), Err(SdpError::TooMany));
+    let long = format!("v=0\no=- 1 1 IN IP4 a\nm=audio 1 RTP/AVP 0\n{}", "a=x\n".repeat(ATTRIBUTES_MAX + 1));
+    assert_eq!(Session::parse(long.as_bytes()), Err(SdpError::TooMany));
+}
+
+#[test]
+fn broken_descriptions_do_not_panic() {
+    let mut rng = crate::clock::Rng::new(4566);
+    for seed in [AUDIO, T38_OFFER] {
+        for _ in 0..5_000 {
+            let mut bytes = seed.as_bytes().to_vec();
+            for _ in 0..=rng.below(5) {
+                let at = rng.below(bytes.len() as u64) as usize;
+                match rng.below(3) {
+                    0 => bytes[at] = b"0=:/ \r\na9\xff"[rng.below(10) as usize],
+                    1 => drop(bytes.splice(at..(at + 3).min(bytes.len()), [])),
+                    _ => bytes.insert(at, b"0=:/ \r\na9\xff"[rng.below(10) as usize]),
+                }
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            fuzz::description(&bytes);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn t38_goes_round(version in 0u8..5, rate in any::<Option<u32>>(), flags in any::<[bool; 3]>(), sizes in any::<[Option<u32>; 3]>(),
+        ec in 0usize..4, depth in any::<Option<(u8, Option<u8>)>>(), span in any::<Option<u8>>(), local_tcf in any::<bool>()) {
+        let t38 = T38 {
+            version, max_bit_rate: rate, fill_bit_removal: flags[0], transcoding_mmr: flags[1], transcoding_jbig: flags[2],
+            rate_management: if local_tcf { RateManagement::LocalTcf } else { RateManagement::TransferredTcf },
+            max_buffer_bytes: sizes[0], max_datagram_bytes: sizes[1], max_ifp_bytes: sizes[2],
+            udp_ec: [None, Some(UdpEc::NoEc), Some(UdpEc::Redundancy), Some(UdpEc::Fec)][ec],
+            udp_ec_depth: depth, fec_max_span: span, vendor_info: None, modem_type: None,
+        };
+        let s = offer_t38(&local(), 4000, &t38);
+        prop_assert_eq!(Session::parse(&s.emit()), Ok(s));
+    }
+}
