@@ -25,3 +25,4 @@ pub mod tone_plan;
 pub mod line_model;
 pub mod plc;
 pub mod resample;
+pub mod progress;
