@@ -14,7 +14,7 @@ use crate::level::power_of;
 /// Length of the deciding window, hops (ms). A tone must be on for about [`WINDOW`] - 4 ms to fill it.
 const WINDOW: usize = 36;
 /// Length of the window for early suspicion.
-const GLIMPSE: usize = 7;
+const GLIMPSE: usize = 8;
 /// Ends of the window that must carry their share of the energy: this is what refuses tones that are too short.
 const EDGE: usize = 5;
 /// Energy at an edge against the mean of the window, at the least.
@@ -167,7 +167,7 @@ impl Group {
     fn glimpse(&self) -> Option<usize> {
         let (hz, constancy) = self.frequency(self.glimpse_rotation, self.glimpse_energy);
         let (index, deviation) = self.nearest(hz);
-        (constancy > 0.8 && deviation < 0.033).then_some(index)
+        (constancy > 0.95 && deviation < 0.026).then_some(index)
     }
 
     /// One pure tone at a nominal frequency all through the window that ends at `hop`?
@@ -338,7 +338,7 @@ impl Receiver {
             return;
         }
         let all = self.glimpse_power as f32 - self.dial_tone() * GLIMPSE as f32;
-        if (low + high) / 2.0 > 0.5 * all && self.low.glimpse().is_some() && self.high.glimpse().is_some() {
+        if (low + high) / 2.0 > 0.7 * all && self.low.glimpse().is_some() && self.high.glimpse().is_some() {
             self.suspicion_hops = HOLD_HOPS;
         }
     }
@@ -588,22 +588,42 @@ mod tests {
         assert_eq!(starts, 1);
     }
 
+    /// Frame ends (ms after the start of the digit) at which it is first suspected, and at which it is confirmed; and whether the
+    /// suspicion held in between.
+    fn first_signs(key: usize, snr_db: f32, starts_before_frame_end_ms: usize) -> (usize, usize, bool) {
+        let mut chance = Gauss::new(key as u64);
+        let (mut front, mut receiver) = (FrontEnd::new(), Receiver::new());
+        let a = amplitude_of(-12.0);
+        let start = 9 * 160 - 8 * starts_before_frame_end_ms;
+        let (mut suspected, mut held) = (None, true);
+        for i in 0..20 {
+            let frame = core::array::from_fn(|n| {
+                let t = i * 160 + n;
+                let on = t >= start;
+                let v = if on { a * (sine(turn(ROWS_HZ[key / 4], t)) + sine(turn(COLUMNS_HZ[key % 4], t))) } else { 0.0 };
+                (v + chance.sample() * a * 10f32.powf(-snr_db / 20.0)) as i16
+            });
+            receiver.rx(front.rx(&frame), &mut DigitEvents::new());
+            let age_ms = ((i + 1) * 160).saturating_sub(start) / 8;
+            if receiver.suspect() {
+                suspected.get_or_insert(age_ms);
+            }
+            held &= suspected.is_none() || receiver.suspect();
+            if receiver.digit().is_some() {
+                return (suspected.unwrap(), age_ms, held);
+            }
+        }
+        panic!("key {key} is not heard at all");
+    }
+
     #[test]
-    fn a_digit_is_suspected_within_20_ms_long_before_it_is_confirmed() {
+    fn a_digit_is_suspected_within_18_ms_and_until_it_is_confirmed() {
         for key in 0..16 {
-            for snr in [40.0, 15.0] {
-                let mut chance = Gauss::new(key as u64);
-                let (mut front, mut receiver) = (FrontEnd::new(), Receiver::new());
-                let a = amplitude_of(-12.0);
-                // The digit begins so that the frame ends 20 ms after its start; a frame earlier nothing may be suspected.
-                for i in 0..9 {
-                    let frame = core::array::from_fn(|n| {
-                        let v = if i >= 8 { a * (sine(turn(ROWS_HZ[key / 4], n)) + sine(turn(COLUMNS_HZ[key % 4], n))) } else { 0.0 };
-                        (v + chance.sample() * a * 10f32.powf(-snr / 20.0)) as i16
-                    });
-                    receiver.rx(front.rx(&frame), &mut DigitEvents::new());
-                    assert_eq!(receiver.suspect(), i >= 8, "key {key}, SNR {snr}, frame {i}");
-                    assert_eq!(receiver.digit(), None);
+            for snr_db in [40.0, 15.0, 10.0] {
+                for ms in 18..21 {
+                    let (suspected, confirmed, held) = first_signs(key, snr_db, ms);
+                    assert_eq!((suspected, held), (ms, true), "key {key}, SNR {snr_db}");
+                    assert!(confirmed > 30, "key {key}: confirmed after {confirmed} ms");
                 }
             }
         }
