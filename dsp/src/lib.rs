@@ -27,3 +27,4 @@ pub mod plc;
 pub mod resample;
 #[cfg(feature = "spandsp")]
 pub mod spandsp;
+pub mod progress;
