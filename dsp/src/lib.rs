@@ -28,3 +28,4 @@ pub mod resample;
 pub mod page;
 #[cfg(feature = "spandsp")]
 pub mod spandsp;
+pub mod progress;

@@ -4,6 +4,10 @@
 //! end. The board exchanges one 20 ms frame with every port per tick and hears of hook changes; everything else (dial tone, digits,
 //! ringing cadence, flash or hang-up) is decided above, in the line machine. `hw` knows `dsp` and nothing of `tipring`.
 
+pub mod limits;
+pub mod sim;
+
+pub use sim::control::{Control, ControlError, SimEvent};
 pub use tipring_dsp::Frame;
 
 /// What a port can do. The line machine asks before it rings or sends caller ID.
@@ -68,4 +72,12 @@ pub trait Port: Send {
     fn poll_event(&mut self) -> Option<PortEvent>;
     /// Sets ringing, polarity or battery. A port that cannot do it ignores it (see [`Capabilities`]).
     fn command(&mut self, command: PortCommand);
+    /// What a person would do at the machine on this port. Only simulated ports can; they may allocate here and nowhere else.
+    fn control(&mut self, _control: Control) -> Result<(), ControlError> {
+        Err(ControlError::NotSimulated)
+    }
+    /// What a simulated machine noticed, oldest first.
+    fn poll_sim(&mut self) -> Option<SimEvent> {
+        None
+    }
 }

@@ -776,4 +776,6 @@ impl State {
 }
 
 #[cfg(test)]
+mod on_the_wire;
+#[cfg(test)]
 mod tests;
