@@ -121,10 +121,9 @@ impl Group {
 
     fn push(&mut self, hop: u64, y: Phasor) {
         // Leave before overwriting: the ring is longer than the window and one, so all of these are still there.
-        for (length, energy, rotation) in [
-            (WINDOW, &mut self.energy, &mut self.rotation),
-            (GLIMPSE, &mut self.glimpse_energy, &mut self.glimpse_rotation),
-        ] {
+        for (length, energy, rotation) in
+            [(WINDOW, &mut self.energy, &mut self.rotation), (GLIMPSE, &mut self.glimpse_energy, &mut self.glimpse_rotation)]
+        {
             let gone = hop.wrapping_sub(length as u64);
             let (a, b) = (self.y[gone.wrapping_sub(1) as usize % RING], self.y[gone as usize % RING]);
             let r = Phasor::from_to(a, b);
@@ -134,9 +133,7 @@ impl Group {
         }
         self.y[hop as usize % RING] = y;
         let (e, r) = (f64::from(y.energy()), self.rotation_at(hop));
-        for (energy, rotation) in
-            [(&mut self.energy, &mut self.rotation), (&mut self.glimpse_energy, &mut self.glimpse_rotation)]
-        {
+        for (energy, rotation) in [(&mut self.energy, &mut self.rotation), (&mut self.glimpse_energy, &mut self.glimpse_rotation)] {
             *energy += e;
             rotation.0 += f64::from(r.re);
             rotation.1 += f64::from(r.im);
@@ -369,8 +366,8 @@ impl Receiver {
             }
             return;
         };
-        let heard = self.low.follow(self.hop, on.back.0) > 0.25 * on.low.energy
-            && self.high.follow(self.hop, on.back.1) > 0.25 * on.high.energy;
+        let heard =
+            self.low.follow(self.hop, on.back.0) > 0.25 * on.low.energy && self.high.follow(self.hop, on.back.1) > 0.25 * on.high.energy;
         if heard {
             on.absent_hops = 0;
             on.last = self.sample_of(self.hop).saturating_sub((FOLLOW - 1) as u64 * HOP as u64 / 2);
@@ -440,16 +437,8 @@ mod tests {
         digits: usize,
     }
 
-    const CLEAN: Line = Line {
-        level_dbm0: -10.0,
-        twist_db: 0.0,
-        offset: 0.0,
-        on_ms: 50,
-        off_ms: 50,
-        snr_db: 40.0,
-        dial_tone_dbm0: -200.0,
-        digits: 320,
-    };
+    const CLEAN: Line =
+        Line { level_dbm0: -10.0, twist_db: 0.0, offset: 0.0, on_ms: 50, off_ms: 50, snr_db: 40.0, dial_tone_dbm0: -200.0, digits: 320 };
 
     struct Score {
         found: usize,
