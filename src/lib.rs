@@ -2,6 +2,7 @@
 //!
 //! Everything but `shell` is the core: no I/O, no clock, no thread; it builds without tokio and runs in virtual time.
 
+pub mod call;
 pub mod clock;
 pub mod digit_map;
 pub mod fax;
@@ -10,8 +11,11 @@ pub mod lab;
 pub mod limits;
 pub mod line;
 pub mod media;
+pub mod negotiate;
 pub mod number;
+pub mod resolve;
 pub mod sdp;
 pub mod sip;
+pub mod tick;
 #[cfg(feature = "shell")]
 pub mod shell;

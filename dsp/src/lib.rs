@@ -26,11 +26,6 @@ pub mod tone;
 pub mod tone_plan;
 pub mod v21;
 pub mod watch;
-pub mod tone_plan;
-pub mod line_model;
-pub mod plc;
-pub mod resample;
 pub mod page;
 #[cfg(feature = "spandsp")]
 pub mod spandsp;
-pub mod progress;

@@ -84,7 +84,7 @@ impl Gateway {
         if let Some(offer) = &offer
             && let Err(why) = negotiate::check_offer(&self.config.media, offer)
         {
-            return refuse(self, why.sip_status(), why.words());
+            return refuse(self, why.sip_status(), &why.words());
         }
         let id = self.new_call(now, End::Peer, End::Peer, Direction::Incoming, from.clone(), to.to_owned());
         let call_id = self.sip.call_id(dialog).unwrap_or_default();
@@ -194,9 +194,10 @@ impl Gateway {
         let (session, version) = (call.sdp_session, call.sdp_version);
         let offer = call.offer.take();
         let settled = match &offer {
-            Some(offer) => negotiate::answer(&self.config.media, offer, sockets.rtp, sockets.udptl, session, version),
+            Some(offer) => negotiate::answer(&self.config.media, offer, sockets.rtp, sockets.udptl, session, version)
+                .map(|(answer, choice)| (call.answer_bytes(answer), Some(choice))),
             // Late offer: ours goes in the 200, the peer's answer comes in the ACK.
-            None => Ok((negotiate::audio_offer(&self.config.media, sockets.rtp, session, version), None)),
+            None => Ok((call.offer_bytes(negotiate::audio_offer(&self.config.media, sockets.rtp, session, version)), None)),
         };
         match settled {
             Ok((body, choice)) => {

@@ -36,6 +36,7 @@ use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::MediaPolicy;
 use crate::number::Number;
 use crate::resolve::{self, NoRoute, QueryId, Resolver, Target};
+use crate::sdp::{self, Session};
 use crate::sip::{self, DialogId, Endpoint};
 use crate::tick::{Command, Event, Leg};
 use std::collections::{BTreeMap, VecDeque};
@@ -193,12 +194,31 @@ struct Call {
     switching: bool,
     sdp_version: u64,
     sdp_session: u64,
+    /// Our last description: media lines never go away in a dialog.
+    last_sdp: Option<Session>,
     timers: TimerTable<Wait, 5>,
     cause: Option<Cause>,
     record: CallRecord,
 }
 
 impl Call {
+    /// An offer of ours as it goes out: with every line of the description before it.
+    fn offer_bytes(&mut self, offer: Session) -> Vec<u8> {
+        let offer = match &self.last_sdp {
+            Some(last) if self.dialog.is_some() => sdp::build::reoffer(offer, last),
+            _ => offer,
+        };
+        self.sdp_version = offer.origin.version;
+        let bytes = offer.emit();
+        self.last_sdp = Some(offer);
+        bytes
+    }
+    /// An answer of ours as it goes out.
+    fn answer_bytes(&mut self, answer: Session) -> Vec<u8> {
+        let bytes = answer.emit();
+        self.last_sdp = Some(answer);
+        bytes
+    }
     fn port(&self) -> Option<PortId> {
         match (self.from, self.to) {
             (End::Port(p), End::Peer) | (End::Peer, End::Port(p)) => Some(p),
@@ -627,6 +647,7 @@ impl Gateway {
             switching: false,
             sdp_version: 0,
             sdp_session,
+            last_sdp: None,
             timers,
             cause: None,
             record,

@@ -124,7 +124,7 @@ impl Gateway {
         let leg = call.leg.expect("set just above");
         call.sdp_version += 1;
         let sockets = self.config.legs[usize::from(leg.0)];
-        let offer = negotiate::audio_offer(&self.config.media, sockets.rtp, call.sdp_session, call.sdp_version);
+        let offer = call.offer_bytes(negotiate::audio_offer(&self.config.media, sockets.rtp, call.sdp_session, call.sdp_version));
         let invite = Invite {
             to: target.number.to_string(),
             target: target.contact,

@@ -2,7 +2,7 @@
 
 use crate::clock::WallMs;
 use crate::fax::t38::relay::FaxStats;
-use crate::media::leg::AudioStats;
+use crate::media::AudioStats;
 use std::net::SocketAddr;
 
 /// Which way a call went, seen from this gateway.

@@ -40,6 +40,7 @@ impl Gateway {
         call.sdp_version += 1;
         let sockets = self.config.legs[usize::from(leg.0)];
         let Some(offer) = negotiate::t38_offer(&self.config.media, sockets.udptl, call.sdp_session, call.sdp_version) else { return };
+        let offer = call.offer_bytes(offer);
         call.switching = true;
         if self.sip.reinvite(now, dialog, offer).is_err() {
             // The peer's own offer is under way: it decides, or its end brings us back here.
@@ -104,8 +105,13 @@ impl Gateway {
         let sockets = self.config.legs[usize::from(leg.0)];
         let (session, version, flow) = (call.sdp_session, call.sdp_version, call.flow);
         let settled = match offer {
-            Some(offer) => negotiate::answer(&self.config.media, offer, sockets.rtp, sockets.udptl, session, version),
-            None => Ok((self.present_offer(flow, sockets, session, version), None)),
+            Some(offer) => negotiate::answer(&self.config.media, offer, sockets.rtp, sockets.udptl, session, version)
+                .map(|(answer, choice)| (call.answer_bytes(answer), Some(choice))),
+            None => {
+                let t38 = if flow == Flow::T38 { negotiate::t38_offer(&self.config.media, sockets.udptl, session, version) } else { None };
+                let offer = t38.unwrap_or_else(|| negotiate::audio_offer(&self.config.media, sockets.rtp, session, version));
+                Ok((call.offer_bytes(offer), None))
+            }
         };
         match settled {
             Ok((body, choice)) => {
@@ -130,11 +136,6 @@ impl Gateway {
                 }
             }
         }
-    }
-
-    fn present_offer(&self, flow: Flow, sockets: super::LegSockets, session: u64, version: u64) -> Vec<u8> {
-        let t38 = if flow == Flow::T38 { negotiate::t38_offer(&self.config.media, sockets.udptl, session, version) } else { None };
-        t38.unwrap_or_else(|| negotiate::audio_offer(&self.config.media, sockets.rtp, session, version))
     }
 
     /// True when this port's call is a fax on T.38, for `status`.

@@ -5,8 +5,7 @@
 
 use crate::clock::Instant;
 use crate::fax::t38::relay::T38Leg;
-use crate::media::leg::{AudioLeg, LineDigit};
-use crate::media::Channel;
+use crate::media::{AudioLeg, Channel, LineDigit};
 use std::net::SocketAddr;
 use tipring_dsp::Frame;
 

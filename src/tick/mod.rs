@@ -20,12 +20,11 @@ pub use leg::Leg;
 use crate::clock::{Instant, Tick};
 use crate::id::{LegId, PortId};
 use crate::limits::{BOARD_EVENTS_MAX, PRIME_FRAMES};
-use crate::line::{Audio, Line, LineConfig};
-use crate::media::Channel;
-use crate::media::leg::LineDigit;
+use crate::line::{Audio, Line, LineConfig, State};
+use crate::media::{Channel, LineDigit};
 use heapless::Deque;
 use std::net::SocketAddr;
-use tipring_dsp::watch::{FaxTone, Finding, Watch};
+use tipring_dsp::watch::{FINDINGS_MAX, FaxTone, Finding, Watch};
 use tipring_dsp::{Frame, SILENCE};
 use tipring_hw::{Port, PortEvent};
 
@@ -147,8 +146,8 @@ impl Board {
                 }
             }
             Command::Connect { port, leg_id, leg } => self.connect(now, port, leg_id, leg, out),
-            Command::Patch(a, b) => self.patch(now, a, b, out),
-            Command::Disconnect(port) => self.disconnect(now, usize::from(port.0), out),
+            Command::Patch(a, b) => self.patch(a, b, out),
+            Command::Disconnect(port) => self.disconnect(usize::from(port.0), out),
             Command::PassThrough(port) => {
                 if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
                     && let Leg::Audio(audio) = &mut **leg
@@ -172,7 +171,7 @@ impl Board {
             push(&mut self.events, &mut self.stats, Event::Retired { port, leg_id, leg });
             return;
         }
-        self.disconnect(now, p, out);
+        self.disconnect(p, out);
         if let Leg::T38(t38) = &mut *leg {
             // What the machine said while the re-INVITE was under way, so that no DIS is lost.
             let place = &mut self.places[p];
@@ -183,18 +182,18 @@ impl Board {
         self.places[p].connection = Connection::Leg { id: leg_id, leg, silent_told: false };
     }
 
-    fn patch(&mut self, now: Instant, a: PortId, b: PortId, out: Out<'_>) {
+    fn patch(&mut self, a: PortId, b: PortId, out: Out<'_>) {
         let (a, b) = (usize::from(a.0), usize::from(b.0));
         if a == b || a >= self.places.len() || b >= self.places.len() {
             return;
         }
-        self.disconnect(now, a, out);
-        self.disconnect(now, b, out);
+        self.disconnect(a, out);
+        self.disconnect(b, out);
         self.places[a].connection = Connection::Patch(b);
         self.places[b].connection = Connection::Patch(a);
     }
 
-    fn disconnect(&mut self, now: Instant, p: usize, out: Out<'_>) {
+    fn disconnect(&mut self, p: usize, out: Out<'_>) {
         let Some(place) = self.places.get_mut(p) else { return };
         match core::mem::replace(&mut place.connection, Connection::None) {
             Connection::None => {}
@@ -226,10 +225,13 @@ impl Board {
         let (events, stats) = (&mut self.events, &mut self.stats);
         let Place { line, watch, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks } = &mut self.places[p];
         let Some(line) = line else { return };
-        let listening = line.is_off_hook();
-        let findings: &[Finding] = if listening { watch.rx(from_line) } else { &[] };
-        *digit = if listening { line_digit(*digit, findings, watch.digit_suspected()) } else { LineDigit::None };
-        for finding in findings {
+        let listening = is_off_hook(line);
+        let mut findings: heapless::Vec<Finding, FINDINGS_MAX> = heapless::Vec::new();
+        if listening {
+            findings.extend(watch.rx(from_line).iter().copied());
+        }
+        *digit = if listening { line_digit(*digit, &findings, watch.digit_suspected()) } else { LineDigit::None };
+        for finding in &findings {
             match finding {
                 Finding::V21Preamble { .. } => {
                     *keep_heard = true;
@@ -253,8 +255,8 @@ impl Board {
             }
             let _never_full = heard.push_back(*from_line);
         }
-        *talks = line.tick(port_events, findings, to_line) == Audio::Connected;
-        if !line.is_off_hook() && listening {
+        *talks = line.tick(port_events, &findings, to_line) == Audio::Connected;
+        if !is_off_hook(line) && listening {
             *watch = Watch::new();
         }
         while let Some(event) = line.poll_event() {
@@ -324,6 +326,11 @@ fn push(events: &mut Deque<Event, BOARD_EVENTS_MAX>, stats: &mut BoardStats, eve
     }
 }
 
+/// The loop is closed (or in a break that is not yet known to be a hang-up): somebody may be speaking or dialling.
+fn is_off_hook(line: &Line) -> bool {
+    !matches!(line.state(), State::OnHook | State::Ringing | State::Gone)
+}
+
 /// What the audio leg must know of the digit that is on the line now.
 fn line_digit(before: LineDigit, findings: &[Finding], suspected: bool) -> LineDigit {
     let mut digit = match before {
@@ -333,7 +340,7 @@ fn line_digit(before: LineDigit, findings: &[Finding], suspected: bool) -> LineD
     for finding in findings {
         match finding {
             Finding::DigitStarted { digit: key, .. } => digit = LineDigit::On(*key),
-            Finding::DigitEnded { digit: key, duration_ms, .. } => digit = LineDigit::Ended { key: *key, duration_ms: *duration_ms },
+            Finding::DigitEnded { digit: key, duration_ms, .. } => digit = LineDigit::Ended { key: *key, duration_ms: (*duration_ms).min(u32::from(u16::MAX)) as u16 },
             Finding::ToneStarted { .. } | Finding::ToneEnded { .. } | Finding::V21Preamble { .. } | Finding::V21Ended { .. } => {}
         }
     }

@@ -142,6 +142,10 @@ pub struct FaxRecord {
 }
 
 impl FaxRecord {
+    /// The last page was confirmed by the receiver.
+    pub fn delivered(&self) -> bool {
+        self.result == Some(FaxResult::Delivered)
+    }
     /// The line for the call log: "2 pages, V.17 14400, ECM, delivered (MCF seen for last page)". Allocates.
     pub fn words(&self) -> String {
         let mut s = if self.pages == 1 { "1 page".to_string() } else { format!("{} pages", self.pages) };
