@@ -6,3 +6,11 @@ pub mod clock;
 pub mod id;
 pub mod limits;
 pub mod number;
+pub mod directory;
+pub mod key;
+#[cfg(feature = "shell")]
+pub mod api;
+#[cfg(feature = "shell")]
+pub mod config;
+#[cfg(feature = "shell")]
+pub mod shell;

@@ -1,0 +1,7 @@
+//! The only I/O: clock, sockets, files, threads. Everything decided here is decided by a machine of the core.
+
+pub mod accounts;
+pub mod clock;
+pub mod directory;
+pub mod http;
+pub mod store;
