@@ -17,5 +17,11 @@ pub mod resolve;
 pub mod sdp;
 pub mod sip;
 pub mod tick;
+pub mod directory;
+pub mod key;
+#[cfg(feature = "shell")]
+pub mod api;
+#[cfg(feature = "shell")]
+pub mod config;
 #[cfg(feature = "shell")]
 pub mod shell;

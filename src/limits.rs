@@ -71,3 +71,30 @@ pub const HDLC_FRAME_BYTES_MAX: usize = 260;
 
 const _: () = assert!(UDPTL_WINDOW.is_power_of_two() && UDPTL_RECOVERY_MAX <= UDPTL_WINDOW, "what a datagram repairs fits the window");
 const _: () = assert!(IFP_BYTES_MAX < DATAGRAM_BYTES_MAX, "an IFP packet fits a datagram");
+/// Numbers a directory remembers, registered or not. A million terminals fit in well under a gigabyte; this is twice that.
+pub const REGISTRATIONS_MAX: usize = 2_000_000;
+/// Accounts of a directory, and reservations: one for each number.
+pub const ACCOUNTS_MAX: usize = REGISTRATIONS_MAX;
+/// Bytes of a user name. Mail addresses, which people use as such, are rarely longer.
+pub const USER_BYTES_MAX: usize = 64;
+/// Bytes of the name of a terminal: a `urn:uuid:` has 45, a key's fingerprint in hex 64.
+pub const INSTANCE_BYTES_MAX: usize = 80;
+/// Digest nonces whose use is remembered. At 20,000 fresh ones a second this still leaves each 3 s, and a refused old one costs its owner one
+/// more round trip.
+pub const NONCES_MAX: usize = 65_536;
+/// Requests on one nonce that may overtake each other (at least 64; a busy gateway has up to two a port under way).
+pub const NONCE_WINDOW: u32 = 256;
+/// Sources of failed log-ins told apart. More at a time is an attack, and those share the log's general rate.
+pub const LOGIN_FAILURES_MAX: usize = 1024;
+/// Bytes of an Authorization or WWW-Authenticate value that is read.
+pub const DIGEST_BYTES_MAX: usize = 2048;
+/// Expired registrations handled in one turn of the directory.
+pub const EXPIRIES_PER_TURN_MAX: usize = 1000;
+/// Bytes of a request to the directory's API.
+pub const API_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Writes waiting for the disk in a directory; more are refused with 503 before anything is changed.
+pub const STORE_QUEUE: usize = 8192;
+/// Records of one transaction of the store: at 500 a commit costs 8 us a record, and more brings little.
+pub const STORE_BATCH: usize = 512;
+/// Idle connections that a gateway keeps open to its directory.
+pub const DIRECTORY_CONNECTIONS_KEPT: usize = 8;

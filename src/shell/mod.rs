@@ -1,3 +1,8 @@
-//! Everything that touches the outside: files, sockets, threads, the clock.
+//! The only I/O: clock, sockets, files, threads. Everything decided here is decided by a machine of the core.
 
+pub mod accounts;
+pub mod clock;
+pub mod directory;
+pub mod http;
 pub mod png;
+pub mod store;

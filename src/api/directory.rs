@@ -1,0 +1,331 @@
+//! The directory's API.
+
+use crate::directory::registrar::{Found, Refusal, Register};
+use crate::directory::{Account, Capabilities, Instance, Mac, Registration, Reservation, User};
+use crate::key::Fingerprint;
+use crate::number::Number;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// `POST /v1/registrations`: where a terminal is. The user is who the Digest credentials say.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RegisterRequest {
+    /// The number asked for; left out: the account's own, else one the server picks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// Where its SIP listens, `ADDRESS:PORT`.
+    pub contact: String,
+    /// Which terminal this is, the same for ever.
+    pub instance: String,
+    /// The lease asked for, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_s: Option<u32>,
+    /// What it can do.
+    #[serde(default)]
+    pub capabilities: CapabilitiesJson,
+    /// `sha-256 AA:BB:..` of its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Its address as it sees itself, `ADDRESS:PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_address: Option<String>,
+    /// Its hardware address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+}
+
+/// What the equipment behind a number can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CapabilitiesJson {
+    /// A person.
+    pub voice: bool,
+    /// A fax machine.
+    pub fax: bool,
+    /// The T.38 version.
+    pub t38_version: Option<u8>,
+    /// SRTP.
+    pub srtp: bool,
+}
+
+/// The answer to a registration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RegisterAnswer {
+    /// The terminal number.
+    pub number: String,
+    /// The full LAN telephone number.
+    pub lan_number: String,
+    /// The lease granted, in seconds.
+    pub lease_s: u32,
+    /// It was registered already.
+    pub renewed: bool,
+    /// Other terminals that say they are at the same address.
+    pub also_here: Vec<String>,
+}
+
+/// The answer to a deregistration.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeregisterAnswer {
+    /// The terminal number.
+    pub number: String,
+    /// There was an address to erase.
+    pub was_registered: bool,
+}
+
+/// The answer to a look-up of a number that is somebody's (others get 404 `unknown_number`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum LookupAnswer {
+    /// It is reached there.
+    Found(FoundJson),
+    /// Its owner is not registered now.
+    Away {
+        /// The terminal number.
+        number: String,
+    },
+    /// It is nobody's.
+    Unknown {
+        /// The number as asked.
+        number: String,
+    },
+}
+
+/// Where a number is reached.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FoundJson {
+    /// The terminal number.
+    pub number: String,
+    /// The full LAN telephone number.
+    pub lan_number: String,
+    /// Where its SIP listens, `ADDRESS:PORT`.
+    pub contact: SocketAddr,
+    /// The key to expect there.
+    pub fingerprint: Option<String>,
+    /// What it can do.
+    pub capabilities: CapabilitiesJson,
+    /// Its address behind a NAT.
+    pub private_address: Option<SocketAddr>,
+    /// When this knowledge ends, in seconds.
+    pub expires_in_s: u32,
+}
+
+/// One row of `GET /v1/registrations`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RegistrationRow {
+    /// The terminal number.
+    pub number: String,
+    /// Whose.
+    pub user: String,
+    /// Which terminal.
+    pub instance: String,
+    /// `None`: away.
+    pub contact: Option<SocketAddr>,
+    /// The key.
+    pub fingerprint: Option<String>,
+    /// What it can do.
+    pub capabilities: CapabilitiesJson,
+    /// The hardware address.
+    pub mac: Option<String>,
+    /// Picked by the server.
+    pub dynamic: bool,
+    /// Seconds left; `None`: away.
+    pub expires_in_s: Option<u32>,
+}
+
+/// A page of `GET /v1/registrations?from=NUMBER&limit=N`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RegistrationPage {
+    /// The rows, by number.
+    pub registrations: Vec<RegistrationRow>,
+    /// Ask `from` here for the next page; `None`: that was all.
+    pub next: Option<String>,
+}
+
+/// A row of `/v1/reservations`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReservationJson {
+    /// The number kept.
+    pub number: String,
+    /// For whom.
+    pub user: String,
+    /// On which device only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+}
+
+/// `POST /v1/accounts`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRequest {
+    /// The name to log in with.
+    pub user: String,
+    /// The password; only its hash is kept.
+    pub password: String,
+    /// The number that is the account's own; left out: the name, where it is a number of this directory.
+    #[serde(default)]
+    pub number: Option<String>,
+}
+
+/// A row of `GET /v1/accounts`: never anything of the password.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AccountRow {
+    /// The name.
+    pub user: String,
+    /// Its own number.
+    pub number: Option<String>,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StatusAnswer {
+    /// The domain.
+    pub domain: String,
+    /// The server's management number.
+    pub server_number: String,
+    /// Digits of a terminal number.
+    pub terminal_digits: usize,
+    /// Numbers with an address.
+    pub registered: usize,
+    /// Numbers remembered.
+    pub remembered: usize,
+    /// Reserved numbers.
+    pub reservations: usize,
+    /// Accounts.
+    pub accounts: usize,
+    /// Seconds since start.
+    pub uptime_s: u64,
+    /// Records written to disk since start.
+    pub records_written: u64,
+    /// Transactions they took.
+    pub commits: u64,
+    /// Writes that failed since start.
+    pub write_failures: u64,
+    /// Failed log-ins since start.
+    pub failed_logins: u64,
+    /// Connections open now.
+    pub connections: usize,
+    /// Connections and requests refused because a bound was reached.
+    pub refused_full: u64,
+}
+
+/// A field of a request cannot be read: the field's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadField(pub &'static str);
+
+impl RegisterRequest {
+    /// The request as the directory takes it, of the authenticated `user`.
+    pub fn read(&self, user: User) -> Result<Register, BadField> {
+        let address = |text: &str, field| text.parse::<SocketAddr>().map_err(|_| BadField(field));
+        Ok(Register {
+            user,
+            wanted: self.number.as_deref().map(Number::parse).transpose().map_err(|_| BadField("number"))?,
+            instance: Instance::parse(&self.instance).map_err(|_| BadField("instance"))?,
+            contact: address(&self.contact, "contact")?,
+            fingerprint: match &self.fingerprint {
+                Some(text) => Some(Fingerprint::parse(text).ok_or(BadField("fingerprint"))?),
+                None => None,
+            },
+            capabilities: self.capabilities.into(),
+            private: self.private_address.as_deref().map(|a| address(a, "private_address")).transpose()?,
+            mac: match &self.mac {
+                Some(text) => Some(Mac::parse(text).ok_or(BadField("mac"))?),
+                None => None,
+            },
+            lease_s: self.lease_s,
+        })
+    }
+    /// The request as JSON carries it.
+    pub fn of(ask: &Register) -> Self {
+        RegisterRequest {
+            number: ask.wanted.as_ref().map(Number::to_string),
+            contact: ask.contact.to_string(),
+            instance: ask.instance.to_string(),
+            lease_s: ask.lease_s,
+            capabilities: ask.capabilities.into(),
+            fingerprint: ask.fingerprint.map(|f| f.to_string()),
+            private_address: ask.private.map(|a| a.to_string()),
+            mac: ask.mac.map(|m| m.to_string()),
+        }
+    }
+}
+
+impl ReservationJson {
+    /// The reservation as the directory takes it.
+    pub fn read(&self) -> Result<Reservation, BadField> {
+        Ok(Reservation {
+            number: Number::parse(&self.number).map_err(|_| BadField("number"))?,
+            user: User::parse(&self.user).map_err(|_| BadField("user"))?,
+            mac: match &self.mac {
+                Some(text) => Some(Mac::parse(text).ok_or(BadField("mac"))?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl From<CapabilitiesJson> for Capabilities {
+    fn from(c: CapabilitiesJson) -> Self {
+        Capabilities { voice: c.voice, fax: c.fax, t38_version: c.t38_version, srtp: c.srtp }
+    }
+}
+impl From<Capabilities> for CapabilitiesJson {
+    fn from(c: Capabilities) -> Self {
+        CapabilitiesJson { voice: c.voice, fax: c.fax, t38_version: c.t38_version, srtp: c.srtp }
+    }
+}
+impl From<&Found> for FoundJson {
+    fn from(f: &Found) -> Self {
+        FoundJson {
+            number: f.number.to_string(),
+            lan_number: f.full.to_string(),
+            contact: f.contact,
+            fingerprint: f.fingerprint.map(|f| f.to_string()),
+            capabilities: f.capabilities.into(),
+            private_address: f.private,
+            expires_in_s: f.expires_in_s,
+        }
+    }
+}
+impl From<(&Registration, Option<u32>)> for RegistrationRow {
+    fn from((r, expires_in_s): (&Registration, Option<u32>)) -> Self {
+        RegistrationRow {
+            number: r.number.to_string(),
+            user: r.user.to_string(),
+            instance: r.instance.to_string(),
+            contact: r.contact,
+            fingerprint: r.fingerprint.map(|f| f.to_string()),
+            capabilities: r.capabilities.into(),
+            mac: r.mac.map(|m| m.to_string()),
+            dynamic: r.dynamic,
+            expires_in_s,
+        }
+    }
+}
+impl From<&Reservation> for ReservationJson {
+    fn from(r: &Reservation) -> Self {
+        ReservationJson { number: r.number.to_string(), user: r.user.to_string(), mac: r.mac.map(|m| m.to_string()) }
+    }
+}
+impl From<&Account> for AccountRow {
+    fn from(a: &Account) -> Self {
+        AccountRow { user: a.user.to_string(), number: a.number.as_ref().map(Number::to_string) }
+    }
+}
+
+/// The HTTP status, the code for programs and the words for people of a refusal.
+pub fn refusal(why: &Refusal) -> (u16, &'static str, String) {
+    match why {
+        Refusal::NotOurNumber => (404, "not_our_number", "the number is not one of this server's".into()),
+        Refusal::NumberTaken => (403, "number_taken", "the number is kept for or held by somebody else".into()),
+        Refusal::NotEntitled => (403, "not_entitled", "nothing gives this user this number".into()),
+        Refusal::WrongMac => (403, "wrong_mac", "the number is bound to another hardware address".into()),
+        Refusal::AddressInUse(by) => {
+            let by: Vec<&str> = by.iter().map(Number::as_str).collect();
+            (409, "address_in_use", format!("the contact is already registered for {}", by.join(", ")))
+        }
+        Refusal::BadContact => (400, "bad_contact", "the contact is no address that can be called".into()),
+        Refusal::NoneFree => (409, "none_free", "no number is free".into()),
+        Refusal::NoSuchRow => (404, "no_such_row", "there is no such row".into()),
+        Refusal::NotThisTerminal => (409, "not_this_terminal", "another terminal registered the number since".into()),
+        Refusal::Full => (503, "full", "the directory is full".into()),
+    }
+}

@@ -1,0 +1,246 @@
+//! The configuration of a directory. Every key stands in `fixtures/config/directory.toml` with a word on it.
+
+use super::error::{ConfigError, Source};
+use crate::directory::registrar::AddressConflict;
+use crate::directory::{NumberPlan, Policy};
+use crate::number::Number;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+/// Who may look a number up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lookups {
+    /// Anybody who reaches the API.
+    Anyone,
+    /// Only who has an account.
+    Accounts,
+}
+
+/// A directory's configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The configuration's name: the file's, without `.toml`.
+    pub name: String,
+    /// The domain: the realm of all passwords.
+    pub domain: String,
+    /// Rules of numbers and leases.
+    pub policy: Policy,
+    /// Where the API listens.
+    pub api_listen: SocketAddr,
+    /// Connections at a time to the API.
+    pub api_connections_max: usize,
+    /// A connection that says nothing for this long is closed, in seconds.
+    pub api_idle_s: u32,
+    /// How long a nonce serves, in seconds.
+    pub nonce_lifetime_s: u32,
+    /// Who may look up.
+    pub lookups: Lookups,
+    /// Accounts that are read at start, beside those in the state.
+    pub accounts_file: Option<PathBuf>,
+    /// Where the state lies.
+    pub state_dir: PathBuf,
+}
+
+impl Config {
+    /// True when nobody beyond this machine can reach any listener.
+    pub fn loopback_only(&self) -> bool {
+        self.api_listen.ip().is_loopback()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    domain: Spanned<String>,
+    server_number: Spanned<String>,
+    terminal_digits: Spanned<usize>,
+    api: Api,
+    #[serde(default)]
+    registration: RegistrationTable,
+    dynamic: Option<Dynamic>,
+    accounts: Option<AccountsTable>,
+    #[serde(default)]
+    lookup: LookupTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Api {
+    listen: Spanned<String>,
+    #[serde(default = "connections_max")]
+    connections_max: usize,
+    #[serde(default = "idle_s")]
+    idle_s: u32,
+}
+fn connections_max() -> usize {
+    1024
+}
+fn idle_s() -> u32 {
+    75
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RegistrationTable {
+    lease_default_s: Spanned<u32>,
+    lease_min_s: Spanned<u32>,
+    lease_max_s: Spanned<u32>,
+    address_conflict: Spanned<String>,
+    nonce_lifetime_s: u32,
+}
+impl Default for RegistrationTable {
+    fn default() -> Self {
+        RegistrationTable {
+            lease_default_s: Spanned::new(0..0, 3600),
+            lease_min_s: Spanned::new(0..0, 60),
+            lease_max_s: Spanned::new(0..0, 86_400),
+            address_conflict: Spanned::new(0..0, "refuse".into()),
+            nonce_lifetime_s: 300,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dynamic {
+    first: Spanned<String>,
+    last: Spanned<String>,
+    #[serde(default = "kept_s")]
+    kept_s: u32,
+}
+fn kept_s() -> u32 {
+    604_800
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountsTable {
+    file: Spanned<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LookupTable {
+    credentials: Lookups,
+}
+impl Default for LookupTable {
+    fn default() -> Self {
+        LookupTable { credentials: Lookups::Accounts }
+    }
+}
+
+/// Checks the text of `path`. All problems that stand side by side come together; `state_root` is where configurations keep their state.
+pub fn parse(path: &Path, text: String, state_root: &Path) -> Result<Config, Vec<ConfigError>> {
+    let source = Source::new(path, text);
+    let file: File = source.parse().map_err(|e| vec![e])?;
+    let mut problems = Vec::new();
+    let config = check(&source, file, state_root, &mut problems);
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems),
+    }
+}
+
+fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<ConfigError>) -> Option<Config> {
+    let mut wrong = |span, key: &str, message: String| problems.push(source.problem(span, key, message));
+    let domain = file.domain.get_ref().clone();
+    if domain.is_empty() || !domain.bytes().all(|c| c.is_ascii_alphanumeric() || b".-".contains(&c)) {
+        wrong(file.domain.span(), "domain", format!("{domain:?} is not a domain name"));
+    }
+    let number = |text: &Spanned<String>, key: &str, wrong: &mut dyn FnMut(core::ops::Range<usize>, &str, String)| {
+        Number::parse(text.get_ref()).map_err(|e| wrong(text.span(), key, e.to_string())).ok()
+    };
+    let server = number(&file.server_number, "server_number", &mut wrong);
+    let plan = server.and_then(|server| {
+        NumberPlan::new(server, *file.terminal_digits.get_ref())
+            .map_err(|e| wrong(file.terminal_digits.span(), "terminal_digits", format!("with the server number: {e}")))
+            .ok()
+    });
+    let listen = file.api.listen.get_ref().parse::<SocketAddr>();
+    let api_listen = listen.map_err(|_| wrong(file.api.listen.span(), "api.listen", "is not ADDRESS:PORT".into())).ok();
+    let r = &file.registration;
+    let (min, max, default) = (*r.lease_min_s.get_ref(), *r.lease_max_s.get_ref(), *r.lease_default_s.get_ref());
+    if min == 0 || min > max {
+        wrong(r.lease_min_s.span(), "registration.lease_min_s", format!("{min} is 0 or more than lease_max_s ({max})"));
+    }
+    if default < min || default > max {
+        wrong(r.lease_default_s.span(), "registration.lease_default_s", format!("{default} is not between {min} and {max}"));
+    }
+    let address_conflict = match r.address_conflict.get_ref().as_str() {
+        "refuse" => Some(AddressConflict::Refuse),
+        "report" => Some(AddressConflict::Report),
+        "replace" => Some(AddressConflict::Replace),
+        other => {
+            wrong(r.address_conflict.span(), "registration.address_conflict", format!("{other:?} is not refuse, report or replace"));
+            None
+        }
+    };
+    let mut dynamic = None;
+    if let Some(d) = &file.dynamic {
+        let first = number(&d.first, "dynamic.first", &mut wrong)?;
+        let last = number(&d.last, "dynamic.last", &mut wrong)?;
+        let digits = *file.terminal_digits.get_ref();
+        if first.as_str().len() != digits || last.as_str().len() != digits || first > last {
+            wrong(d.first.span(), "dynamic", format!("{first} to {last} is not a range of {digits}-digit numbers"));
+        }
+        dynamic = Some((first, last));
+    }
+    let name = source.path().file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let beside = source.path().parent().unwrap_or(Path::new("."));
+    Some(Config {
+        state_dir: state_root.join(&name),
+        name,
+        domain,
+        policy: Policy {
+            plan: plan?,
+            lease_default_s: default,
+            lease_min_s: min,
+            lease_max_s: max,
+            address_conflict: address_conflict?,
+            dynamic,
+            dynamic_kept_s: file.dynamic.as_ref().map_or(0, |d| d.kept_s),
+        },
+        api_listen: api_listen?,
+        api_connections_max: file.api.connections_max,
+        api_idle_s: file.api.idle_s,
+        nonce_lifetime_s: r.nonce_lifetime_s,
+        lookups: file.lookup.credentials,
+        accounts_file: file.accounts.map(|a| beside.join(a.file.into_inner())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, Vec<ConfigError>> {
+        parse(Path::new("etc/lan.toml"), text.to_owned(), Path::new("state"))
+    }
+    const GOOD: &str =
+        "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[api]\nlisten = \"127.0.0.1:6080\"\n[accounts]\nfile = \"a.csv\"\n";
+
+    #[test]
+    fn a_good_file_is_taken_with_its_name_and_places() {
+        let c = read(GOOD).unwrap();
+        assert_eq!((c.name.as_str(), c.policy.lease_default_s), ("lan", 3600));
+        assert_eq!((c.state_dir, c.accounts_file), (PathBuf::from("state/lan"), Some(PathBuf::from("etc/a.csv"))));
+    }
+
+    #[test]
+    fn problems_are_named_with_file_line_and_key() {
+        for (from, to, said) in [
+            ("terminal_digits = 4", "terminal_digitz = 4", "etc/lan.toml:3: terminal_digitz: unknown field"),
+            ("terminal_digits = 4", "terminal_digits = 40", "etc/lan.toml:3: terminal_digits: "),
+            ("\"1\"", "\"x\"", "etc/lan.toml:2: server_number: 'x' is not a digit"),
+            ("127.0.0.1:6080", "localhost", "etc/lan.toml:5: api.listen: is not ADDRESS:PORT"),
+            ("[accounts]", "[registration]\naddress_conflict = \"maybe\"\n[accounts]", "etc/lan.toml:7: registration.address_conflict: "),
+            ("[accounts]", "[registration]\nlease_min_s = 90\nlease_default_s = 60\n[accounts]", "etc/lan.toml:8: registration.lease_default_s"),
+        ] {
+            let problems = read(&GOOD.replace(from, to)).unwrap_err();
+            assert!(problems[0].to_string().starts_with(said), "{}", problems[0]);
+        }
+    }
+}

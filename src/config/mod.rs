@@ -1,0 +1,4 @@
+//! Configuration files: TOML, typed, and every problem named with file and line before anything runs.
+
+pub mod directory;
+pub mod error;

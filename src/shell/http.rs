@@ -1,0 +1,364 @@
+//! The directory's HTTP door: JSON in and out, Digest credentials (RFC 7616) for terminals, a token from loopback for the operator.
+//!
+//! Bounded on every side: connections, bytes of a body, time for a head and a body, rows of an answer.
+
+use crate::api::directory as api;
+use crate::api::{ErrorAnswer, ErrorBody};
+use crate::config::directory::Lookups;
+use crate::clock::Instant;
+use crate::directory::digest::{self, Algorithm, Authenticator, Credentials, Verdict};
+use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, User};
+use crate::limits::API_BODY_BYTES_MAX;
+use crate::number::Number;
+use crate::shell::directory::{Machines, Shared, Unanswered};
+use crate::shell::{accounts, clock};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// A body that takes longer is given up.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Rows of one page of a list, unless fewer are asked for.
+const PAGE_ROWS_MAX: usize = 1000;
+/// The largest head of a request.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy)]
+struct Peer(SocketAddr);
+
+type At = State<Arc<Shared>>;
+type From = Extension<Peer>;
+
+fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/health", get(|| async { "ok\n" }))
+        .route("/v1/status", get(status))
+        .route("/v1/lookup/{number}", get(lookup))
+        .route("/v1/registrations", get(registrations).post(register))
+        .route("/v1/registrations/{number}", delete(deregister))
+        .route("/v1/reservations", get(reservations).post(reserve))
+        .route("/v1/reservations/{number}", delete(unreserve))
+        .route("/v1/accounts", get(list_accounts).post(set_account))
+        .route("/v1/accounts/{user}", delete(remove_account))
+        .fallback(|| async { error(StatusCode::NOT_FOUND, "no_such_resource", "there is no such resource") })
+        .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this method here") })
+        .with_state(shared)
+}
+
+/// Serves one connection until it ends, is idle too long, or the daemon stops.
+pub(super) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, mut stopping: watch::Receiver<bool>) {
+    if shared.connections.fetch_add(1, Ordering::AcqRel) >= shared.config.api_connections_max {
+        shared.connections.fetch_sub(1, Ordering::AcqRel);
+        shared.refused_full.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(routes(shared.clone()).layer(Extension(Peer(peer))));
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new());
+        http.header_read_timeout(Duration::from_secs(u64::from(shared.config.api_idle_s))).max_buf_size(HEAD_BYTES_MAX);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            _ = stopping.changed() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+        shared.connections.fetch_sub(1, Ordering::AcqRel);
+    });
+}
+
+// ---- terminals ----
+
+async fn register(State(shared): At, Extension(peer): From, request: Request) -> Response {
+    let user = match logged_in(&shared, peer, request.method(), request.uri(), request.headers()) {
+        Ok(user) => user,
+        Err(refused) => return refused,
+    };
+    let ask: api::RegisterRequest = match json(request).await {
+        Ok(ask) => ask,
+        Err(refused) => return refused,
+    };
+    match ask.read(user) {
+        Ok(ask) => answer(shared.ask(Ask::Register(ask)).await),
+        Err(api::BadField(field)) => error(StatusCode::BAD_REQUEST, "bad_field", &format!("{field} cannot be read")),
+    }
+}
+
+#[derive(Deserialize)]
+struct OfInstance {
+    instance: Option<String>,
+}
+
+async fn deregister(
+    State(shared): At,
+    Extension(peer): From,
+    Path(number): Path<String>,
+    Query(of): Query<OfInstance>,
+    request: Request,
+) -> Response {
+    let Ok(number) = Number::parse(&number) else { return not_a_number() };
+    if is_operator(&shared, peer, request.headers()) {
+        return answer(shared.ask(Ask::Evict(number)).await);
+    }
+    let user = match logged_in(&shared, peer, request.method(), request.uri(), request.headers()) {
+        Ok(user) => user,
+        Err(refused) => return refused,
+    };
+    let Ok(instance) = of.instance.as_deref().map(Terminal::parse).transpose() else {
+        return error(StatusCode::BAD_REQUEST, "bad_field", "instance cannot be read");
+    };
+    answer(shared.ask(Ask::Deregister { user, number, instance }).await)
+}
+
+async fn lookup(State(shared): At, Extension(peer): From, Path(number): Path<String>, request: Request) -> Response {
+    let Ok(number) = Number::parse(&number) else { return not_a_number() };
+    if shared.config.lookups == Lookups::Accounts
+        && !is_operator(&shared, peer, request.headers())
+        && let Err(refused) = logged_in(&shared, peer, request.method(), request.uri(), request.headers())
+    {
+        return refused;
+    }
+    let found = shared.machines().directory.lookup(clock::now(), &number);
+    answer(Ok(found))
+}
+
+/// The user whose credentials the request carries; else the challenge to answer.
+fn logged_in(shared: &Shared, Peer(peer): Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
+    let now = clock::now();
+    let mut machines = shared.machines();
+    let Machines { directory, authenticator, failures } = &mut *machines;
+    let Some(header) = headers.get(header::AUTHORIZATION) else {
+        return Err(challenge(authenticator, now, false, "credentials_wanted", "log in with Digest credentials"));
+    };
+    let credentials = header.to_str().map_err(|_| digest::Malformed::BadSyntax).and_then(Credentials::parse);
+    let credentials = match credentials {
+        Ok(c) if c.algorithm == Algorithm::Sha256 => c,
+        Ok(_) | Err(digest::Malformed::Unsupported | digest::Malformed::NotDigest) => {
+            let wanted = "log in with Digest credentials, algorithm SHA-256, qop auth";
+            return Err(challenge(authenticator, now, false, "credentials_wanted", wanted));
+        }
+        Err(_) => return Err(error(StatusCode::BAD_REQUEST, "bad_credentials", "the Authorization header cannot be read")),
+    };
+    let target = uri.path_and_query().map_or("/", |p| p.as_str());
+    let ha1 = |user: &str| directory.account(user).map(|a| a.ha1);
+    match authenticator.check(now, method.as_str(), target, &credentials, ha1) {
+        Verdict::Is(user) => Ok(user),
+        Verdict::Stale => Err(challenge(authenticator, now, true, "stale_nonce", "log in again with the new nonce")),
+        Verdict::Wrong => {
+            if let Some(line) = failures.failed(now, peer.ip(), &credentials.username) {
+                tracing::warn!("log-in as {:?} from {} failed ({} more were not logged)", line.user, line.source, line.passed_over);
+            }
+            Err(challenge(authenticator, now, false, "wrong_credentials", "user or password is wrong"))
+        }
+    }
+}
+
+fn challenge(authenticator: &mut Authenticator, now: Instant, stale: bool, code: &str, message: &str) -> Response {
+    // HTTP clients are ours or new: no MD5 here, whatever SIP needs.
+    let [sha256, _md5] = authenticator.challenge(now, stale);
+    let mut refused = error(StatusCode::UNAUTHORIZED, code, message);
+    let value = HeaderValue::from_str(&sha256.emit()).expect("a realm is a domain name, checked by the configuration");
+    refused.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    refused
+}
+
+// ---- the operator ----
+
+fn is_operator(shared: &Shared, Peer(peer): Peer, headers: &HeaderMap) -> bool {
+    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    peer.ip().is_loopback() && token.is_some_and(|t| digest::same(t.as_bytes(), shared.admin_token.as_bytes()))
+}
+
+fn operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<(), Response> {
+    if is_operator(shared, peer, headers) {
+        Ok(())
+    } else {
+        Err(error(StatusCode::FORBIDDEN, "operator_only", "this is the operator's: from loopback, with the token of the state directory"))
+    }
+}
+
+async fn status(State(shared): At, Extension(Peer(peer)): From) -> Response {
+    if !peer.ip().is_loopback() {
+        return error(StatusCode::FORBIDDEN, "operator_only", "the status is told on loopback only");
+    }
+    let machines = shared.machines();
+    let (counts, plan, written) = (machines.directory.counts(), &machines.directory.policy().plan, &shared.writer.written);
+    ok(&api::StatusAnswer {
+        domain: shared.config.domain.clone(),
+        server_number: plan.server().to_string(),
+        terminal_digits: plan.terminal_digits(),
+        registered: counts.registered,
+        remembered: counts.remembered,
+        reservations: counts.reservations,
+        accounts: counts.accounts,
+        uptime_s: (clock::now() - shared.started).as_secs(),
+        records_written: written.records.load(Ordering::Relaxed),
+        commits: written.commits.load(Ordering::Relaxed),
+        write_failures: written.failures.load(Ordering::Relaxed),
+        failed_logins: machines.failures.total(),
+        connections: shared.connections.load(Ordering::Relaxed),
+        refused_full: shared.refused_full.load(Ordering::Relaxed),
+    })
+}
+
+#[derive(Deserialize)]
+struct Page {
+    from: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn registrations(State(shared): At, Extension(peer): From, Query(page): Query<Page>, headers: HeaderMap) -> Response {
+    if let Err(refused) = operator(&shared, peer, &headers) {
+        return refused;
+    }
+    let Ok(from) = page.from.as_deref().map(Number::parse).transpose() else { return not_a_number() };
+    let limit = page.limit.unwrap_or(PAGE_ROWS_MAX).clamp(1, PAGE_ROWS_MAX);
+    let machines = shared.machines();
+    let mut rows = machines.directory.registrations(clock::now(), from.as_ref()).map(api::RegistrationRow::from);
+    let registrations: Vec<_> = rows.by_ref().take(limit).collect();
+    ok(&api::RegistrationPage { registrations, next: rows.next().map(|r| r.number) })
+}
+
+async fn reservations(State(shared): At, Extension(peer): From, headers: HeaderMap) -> Response {
+    if let Err(refused) = operator(&shared, peer, &headers) {
+        return refused;
+    }
+    let rows: Vec<api::ReservationJson> = shared.machines().directory.reservations().map(Into::into).collect();
+    ok(&rows)
+}
+
+async fn reserve(State(shared): At, Extension(peer): From, request: Request) -> Response {
+    if let Err(refused) = operator(&shared, peer, request.headers()) {
+        return refused;
+    }
+    match json::<api::ReservationJson>(request).await.map(|r| r.read()) {
+        Ok(Ok(reservation)) => answer(shared.ask(Ask::Reserve(reservation)).await),
+        Ok(Err(api::BadField(field))) => error(StatusCode::BAD_REQUEST, "bad_field", &format!("{field} cannot be read")),
+        Err(refused) => refused,
+    }
+}
+
+async fn unreserve(State(shared): At, Extension(peer): From, Path(number): Path<String>, headers: HeaderMap) -> Response {
+    if let Err(refused) = operator(&shared, peer, &headers) {
+        return refused;
+    }
+    match Number::parse(&number) {
+        Ok(number) => answer(shared.ask(Ask::Unreserve(number)).await),
+        Err(_) => not_a_number(),
+    }
+}
+
+async fn list_accounts(State(shared): At, Extension(peer): From, headers: HeaderMap) -> Response {
+    if let Err(refused) = operator(&shared, peer, &headers) {
+        return refused;
+    }
+    let rows: Vec<api::AccountRow> = shared.machines().directory.accounts().map(Into::into).collect();
+    ok(&rows)
+}
+
+async fn set_account(State(shared): At, Extension(peer): From, request: Request) -> Response {
+    if let Err(refused) = operator(&shared, peer, request.headers()) {
+        return refused;
+    }
+    let ask: api::AccountRequest = match json(request).await {
+        Ok(ask) => ask,
+        Err(refused) => return refused,
+    };
+    let Ok(user) = User::parse(&ask.user) else { return error(StatusCode::BAD_REQUEST, "bad_field", "user cannot be read") };
+    let Ok(number) = ask.number.as_deref().map(Number::parse).transpose() else { return not_a_number() };
+    if ask.password.is_empty() {
+        return error(StatusCode::BAD_REQUEST, "bad_field", "the password is empty");
+    }
+    let account = accounts::account(user, number, &ask.password, &shared.config.domain, &shared.config.policy.plan);
+    if !shared.config.loopback_only() && accounts::known_to_everybody([&account], &shared.config.domain).is_some() {
+        return error(StatusCode::BAD_REQUEST, "demo_account", "this password is the demo's, which everybody knows");
+    }
+    answer(shared.ask(Ask::SetAccount(account)).await)
+}
+
+async fn remove_account(State(shared): At, Extension(peer): From, Path(user): Path<String>, headers: HeaderMap) -> Response {
+    if let Err(refused) = operator(&shared, peer, &headers) {
+        return refused;
+    }
+    match User::parse(&user) {
+        Ok(user) => answer(shared.ask(Ask::RemoveAccount(user)).await),
+        Err(_) => error(StatusCode::BAD_REQUEST, "bad_field", "user cannot be read"),
+    }
+}
+
+// ---- answers ----
+
+fn answer(decided: Result<Answer, Unanswered>) -> Response {
+    match decided {
+        Ok(Answer::Registered { number, full, lease_s, renewed, also_here }) => ok(&api::RegisterAnswer {
+            number: number.to_string(),
+            lan_number: full.to_string(),
+            lease_s,
+            renewed,
+            also_here: also_here.iter().map(Number::to_string).collect(),
+        }),
+        Ok(Answer::Deregistered { number, was_registered }) => {
+            ok(&api::DeregisterAnswer { number: number.to_string(), was_registered })
+        }
+        Ok(Answer::Found(found)) => ok(&api::LookupAnswer::Found(found.as_ref().into())),
+        Ok(Answer::Away(number)) => ok(&api::LookupAnswer::Away { number: number.to_string() }),
+        Ok(Answer::Unknown(number)) => error(StatusCode::NOT_FOUND, "unknown_number", &format!("nobody has the number {number}")),
+        Ok(Answer::Done) => ok(&serde_json::json!({ "done": true })),
+        Ok(Answer::Refused(why)) => {
+            let (status, code, message) = api::refusal(&why);
+            error(StatusCode::from_u16(status).expect("the table holds HTTP statuses"), code, &message)
+        }
+        Err(Unanswered::Overload) => again("overload", "too many writes wait for the disk"),
+        Err(Unanswered::NotWritten) => again("not_written", "the registration could not be written to disk"),
+    }
+}
+
+fn again(code: &str, message: &str) -> Response {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn not_a_number() -> Response {
+    error(StatusCode::BAD_REQUEST, "not_a_number", "this is not a number")
+}
+
+fn ok<T: serde::Serialize>(value: &T) -> Response {
+    let body = serde_json::to_vec(value).expect("answers are plain structs with string keys");
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    let mut response = ok(&ErrorAnswer { error: ErrorBody { code: code.to_owned(), message: message.to_owned() } });
+    *response.status_mut() = status;
+    response
+}
+
+async fn json<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Response> {
+    let body = tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(request.into_body(), API_BODY_BYTES_MAX)).await;
+    let body = match body {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return Err(error(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too long or broke off")),
+        Err(_) => return Err(error(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not come")),
+    };
+    serde_json::from_slice(&body).map_err(|e| error(StatusCode::BAD_REQUEST, "bad_json", &e.to_string()))
+}
