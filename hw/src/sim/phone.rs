@@ -48,13 +48,33 @@ pub struct Phone {
 enum Step {
     Lift,
     HangUp,
-    Break { ms: u32 },
-    Keys { keys: String, on_ms: u32, off_ms: u32 },
-    Pulses { digits: String, period_ms: u64, break_ms: u64 },
-    ExpectTone { tone: ProgressTone, within_ms: u32 },
-    Wait { ms: u32 },
-    Say { samples: Vec<i16> },
-    RecordStart { samples_max: usize },
+    Break {
+        ms: u32,
+    },
+    Keys {
+        keys: String,
+        on_ms: u32,
+        off_ms: u32,
+    },
+    Pulses {
+        digits: String,
+        period_ms: u64,
+        break_ms: u64,
+    },
+    ExpectTone {
+        tone: ProgressTone,
+        within_ms: u32,
+    },
+    Wait {
+        ms: u32,
+    },
+    Say {
+        samples: Vec<i16>,
+    },
+    /// An empty buffer of the capacity wanted: taken from memory when commanded, not in a turn.
+    RecordStart {
+        buffer: Vec<i16>,
+    },
     RecordStop,
 }
 
@@ -189,9 +209,9 @@ impl Phone {
                     self.saying = samples;
                     self.said = 0;
                 }
-                Step::RecordStart { samples_max } => {
-                    self.record_max = samples_max;
-                    self.recording = Some(Vec::with_capacity(samples_max));
+                Step::RecordStart { buffer } => {
+                    self.record_max = buffer.capacity();
+                    self.recording = Some(buffer);
                 }
                 Step::RecordStop => {
                     if let Some(samples) = self.recording.take() {
@@ -350,7 +370,9 @@ fn steps_of(control: Control) -> Result<Vec<Step>, ControlError> {
         Control::Expect { tone, within_ms } => vec![Step::ExpectTone { tone, within_ms }],
         Control::Wait { ms } => vec![Step::Wait { ms }],
         Control::Play { samples } if samples.len() <= RECORD_SAMPLES_MAX => vec![Step::Say { samples }],
-        Control::RecordStart { samples_max } if samples_max <= RECORD_SAMPLES_MAX => vec![Step::RecordStart { samples_max }],
+        Control::RecordStart { samples_max } if samples_max <= RECORD_SAMPLES_MAX => {
+            vec![Step::RecordStart { buffer: Vec::with_capacity(samples_max) }]
+        }
         Control::RecordStop => vec![Step::RecordStop],
         Control::Flash { .. } | Control::Play { .. } | Control::RecordStart { .. } => return Err(ControlError::OutOfRange),
         Control::SendFax { .. } | Control::ReceiveInto { .. } | Control::AutoAnswer { .. } | Control::Script { .. } => {
