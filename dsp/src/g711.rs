@@ -86,9 +86,8 @@ fn a_encode(sample: i16) -> u8 {
     let x = i32::from(sample);
     // A-law has no zero: the two innermost steps are 0..15 and -16..-1, so the magnitude of a negative is its complement.
     let magnitude = x ^ (x >> 31);
-    let linear = magnitude >> 4;
-    let logarithmic = octave_and_step(magnitude);
-    let code = if magnitude < 256 { linear } else { logarithmic };
+    // Linear up to 256, logarithmic above: each part stands still where the other works, and there is no branch.
+    let code = (magnitude.min(256) >> 4) + octave_and_step(magnitude.max(256)) - 16;
     let sign = !(x >> 31) & 0x80;
     ((code | sign) ^ 0x55) as u8
 }
