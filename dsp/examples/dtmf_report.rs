@@ -42,7 +42,11 @@ fn trial(n: usize, p: &Point, speech: &[i16], seed: u64) -> (f64, usize, i64) {
         for j in 0..p.on_ms * 8 + gap {
             let t = TAU * j as f64 / 8000.0 * (1.0 + p.offset);
             let on = j < p.on_ms * 8;
-            wave.push(if on { low * (p1 + t * f64::from(ROWS_HZ[k / 4])).sin() + high * (p2 + t * f64::from(COLUMNS_HZ[k % 4])).sin() } else { 0.0 });
+            wave.push(if on {
+                low * (p1 + t * f64::from(ROWS_HZ[k / 4])).sin() + high * (p2 + t * f64::from(COLUMNS_HZ[k % 4])).sin()
+            } else {
+                0.0
+            });
         }
         truth.push((KEYS[k], start, start + p.on_ms * 8));
     }

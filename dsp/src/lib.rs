@@ -13,12 +13,17 @@ pub type Frame = [i16; FRAME_SAMPLES];
 pub const SILENCE: Frame = [0; FRAME_SAMPLES];
 
 pub mod dtmf;
+pub mod fax_tone;
 pub mod front;
 pub mod g711;
 pub mod level;
+pub mod line_model;
 pub mod noise;
+pub mod plc;
+pub mod progress;
+pub mod resample;
 pub mod tone;
-pub mod fax_tone;
+pub mod tone_plan;
 pub mod v21;
 pub mod watch;
 pub mod tone_plan;
