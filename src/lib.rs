@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod digit_map;
+pub mod fax;
 pub mod id;
 pub mod limits;
 pub mod line;

@@ -38,3 +38,18 @@ pub const LINE_EVENTS_MAX: usize = 32;
 const _: () = assert!(CALLS_MAX >= PORTS_MAX, "every port can be in a call");
 const _: () = assert!(SIP_DIALOGS_MAX >= CALLS_MAX, "every call can have its dialog");
 const _: () = assert!(COMMAND_QUEUE >= 8 * PORTS_MAX, "a burst of a few commands a port fits");
+/// Bytes of one IFP packet. The longest honest one is an ECM frame (260) or a peer's whole `T38FaxMaxDatagram` (rarely above 400).
+pub const IFP_BYTES_MAX: usize = 1024;
+/// Fields of one IFP packet. One or two are usual (data, then its FCS); peers that batch send up to ten.
+pub const IFP_FIELDS_MAX: usize = 16;
+/// Secondary packets or FEC entries looked at in one datagram. Depth 3 is usual; some peers use 7.
+pub const UDPTL_RECOVERY_MAX: usize = 16;
+/// Packets a UDPTL receiver remembers: the reach of FEC (span x entries) and of reordering. A power of two, so sequence numbers index it.
+pub const UDPTL_WINDOW: usize = 32;
+/// IFP packets an engine may hold ready within one tick. A tick of V.17 makes one; a carrier change makes three.
+pub const IFP_QUEUE: usize = 16;
+/// Octets of an HDLC frame between fax machines: an ECM frame is 256 octets of image, 4 of header.
+pub const HDLC_FRAME_BYTES_MAX: usize = 260;
+
+const _: () = assert!(UDPTL_WINDOW.is_power_of_two() && UDPTL_RECOVERY_MAX <= UDPTL_WINDOW, "what a datagram repairs fits the window");
+const _: () = assert!(IFP_BYTES_MAX < DATAGRAM_BYTES_MAX, "an IFP packet fits a datagram");

@@ -1,0 +1,4 @@
+//! T.30: the words fax machines exchange ([`frame`]) and what an ear on the wire makes of them ([`observer`]).
+
+pub mod frame;
+pub mod observer;

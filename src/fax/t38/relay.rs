@@ -1,0 +1,298 @@
+//! The T.38 side of a fax call in the tick domain: datagrams on one side, 20 ms of line audio on the other.
+//!
+//! A [`T38Leg`] owns the whole path: UDPTL receiver and sender, IFP codec, filter, engine, observer. All memory is taken in `new`;
+//! `from_net` and `tick` allocate nothing, read no clock and do bounded work. Read T.38 clause 9.1 (UDPTL) and clause 8 (T.30 over IFP).
+//!
+//! Switch-over: the leg is made when a re-INVITE is answered, some hundred milliseconds after the called machine began its V.21 preamble.
+//! [`T38Leg::prime`] lets it hear what was on the line meanwhile, so that the DIS is not lost; the caller's leg starts idle.
+
+use super::engine::{Engine, Step};
+use super::filter::{Filter, FilterStats};
+use super::ifp::{self, DataType, Packet, Syntax};
+use super::udptl::{self, Class, ErrorCorrection, Receiver, ReceiverStats, Sender};
+use crate::clock::Instant;
+use crate::fax::t30::observer::{FaxRecord, Observer, Side};
+use crate::limits::{DATAGRAM_BYTES_MAX, IFP_BYTES_MAX, IFP_QUEUE};
+use core::net::SocketAddr;
+use tipring_dsp::{Frame, SILENCE};
+
+/// From which address datagrams are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SourcePolicy {
+    /// Only from the negotiated one.
+    Exact,
+    /// From the negotiated one, or from the first that shares its host or its port and sends valid UDPTL (a NAT in between); answers go
+    /// there from then on, and nowhere else.
+    #[default]
+    Latch,
+}
+
+/// What was negotiated for the leg.
+#[derive(Clone, Copy, Debug)]
+pub struct T38Config {
+    /// `T38FaxVersion` agreed: 0 speaks the ASN.1 of 1998, later ones that of 2002.
+    pub version: u8,
+    /// The peer's `T38FaxMaxDatagram`: no datagram to it is longer.
+    pub max_datagram: usize,
+    /// How our packets are protected.
+    pub error_correction: ErrorCorrection,
+    /// Where the peer is.
+    pub remote: SocketAddr,
+    /// From where it may send.
+    pub source: SourcePolicy,
+    /// Lets the machines agree on ECM.
+    pub ecm: bool,
+    /// The fastest image modem, in bit/s (`T38MaxBitRate`).
+    pub max_bps: u32,
+    /// `T38FaxFillBitRemoval`.
+    pub fill_bit_removal: bool,
+    /// Images may pass from the start (see [`T38Leg::set_cleared`]).
+    pub cleared: bool,
+}
+
+impl T38Config {
+    /// What a leg to this peer uses unless the negotiation says otherwise.
+    pub const fn to(remote: SocketAddr) -> Self {
+        T38Config {
+            version: 0,
+            max_datagram: 400,
+            error_correction: ErrorCorrection::Redundancy { control: 3, image: 2 },
+            remote,
+            source: SourcePolicy::Latch,
+            ecm: true,
+            max_bps: 14400,
+            fill_bit_removal: false,
+            cleared: true,
+        }
+    }
+}
+
+/// What a leg counts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FaxStats {
+    /// The fax itself.
+    pub record: FaxRecord,
+    /// Datagrams taken from the peer.
+    pub datagrams_in: u64,
+    /// Datagrams given out, repeats included.
+    pub datagrams_out: u64,
+    /// Order and loss of what came in.
+    pub received: ReceiverStats,
+    /// Datagrams that are no UDPTL and packets that are no IFP.
+    pub garbage: u64,
+    /// Datagrams from strangers.
+    pub foreign: u64,
+    /// Packets that do not fit the peer's datagrams.
+    pub unsendable: u64,
+    /// What the filter kept away.
+    pub filtered: FilterStats,
+    /// Packets the engine lost.
+    pub engine_faults: u32,
+}
+
+/// A datagram is repeated this long after the last one went out: it keeps NAT bindings open and the peer's watchdog quiet while our side
+/// only listens. It bears its old sequence number, so a receiver drops it.
+const KEEPALIVE_MS: u64 = 1000;
+
+/// The T.38 leg of one call.
+pub struct T38Leg {
+    syntax: Syntax,
+    remote: SocketAddr,
+    latch: SourcePolicy,
+    receiver: Receiver,
+    sender: Sender,
+    filter: Filter,
+    engine: Box<dyn Engine>,
+    observer: Observer,
+    correction: ErrorCorrection,
+    last: Box<[u8; DATAGRAM_BYTES_MAX]>,
+    last_len: usize,
+    last_sent: Instant,
+    repeats: u8,
+    heard: Option<Instant>,
+    now: Instant,
+    started: Option<Instant>,
+    counts: FaxStats,
+}
+
+#[cfg(feature = "spandsp")]
+impl T38Leg {
+    /// A leg over libspandsp's engine.
+    pub fn new(config: &T38Config) -> Result<Self, tipring_dsp::spandsp::Error> {
+        use tipring_dsp::spandsp::t38_gateway::GatewayConfig;
+        let engine = super::engine::SpandspEngine::new(&GatewayConfig {
+            ecm: config.ecm,
+            max_bps: config.max_bps,
+            fill_bit_removal: config.fill_bit_removal,
+            ..GatewayConfig::default()
+        })?;
+        Ok(T38Leg::with_engine(config, Box::new(engine)))
+    }
+}
+
+impl T38Leg {
+    /// A leg over any engine.
+    pub fn with_engine(config: &T38Config, engine: Box<dyn Engine>) -> Self {
+        let mut filter = Filter::new();
+        filter.set_cleared(config.cleared);
+        T38Leg {
+            syntax: Syntax::of_version(config.version),
+            remote: config.remote,
+            latch: config.source,
+            receiver: Receiver::new(),
+            sender: Sender::new(config.error_correction, config.max_datagram),
+            filter,
+            engine,
+            observer: Observer::new(),
+            correction: config.error_correction,
+            last: Box::new([0; DATAGRAM_BYTES_MAX]),
+            last_len: 0,
+            last_sent: Instant::ZERO,
+            repeats: 0,
+            heard: None,
+            now: Instant::ZERO,
+            started: None,
+            counts: FaxStats::default(),
+        }
+    }
+    /// Lets images pass (true) or only tones and T.30's control frames (false): pages wait until it is known who the peer is.
+    pub fn set_cleared(&mut self, cleared: bool) {
+        self.filter.set_cleared(cleared);
+    }
+    /// Lets the engine hear what was on the line before the leg was made, oldest first: call it once, before the first tick. The packets
+    /// this makes go out at once.
+    pub fn prime(&mut self, now: Instant, heard: &[Frame], out: &mut dyn FnMut(SocketAddr, &[u8])) {
+        self.begin(now);
+        for frame in heard {
+            self.hear_line(frame, out);
+        }
+    }
+    /// A datagram came in. Strangers and garbage are counted and dropped.
+    pub fn from_net(&mut self, now: Instant, src: SocketAddr, datagram: &[u8]) {
+        self.begin(now);
+        let known = src == self.remote;
+        let may_latch = self.latch == SourcePolicy::Latch && (src.ip() == self.remote.ip() || src.port() == self.remote.port());
+        if !known && !may_latch {
+            self.counts.foreign += 1;
+            return;
+        }
+        let Ok(parsed) = udptl::parse(datagram) else {
+            self.counts.garbage += 1;
+            return;
+        };
+        self.remote = src;
+        self.latch = SourcePolicy::Exact;
+        self.counts.datagrams_in += 1;
+        self.heard = Some(now);
+        self.receiver.receive(&parsed);
+        self.deliver(now);
+    }
+    /// 20 ms passed: `from_line` was heard, `to_line` is to be spoken, datagrams go to `out`.
+    pub fn tick(&mut self, now: Instant, from_line: &Frame, to_line: &mut Frame, out: &mut dyn FnMut(SocketAddr, &[u8])) {
+        self.begin(now);
+        self.deliver(now);
+        let sent = self.counts.datagrams_out;
+        self.hear_line(if self.filter.deaf() { &SILENCE } else { from_line }, out);
+        self.engine.to_line(to_line);
+        self.filter.to_line(to_line);
+        if self.counts.datagrams_out == sent {
+            self.repeat(out);
+        }
+    }
+    /// What the leg counts, and the record of the fax as it stands. Fixed size, no allocation.
+    pub fn stats(&self) -> FaxStats {
+        FaxStats {
+            record: self.observer.record(),
+            received: self.receiver.stats(),
+            filtered: self.filter.stats(),
+            engine_faults: self.engine.faults(),
+            ..self.counts.clone()
+        }
+    }
+    /// How long the peer has been silent, in ms: since its last valid datagram, or since the leg began.
+    pub fn silent_ms(&self) -> u64 {
+        self.heard.or(self.started).map_or(0, |t| self.now.ms_since(t))
+    }
+    /// Where datagrams go to: the negotiated address, or the one that was latched.
+    pub const fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.now = now;
+        if self.started.is_none() {
+            (self.started, self.last_sent) = (Some(now), now);
+        }
+    }
+    /// Hands to the engine what the receiver has ready.
+    fn deliver(&mut self, now: Instant) {
+        let T38Leg { receiver, filter, engine, observer, counts, syntax, .. } = self;
+        while let Some(r) = receiver.pop(now) {
+            if r.missing > 0 {
+                observer.missing(Side::Net);
+                filter.missing(r.missing, |step| engine.from_net(step));
+            }
+            let parsed = if r.padded { ifp::parse_padded(r.ifp, *syntax) } else { ifp::parse(r.ifp, *syntax) };
+            match parsed {
+                Ok(packet) => {
+                    observer.packet(Side::Net, &packet);
+                    filter.from_net(&packet, |step| engine.from_net(step));
+                }
+                Err(_) => {
+                    // A hole in the stream like any other.
+                    counts.garbage += 1;
+                    observer.missing(Side::Net);
+                    filter.missing(1, |step: Step<'_>| engine.from_net(step));
+                }
+            }
+        }
+    }
+    fn hear_line(&mut self, frame: &Frame, out: &mut dyn FnMut(SocketAddr, &[u8])) {
+        self.engine.from_line(frame);
+        // An engine holds no more than its queue; the bound is for one that would not stop.
+        for _ in 0..IFP_QUEUE {
+            let Some((packet, copies)) = self.engine.poll() else { return };
+            self.observer.packet(Side::Line, &packet);
+            if self.filter.from_line(&packet) {
+                self.send(&packet, copies, out);
+            }
+        }
+    }
+    fn send(&mut self, packet: &Packet, copies: u8, out: &mut dyn FnMut(SocketAddr, &[u8])) {
+        if self.correction == ErrorCorrection::None {
+            // The new datagram will not protect the last one: its copies go out first.
+            while self.repeats > 0 {
+                self.repeat(out);
+            }
+        }
+        let class = match packet {
+            Packet::Data(d) if d.modem() != DataType::V21 => Class::Image,
+            Packet::Data(_) | Packet::Indicator(_) => Class::Control,
+        };
+        let mut octets = [0u8; IFP_BYTES_MAX + 16];
+        let sent = packet.emit(self.syntax, &mut octets).ok().and_then(|n| self.sender.emit(&octets[..n], class, &mut self.last[..]));
+        match sent {
+            Some(len) => {
+                self.last_len = len;
+                self.repeats = copies.saturating_sub(1);
+                self.put(out);
+            }
+            None => self.counts.unsendable += 1,
+        }
+    }
+    /// A tick without anything new: the copies that are due, or a sign of life.
+    fn repeat(&mut self, out: &mut dyn FnMut(SocketAddr, &[u8])) {
+        if self.last_len > 0 && (self.repeats > 0 || self.now.ms_since(self.last_sent) >= KEEPALIVE_MS) {
+            self.repeats = self.repeats.saturating_sub(1);
+            self.put(out);
+        }
+    }
+    fn put(&mut self, out: &mut dyn FnMut(SocketAddr, &[u8])) {
+        self.last_sent = self.now;
+        self.counts.datagrams_out += 1;
+        out(self.remote, &self.last[..self.last_len]);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Two fax machines, two legs and a network that loses datagrams, in virtual time.
+
+#![cfg(feature = "spandsp")]
+
+use super::*;
+use crate::clock::Rng;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use tipring_dsp::spandsp::terminal::{Outcome, Terminal, TerminalConfig};
+use tipring_dsp::spandsp::tiff::{self, Bitmap};
+
+fn address(n: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, n], 4000 + u16::from(n)))
+}
+
+struct World {
+    machines: [Terminal; 2],
+    legs: [T38Leg; 2],
+    /// Datagrams on their way to each leg: due, octets.
+    wires: [VecDeque<(u64, Vec<u8>)>; 2],
+    rng: Rng,
+    loss: f64,
+    delay_ms: u64,
+    jitter_ms: u64,
+    now_ms: u64,
+    dir: PathBuf,
+    sent: Vec<Bitmap>,
+}
+
+struct Scene {
+    name: &'static str,
+    pages: usize,
+    ecm: bool,
+    max_bps: u32,
+    correction: ErrorCorrection,
+    version: u8,
+    loss: f64,
+    jitter_ms: u64,
+    seed: u64,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Scene {
+            name: "plain",
+            pages: 1,
+            ecm: false,
+            max_bps: 14400,
+            correction: ErrorCorrection::default(),
+            version: 0,
+            loss: 0.0,
+            jitter_ms: 0,
+            seed: 1,
+        }
+    }
+}
+
+fn page(rows: usize, seed: u64) -> Bitmap {
+    let mut rng = Rng::new(seed);
+    let row = |y: usize, rng: &mut Rng| -> Vec<u8> {
+        let bar = |i: usize| if (i / (2 + y / 64)) % 3 == 0 { 0xF0 } else { 0 };
+        (0..216).map(|i| bar(i) ^ if rng.chance(0.005) { 0x18 } else { 0 }).collect()
+    };
+    Bitmap { width: 1728, rows: (0..rows).map(|y| row(y, &mut rng)).collect(), x_dpi: 204, y_dpi: 196 }
+}
+
+impl World {
+    fn new(s: &Scene) -> Self {
+        let dir = std::env::temp_dir().join(format!("tipring-relay-{}-{}-{}", std::process::id(), s.name, s.seed));
+        std::fs::create_dir_all(&dir).expect("a folder for the test");
+        let sent: Vec<_> = (0..s.pages as u64).map(|i| page(250, i + 1)).collect();
+        tiff::write(&dir.join("sent.tif"), &sent).expect("the page is written");
+        let machine = |calling: bool| {
+            let (send_tiff, receive_tiff) = if calling { (Some(dir.join("sent.tif")), None) } else { (None, Some(dir.join("got.tif"))) };
+            let ident = if calling { "2001" } else { "3001" }.to_string();
+            Terminal::new(&TerminalConfig {
+                calling,
+                send_tiff,
+                receive_tiff,
+                ident,
+                ecm: s.ecm,
+                max_bps: s.max_bps,
+                ..TerminalConfig::default()
+            })
+            .expect("a fax machine")
+        };
+        let machines = [machine(true), machine(false)];
+        let leg = |to: u8| {
+            T38Leg::new(&T38Config { version: s.version, error_correction: s.correction, ..T38Config::to(address(to)) }).expect("a leg")
+        };
+        World {
+            machines,
+            legs: [leg(2), leg(1)],
+            wires: [VecDeque::new(), VecDeque::new()],
+            rng: Rng::new(s.seed),
+            loss: s.loss,
+            delay_ms: 20,
+            jitter_ms: s.jitter_ms,
+            now_ms: 0,
+            dir,
+            sent,
+        }
+    }
+    fn tick(&mut self) {
+        self.now_ms += 20;
+        let now = Instant::from_ms(self.now_ms);
+        for side in 0..2 {
+            // Not in order of sending: jitter makes datagrams overtake.
+            while let Some(i) = self.wires[side].iter().position(|(due, _)| *due <= self.now_ms) {
+                let (_, octets) = self.wires[side].remove(i).expect("just found");
+                self.legs[side].from_net(now, address(2 - side as u8), &octets);
+            }
+            let (mut from_line, mut to_line) = (SILENCE, SILENCE);
+            self.machines[side].tx(&mut from_line);
+            let (rng, wire) = (&mut self.rng, &mut self.wires[1 - side]);
+            let (loss, delay, jitter, at) = (self.loss, self.delay_ms, self.jitter_ms, self.now_ms);
+            self.legs[side].tick(now, &from_line, &mut to_line, &mut |_, octets| {
+                if !rng.chance(loss) {
+                    wire.push_back((at + delay + rng.below(jitter + 1), octets.to_vec()));
+                }
+            });
+            self.machines[side].rx(&to_line);
+        }
+    }
+    fn run(&mut self) -> (Outcome, Outcome) {
+        for _ in 0..50 * 240 {
+            self.tick();
+            if self.machines.iter().all(|m| !m.active()) {
+                break;
+            }
+        }
+        self.machines.iter_mut().for_each(Terminal::hang_up);
+        (self.machines[0].outcome().expect("ended"), self.machines[1].outcome().expect("ended"))
+    }
+    /// The pages that arrived, after the machines have closed their files.
+    fn arrived(self) -> (Vec<Bitmap>, Vec<Bitmap>) {
+        let World { machines, dir, sent, .. } = self;
+        drop(machines);
+        let got = tiff::read(&dir.join("got.tif"), 5000).unwrap_or_default();
+        std::fs::remove_dir_all(dir).ok();
+        (sent, got)
+    }
+}
+
+#[test]
+fn req_k5_a_page_crosses_two_relays_without_error_correction() {
+    let mut w = World::new(&Scene::default());
+    let (sender, receiver) = w.run();
+    assert_eq!((sender.text, sender.pages_sent, receiver.pages_received, receiver.bad_rows), ("OK", 1, 1, 0));
+    for leg in &w.legs {
+        let s = leg.stats();
+        assert_eq!(s.record.words(), "1 page, V.17 14400, delivered (MCF seen for last page)");
+        assert_eq!((s.record.caller_ident.as_str(), s.record.called_ident.as_str()), ("2001", "3001"));
+        assert_eq!((s.garbage, s.foreign, s.received.lost, s.unsendable, s.engine_faults), (0, 0, 0, 0, 0));
+        assert!(leg.silent_ms() <= 1100, "keep-alives are heard: {}", leg.silent_ms());
+    }
+    let (sent, got) = w.arrived();
+    assert_eq!(sent, got);
+}
+
+#[test]
+fn two_pages_cross_two_relays_with_ecm_in_both_syntaxes() {
+    for version in [0, 3] {
+        let mut w = World::new(&Scene { name: "ecm", pages: 2, ecm: true, version, ..Scene::default() });
+        let (sender, receiver) = w.run();
+        assert_eq!((sender.text, sender.pages_sent, receiver.pages_received, sender.ecm), ("OK", 2, 2, true));
+        assert_eq!(w.legs[1].stats().record.words(), "2 pages, V.17 14400, ECM, delivered (MCF seen for last page)");
+        let (sent, got) = w.arrived();
+        assert_eq!(sent, got);
+    }
+}
+
+#[test]
+fn every_modem_crosses() {
+    for max_bps in [4800, 9600, 14400] {
+        let mut w = World::new(&Scene { name: "modems", max_bps, ..Scene::default() });
+        let (sender, _) = w.run();
+        assert_eq!((sender.text, sender.bps), ("OK", max_bps));
+        let (sent, got) = w.arrived();
+        assert_eq!(sent, got);
+    }
+}
