@@ -63,7 +63,6 @@ const REVERSAL_GAP: u32 = 22;
 /// Follows one frequency.
 #[derive(Clone, Debug)]
 pub struct Tracker {
-    hz: f32,
     tolerance_hz: f32,
     answer_tone: bool,
     // The block at hand.
@@ -105,7 +104,6 @@ impl Tracker {
 
     fn new(hz: f32, tolerance_hz: f32, answer_tone: bool) -> Self {
         Tracker {
-            hz,
             tolerance_hz,
             answer_tone,
             last: Phasor::default(),
@@ -148,7 +146,7 @@ impl Tracker {
         self.sum = self.sum.plus(y.times(self.turn));
         self.turn = self.turn.times(self.back);
         self.hop += 1;
-        if self.hop % BLOCK as u64 == 0 {
+        if self.hop.is_multiple_of(BLOCK as u64) {
             self.block(&mut tell);
             (self.rotation, self.sum, self.energy, self.power) = (Phasor::default(), Phasor::default(), 0.0, 0.0);
             // The turn is only as long as one product a hop keeps it: put it back on the unit circle.
@@ -162,8 +160,7 @@ impl Tracker {
         let end_of_block = (self.hop * HOP as u64).saturating_sub(DELAY as u64);
         self.amplitudes.rotate_right(1);
         self.amplitudes[0] = self.sum.energy().sqrt();
-        let phase = self.sum.angle();
-        let reversed = self.follow_phase(phase, pure);
+        let reversed = (pure || self.good > 0) && self.follow_phase(self.sum.angle(), pure);
         if pure {
             if self.good == 0 {
                 self.start = end_of_block.saturating_sub((BLOCK * HOP) as u64);
@@ -185,16 +182,16 @@ impl Tracker {
     }
 
     fn is_pure(&self) -> bool {
-        let off = Phasor::from_to(Phasor::unit(front::turn_per_hop(self.hz)), self.rotation).angle();
+        let off = || self.rotation.times(self.back).angle();
         self.energy > self.level_min * BLOCK as f32
             && self.energy / 2.0 > SHARE * self.power
             && self.rotation.energy() > (CONSTANCY * self.energy) * (CONSTANCY * self.energy)
-            && off.abs() * (1000.0 / core::f32::consts::TAU) < self.tolerance_hz
+            && off().abs() * (1000.0 / core::f32::consts::TAU) < self.tolerance_hz
     }
 
     /// Learns how the phase drifts from block to block; true where it has turned by half a turn.
     fn follow_phase(&mut self, phase: f32, pure: bool) -> bool {
-        let wrap = |a: f32| Phasor::unit(a).angle();
+        let wrap = |a: f32| a - core::f32::consts::TAU * (a / core::f32::consts::TAU).round();
         let step = wrap(phase - self.phases[0]);
         let over_three = wrap(phase - self.phases[2] - 3.0 * self.drift);
         self.phases.rotate_right(1);
@@ -217,7 +214,7 @@ impl Tracker {
 
     fn judge(&mut self, reversed: bool, tell: &mut impl FnMut(ToneEvent)) {
         // The block in which a tone ends looks modulated, so modulation counts once another block of the tone has followed.
-        let seen = self.answer_tone && (reversed || (self.bad == 0 && self.am_depth() > AM_DEPTH));
+        let seen = self.answer_tone && self.good + 1 >= BELIEVE && (reversed || (self.bad == 0 && self.am_depth() > AM_DEPTH));
         let modulated = core::mem::replace(&mut self.modulated, seen) && self.bad == 0;
         if self.good < BELIEVE {
             return;

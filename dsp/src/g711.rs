@@ -83,14 +83,14 @@ fn mu_encode(sample: i16) -> u8 {
 
 #[inline]
 fn a_encode(sample: i16) -> u8 {
-    let x = i32::from(sample);
     // A-law has no zero: the two innermost steps are 0..15 and -16..-1, so the magnitude of a negative is its complement.
-    let magnitude = x ^ (x >> 31);
-    let linear = magnitude >> 4;
-    let logarithmic = octave_and_step(magnitude);
-    let code = if magnitude < 256 { linear } else { logarithmic };
-    let sign = !(x >> 31) & 0x80;
-    ((code | sign) ^ 0x55) as u8
+    let magnitude = sample ^ (sample >> 15);
+    // Linear up to 256, logarithmic above: each part stands still where the other works, and there is no branch. Both limits are
+    // taken in 16 bits, where even the oldest vector units can.
+    let linear = magnitude.min(256) >> 4;
+    let logarithmic = octave_and_step(i32::from(magnitude.max(256))) as i16 - 16;
+    let negative = (sample >> 15) & 0x80;
+    ((linear + logarithmic) ^ 0xD5 ^ negative) as u8
 }
 
 const fn mu_decode(octet: u8) -> i16 {

@@ -6,6 +6,7 @@
 use crate::Frame;
 
 /// Level of a sine of amplitude 32767.
+#[allow(clippy::approx_constant, reason = "3.14 dB is G.711's figure, not pi")]
 pub const FULL_SCALE_SINE_DBM0: f32 = 3.14;
 /// Power (mean square of `i16` samples) of 0 dBm0.
 pub const MILLIWATT_POWER: f32 = 260_516_780.0;
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_sine_reads_its_own_level() {
-        for level in [3.14, 0.0, -10.0, -25.0, -45.0] {
+        for level in [FULL_SCALE_SINE_DBM0, 0.0, -10.0, -25.0, -45.0] {
             let mut m = Meter::new(1);
             m.rx(&sine(level));
             assert!((m.dbm0() - level).abs() < 0.1, "{level}: {}", m.dbm0());

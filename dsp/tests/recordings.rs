@@ -2,7 +2,7 @@
 //!
 //! They lie outside the repository (`TIPRING_SHARED`, or `../../shared` from here) and may not be copied into it; where the folder is
 //! absent the tests say so and pass.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
@@ -121,6 +121,8 @@ fn real_keypads_are_read_as_dialled() {
         let channels = read(&folder.join("dtmf").join(format!("{file}.wav")));
         assert_eq!(digits(&listen(&channels[0])), want, "{file}");
     }
+    let channels = read(&folder.join("dtmf/stereo-overlapping.wav"));
+    assert_eq!((digits(&listen(&channels[0])).as_str(), digits(&listen(&channels[1])).as_str()), ("135790", "2468"));
 }
 
 #[test]

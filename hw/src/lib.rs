@@ -4,8 +4,12 @@
 //! end. The board exchanges one 20 ms frame with every port per tick and hears of hook changes; everything else (dial tone, digits,
 //! ringing cadence, flash or hang-up) is decided above, in the line machine. `hw` knows `dsp` and nothing of `tipring`.
 
+pub mod faulty;
 pub mod limits;
+pub mod pair;
 pub mod sim;
+pub mod tap;
+pub mod wav;
 
 pub use sim::control::{Control, ControlError, SimEvent};
 pub use tipring_dsp::Frame;

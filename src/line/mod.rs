@@ -189,6 +189,8 @@ pub enum Command {
     FarEndGone,
     /// Dial tone and a new number (after a flash).
     DialTone,
+    /// Messages wait, or no longer: dial tone stutters from the next time on.
+    MessagesWaiting(bool),
     /// Whatever it was doing, it ends: an idle line, or silence until the phone is hung up.
     Reset,
 }
@@ -268,6 +270,7 @@ pub struct Line {
     dialled: DialString,
     ringing: Ringing,
     tone: Option<ToneGenerator>,
+    messages_waiting: bool,
     events: heapless::Deque<Event, LINE_EVENTS_MAX>,
     events_lost: u32,
     wanted: Wire,
@@ -305,6 +308,7 @@ impl Line {
             dialled: DialString::new(),
             ringing,
             tone: None,
+            messages_waiting: false,
             events: heapless::Deque::new(),
             events_lost: 0,
             wanted: QUIET_WIRE,
@@ -376,6 +380,7 @@ impl Line {
                 }
             }
             Command::DialTone => self.enter_if(State::is_off_hook, State::DialTone),
+            Command::MessagesWaiting(waiting) => self.messages_waiting = waiting,
             Command::Reset => {
                 self.wanted = QUIET_WIRE;
                 self.timers.stop(Timer::Battery);
@@ -715,6 +720,7 @@ impl Line {
         let tones = self.config.tones;
         let (tone, limit_ms): (Option<&Cadence>, Option<u32>) = match state {
             State::OnHook | State::Talking | State::LockedOut | State::Gone => (None, None),
+            State::DialTone if self.messages_waiting => (Some(&tones.stutter_dial), None),
             State::DialTone => (Some(&tones.dial), None),
             State::Dialling => (None, None),
             State::AwaitingCall { ringback: true } => (Some(&tones.ringback), Some(t.await_call_max_ms)),

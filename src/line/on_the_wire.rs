@@ -216,4 +216,46 @@ mod fax {
         assert_eq!(a.said.last(), Some(&Event::WentOnHook));
         assert_eq!(a.line.state(), State::OnHook);
     }
+
+    /// A page of A4 width with a text-like pattern, by seed-free arithmetic.
+    fn page() -> tipring_dsp::spandsp::tiff::Bitmap {
+        let rows = (0..400u32)
+            .map(|y| (0..216u32).map(|x| if (x / 3 + y / 5) % 4 == 0 && y % 17 < 9 { (x * 37 + y * 11) as u8 } else { 0 }).collect())
+            .collect();
+        tipring_dsp::spandsp::tiff::Bitmap { width: 1728, rows, x_dpi: 204, y_dpi: 196 }
+    }
+
+    #[test]
+    fn a_fax_machine_dials_sends_its_page_and_the_other_stores_it_identical() {
+        let folder = std::env::temp_dir().join(format!("tipring-line-fax-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let sent = folder.join("page.tif");
+        tipring_dsp::spandsp::tiff::write(&sent, &[page()]).expect("writes the page");
+        let (mut a, mut b) = (fax("2003", &folder), fax("3003", &folder));
+        a.port.control(Control::SendFax { number: "3003".into(), tiff: sent.clone() }).expect("a fax machine can");
+        let mut called = false;
+        let mut turns = 0;
+        while (done(&a).is_none() || done(&b).is_none()) && turns < 50 * 120 {
+            exchange(&mut a, &mut b, 1);
+            turns += 1;
+            if !called && matches!(a.said.last(), Some(Event::Dialled { .. })) {
+                called = true;
+                a.line.command(Command::Ringback);
+                b.line.command(Command::Ring { cadence_ms: None });
+            }
+            if b.said.contains(&Event::Answered) && a.line.state() != State::Talking && !a.said.contains(&Event::WentOnHook) {
+                a.line.command(Command::Connect);
+                b.line.command(Command::Connect);
+            }
+        }
+        let (from, to) = (done(&a).expect("the sender reports"), done(&b).expect("the receiver reports"));
+        assert!(from.ok && to.ok, "{from:?} {to:?}");
+        assert_eq!((from.pages, to.pages, to.remote_ident.as_str()), (1, 1, "2003"));
+        let stored = tipring_dsp::spandsp::tiff::read(&to.file.expect("a file"), 4000).expect("a TIFF");
+        assert_eq!(stored.len(), 1);
+        assert_eq!(stored[0].rows, page().rows);
+        exchange(&mut a, &mut b, 100);
+        assert_eq!((a.line.state(), b.line.state()), (State::OnHook, State::OnHook));
+        std::fs::remove_dir_all(&folder).expect("its own folder");
+    }
 }

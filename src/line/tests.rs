@@ -340,6 +340,23 @@ fn the_far_end_hanging_up_opens_the_loop_for_a_while_and_gives_reorder() {
 }
 
 #[test]
+fn dial_tone_stutters_while_messages_wait() {
+    let quiet_turns = |waiting| {
+        let mut b = bench_with(|c| c.tones = TonePlan::of("US").expect("listed"));
+        b.command(Command::MessagesWaiting(waiting));
+        b.lift();
+        (0..50)
+            .filter(|_| {
+                b.run_ms(20);
+                !b.tone_is_heard()
+            })
+            .count()
+    };
+    assert_eq!(quiet_turns(false), 0);
+    assert_eq!(quiet_turns(true), 15, "three pauses of 100 ms");
+}
+
+#[test]
 fn a_device_that_vanishes_ends_the_call_and_comes_back_on_hook() {
     let mut b = bench();
     b.lift();
@@ -381,6 +398,7 @@ fn step() -> impl Strategy<Value = Step> {
             Command::Reorder,
             Command::FarEndGone,
             Command::DialTone,
+            Command::MessagesWaiting(true),
             Command::Reset,
         ])
         .prop_map(Step::Command),

@@ -87,7 +87,11 @@ enum State {
     AwaitDialTone,
     Dialling,
     /// The T.30 machine is on the line; the time at which its outcome was known.
-    InCall { terminal: Box<Terminal>, direction: FaxDirection, over_at: Option<u64> },
+    InCall {
+        terminal: Box<Terminal>,
+        direction: FaxDirection,
+        over_at: Option<u64>,
+    },
     Resting,
 }
 

@@ -48,13 +48,33 @@ pub struct Phone {
 enum Step {
     Lift,
     HangUp,
-    Break { ms: u32 },
-    Keys { keys: String, on_ms: u32, off_ms: u32 },
-    Pulses { digits: String, period_ms: u64, break_ms: u64 },
-    ExpectTone { tone: ProgressTone, within_ms: u32 },
-    Wait { ms: u32 },
-    Say { samples: Vec<i16> },
-    RecordStart { samples_max: usize },
+    Break {
+        ms: u32,
+    },
+    Keys {
+        keys: String,
+        on_ms: u32,
+        off_ms: u32,
+    },
+    Pulses {
+        digits: String,
+        period_ms: u64,
+        break_ms: u64,
+    },
+    ExpectTone {
+        tone: ProgressTone,
+        within_ms: u32,
+    },
+    Wait {
+        ms: u32,
+    },
+    Say {
+        samples: Vec<i16>,
+    },
+    /// An empty buffer of the capacity wanted: taken from memory when commanded, not in a turn.
+    RecordStart {
+        buffer: Vec<i16>,
+    },
     RecordStop,
 }
 
@@ -189,9 +209,9 @@ impl Phone {
                     self.saying = samples;
                     self.said = 0;
                 }
-                Step::RecordStart { samples_max } => {
-                    self.record_max = samples_max;
-                    self.recording = Some(Vec::with_capacity(samples_max));
+                Step::RecordStart { buffer } => {
+                    self.record_max = buffer.capacity();
+                    self.recording = Some(buffer);
                 }
                 Step::RecordStop => {
                     if let Some(samples) = self.recording.take() {
@@ -350,7 +370,9 @@ fn steps_of(control: Control) -> Result<Vec<Step>, ControlError> {
         Control::Expect { tone, within_ms } => vec![Step::ExpectTone { tone, within_ms }],
         Control::Wait { ms } => vec![Step::Wait { ms }],
         Control::Play { samples } if samples.len() <= RECORD_SAMPLES_MAX => vec![Step::Say { samples }],
-        Control::RecordStart { samples_max } if samples_max <= RECORD_SAMPLES_MAX => vec![Step::RecordStart { samples_max }],
+        Control::RecordStart { samples_max } if samples_max <= RECORD_SAMPLES_MAX => {
+            vec![Step::RecordStart { buffer: Vec::with_capacity(samples_max) }]
+        }
         Control::RecordStop => vec![Step::RecordStop],
         Control::Flash { .. } | Control::Play { .. } | Control::RecordStart { .. } => return Err(ControlError::OutOfRange),
         Control::SendFax { .. } | Control::ReceiveInto { .. } | Control::AutoAnswer { .. } | Control::Script { .. } => {
@@ -367,5 +389,92 @@ pub(super) fn check_keys(keys: &str) -> Result<(), ControlError> {
     match keys.chars().find(|c| !c.is_ascii() || row_and_column(*c as u8).is_none()) {
         Some(c) => Err(ControlError::BadKey(c)),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUIET: Wire = Wire { ringing: false, battery: true, reversed: false };
+
+    fn phone() -> Phone {
+        Phone::new(TonePlan::of("GB").expect("a listed country"))
+    }
+    /// Turns on a silent wire; the hook changes by time in ms.
+    fn run(phone: &mut Phone, turns: u64, ringing: impl Fn(u64) -> bool) -> Vec<(u64, bool)> {
+        let mut changes = vec![];
+        for _ in 0..turns {
+            let now_ms = phone.now_ms;
+            phone.turn(&SILENCE, Wire { ringing: ringing(now_ms), ..QUIET }, &mut [0; 160]);
+            while let Some(change) = phone.poll_hook() {
+                changes.push((now_ms + u64::from(change.at_ms), change.closed));
+            }
+        }
+        changes
+    }
+    fn events(phone: &mut Phone) -> Vec<Happening> {
+        core::iter::from_fn(|| phone.poll_sim()).map(|e| e.what).collect()
+    }
+
+    #[test]
+    fn the_double_ring_of_britain_is_one_ring() {
+        let british = |ms: u64| matches!(ms % 3000, 0..400 | 600..1000);
+        let mut p = phone();
+        p.control(Control::AutoAnswer { after_rings: Some(2) }).expect("a phone can");
+        let changes = run(&mut p, 300, british);
+        assert_eq!(changes, [(3505, true)], "half a second into the second ring");
+        assert_eq!(events(&mut p), [Happening::RingStarted, Happening::OffHook]);
+    }
+
+    #[test]
+    fn a_caller_who_gives_up_is_noticed() {
+        let mut p = phone();
+        run(&mut p, 700, |ms| ms < 1000);
+        assert_eq!(events(&mut p), [Happening::RingStarted, Happening::RingStopped]);
+    }
+
+    #[test]
+    fn a_dial_makes_its_pulses_in_time() {
+        let mut p = phone();
+        p.control(Control::Script {
+            controls: vec![Control::OffHook, Control::PulseDial { digits: "20".into(), pulses_per_second: 20, break_percent: 60 }],
+        })
+        .expect("a phone has a dial");
+        let changes = run(&mut p, 200, |_| false);
+        assert_eq!(changes.len(), 1 + 2 * 12);
+        let breaks: Vec<u64> = changes[1..].chunks(2).map(|c| c[1].0 - c[0].0).collect();
+        assert_eq!(breaks, [30; 12]);
+        assert!(changes.last().is_some_and(|c| c.1), "it ends off hook");
+    }
+
+    #[test]
+    fn without_dial_tone_a_caller_gives_up_on_the_script() {
+        let mut p = phone();
+        p.control(Control::Call { number: "3001".into() }).expect("a phone can");
+        run(&mut p, 600, |_| false);
+        assert_eq!(events(&mut p), [Happening::OffHook, Happening::NoTone(ProgressTone::Dial)]);
+    }
+
+    #[test]
+    fn hanging_up_drops_what_was_meant_to_come() {
+        let mut p = phone();
+        p.control(Control::Call { number: "3001".into() }).expect("a phone can");
+        run(&mut p, 10, |_| false);
+        p.control(Control::OnHook).expect("a phone can");
+        let changes = run(&mut p, 600, |_| false);
+        assert_eq!(changes.iter().map(|c| c.1).collect::<Vec<_>>(), [false]);
+        assert_eq!(events(&mut p), [Happening::OffHook, Happening::OnHook]);
+    }
+
+    #[test]
+    fn what_a_phone_cannot_do_is_refused_with_the_reason() {
+        let mut p = phone();
+        let dial = |keys: &str| Control::Dial { keys: keys.into(), on_ms: 80, off_ms: 80 };
+        assert_eq!(p.control(dial("12x")), Err(ControlError::BadKey('x')));
+        assert_eq!(p.control(dial("")), Err(ControlError::OutOfRange));
+        assert_eq!(p.control(Control::Flash { ms: 5 }), Err(ControlError::OutOfRange));
+        assert_eq!(p.control(Control::SendFax { number: "1".into(), tiff: "a.tif".into() }), Err(ControlError::NotThisMachine));
+        assert!(run(&mut p, 10, |_| false).is_empty());
     }
 }
