@@ -83,8 +83,23 @@ fn every_kind_of_file_that_libtiff_writes_is_read() {
     let ours = folder.0.join("ours.tif");
     std::fs::write(&ours, write(&pages, Options::default())).unwrap();
     for arguments in [
-        "-c g4", "-c g3", "-c g3:1d", "-c g3:2d", "-c g3:fill", "-c g3:2d:fill", "-c none", "-c packbits", "-c g4 -f lsb2msb",
-        "-c g3:2d -f lsb2msb", "-c g4 -r 64", "-c g3:1d -r 100", "-c g3:2d -r 33", "-c none -r 7", "-c packbits -r 50", "-c g4 -B", "-c g3 -B",
+        "-c g4",
+        "-c g3",
+        "-c g3:1d",
+        "-c g3:2d",
+        "-c g3:fill",
+        "-c g3:2d:fill",
+        "-c none",
+        "-c packbits",
+        "-c g4 -f lsb2msb",
+        "-c g3:2d -f lsb2msb",
+        "-c g4 -r 64",
+        "-c g3:1d -r 100",
+        "-c g3:2d -r 33",
+        "-c none -r 7",
+        "-c packbits -r 50",
+        "-c g4 -B",
+        "-c g3 -B",
         "-c none -f lsb2msb",
     ] {
         let theirs = folder.0.join("theirs.tif");

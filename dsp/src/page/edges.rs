@@ -4,8 +4,8 @@
 
 use super::bits::{BitWriter, Bits};
 use super::codes::{
-    HORIZONTAL, MAKE_UP, MAKE_UP_RUN_MAX, MODE_LOOK_UP, MODE_LOOK_UP_BITS, Mode, PASS, RUN_LOOK_UP, RUN_LOOK_UP_BITS, TERMINATING, VERTICAL,
-    Word,
+    HORIZONTAL, MAKE_UP, MAKE_UP_RUN_MAX, MODE_LOOK_UP, MODE_LOOK_UP_BITS, Mode, PASS, RUN_LOOK_UP, RUN_LOOK_UP_BITS, TERMINATING,
+    VERTICAL, Word,
 };
 
 /// What was wrong with a row.
