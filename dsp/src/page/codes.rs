@@ -249,7 +249,7 @@ pub(super) enum Mode {
     /// a1 - b1.
     Vertical(i8),
     /// An extension (uncompressed mode), the start of an EOL, or nothing at all.
-    NoMode,
+    Unknown,
 }
 
 /// Bits that are looked up at once to read a mode.
@@ -258,7 +258,7 @@ pub(super) const MODE_LOOK_UP_BITS: u32 = 7;
 pub(super) static MODE_LOOK_UP: [(Mode, u8); 1 << MODE_LOOK_UP_BITS] = mode_look_up();
 
 const fn mode_look_up() -> [(Mode, u8); 1 << MODE_LOOK_UP_BITS] {
-    let mut out = [(Mode::NoMode, 0); 1 << MODE_LOOK_UP_BITS];
+    let mut out = [(Mode::Unknown, 0); 1 << MODE_LOOK_UP_BITS];
     let mut i = 0;
     while i < 9 {
         let (word, mode) = match i {

@@ -180,7 +180,7 @@ impl Edges {
                         self.turn(a0);
                     }
                 }
-                Mode::NoMode => return Err(Fault::BadCode),
+                Mode::Unknown => return Err(Fault::BadCode),
             }
             while above[b1] <= a0 && above[b1] < columns {
                 b1 += 2;

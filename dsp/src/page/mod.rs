@@ -117,7 +117,7 @@ impl Page {
         if check_size(columns, rows)? != bits.len() {
             return Err(PageError::Length(bits.len()));
         }
-        if columns % 8 != 0 {
+        if !columns.is_multiple_of(8) {
             let stride = row_bytes(columns);
             bits.chunks_exact_mut(stride).for_each(|row| row[stride - 1] &= 0xff << (8 - columns % 8));
         }
