@@ -141,3 +141,28 @@ fn crate_fax_reads_our_t6_and_we_read_its() {
         assert_eq!(theirs, t6::encode(&page), "both write the one T.6 there is");
     }
 }
+
+#[test]
+fn recorded_pages_are_read_as_libtiff_reads_them() {
+    let root = std::env::var_os("TIPRING_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from)
+        .join("recordings");
+    if !have("tiffcp") {
+        return;
+    }
+    let folder = Folder::new("recorded");
+    let plain = folder.0.join("plain.tif");
+    for sub in ["pages", "generated", "fax", "stacks"] {
+        let Ok(entries) = std::fs::read_dir(root.join(sub)) else {
+            println!("skipped: no recordings at {}", root.join(sub).display());
+            continue;
+        };
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "tif")) {
+            let ours = read_all(&std::fs::read(&path).unwrap()).unwrap();
+            run("tiffcp", &["-c", "none"], &[&path, &plain]);
+            let theirs = read_all(&std::fs::read(&plain).unwrap()).unwrap();
+            assert_eq!(ours.len(), theirs.len(), "{}", path.display());
+            assert!(ours.iter().zip(&theirs).all(|(a, b)| compare(&a.page, &b.page).is_none()), "{}", path.display());
+        }
+    }
+}

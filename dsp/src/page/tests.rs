@@ -89,11 +89,8 @@ proptest! {
         let mut decoder = t4::Decoder::new(page.columns(), coding, t4::Framing::Eol).unwrap();
         let mut row = vec![0; row_bytes(page.columns())];
         let mut bits = bits::Bits::new(&line);
-        loop {
-            match decoder.row(&mut bits, &mut row) {
-                outcome @ (t4::Row::Good | t4::Row::Bad(_)) => whole.push((outcome, row.clone())),
-                t4::Row::Rtc | t4::Row::DataEnded | t4::Row::NeedMore => break,
-            }
+        while let outcome @ (t4::Row::Good | t4::Row::Bad(_)) = decoder.row(&mut bits, &mut row) {
+            whole.push((outcome, row.clone()));
         }
         let mut decoder = t4::Decoder::new(page.columns(), coding, t4::Framing::Eol).unwrap();
         let (mut position, mut came, mut pieces, mut done) = (0, 0, Vec::new(), false);
