@@ -18,7 +18,10 @@ fn best<T>(mut work: impl FnMut() -> T) -> f64 {
 }
 
 fn main() {
-    println!("{:28} {:>9} {:>15} {:>15} {:>15} {:>8} {:>8}", "page", "MMR byte", "MMR enc/dec", "MH enc/dec", "MR4 enc/dec", "TIFF rd", "grey864");
+    println!(
+        "{:28} {:>9} {:>15} {:>15} {:>15} {:>8} {:>8}",
+        "page", "MMR byte", "MMR enc/dec", "MH enc/dec", "MR4 enc/dec", "TIFF rd", "grey864"
+    );
     let mut pages: Vec<(String, Page)> = std::env::args()
         .skip(1)
         .filter_map(|name| {

@@ -83,8 +83,23 @@ fn every_kind_of_file_that_libtiff_writes_is_read() {
     let ours = folder.0.join("ours.tif");
     std::fs::write(&ours, write(&pages, Options::default())).unwrap();
     for arguments in [
-        "-c g4", "-c g3", "-c g3:1d", "-c g3:2d", "-c g3:fill", "-c g3:2d:fill", "-c none", "-c packbits", "-c g4 -f lsb2msb",
-        "-c g3:2d -f lsb2msb", "-c g4 -r 64", "-c g3:1d -r 100", "-c g3:2d -r 33", "-c none -r 7", "-c packbits -r 50", "-c g4 -B", "-c g3 -B",
+        "-c g4",
+        "-c g3",
+        "-c g3:1d",
+        "-c g3:2d",
+        "-c g3:fill",
+        "-c g3:2d:fill",
+        "-c none",
+        "-c packbits",
+        "-c g4 -f lsb2msb",
+        "-c g3:2d -f lsb2msb",
+        "-c g4 -r 64",
+        "-c g3:1d -r 100",
+        "-c g3:2d -r 33",
+        "-c none -r 7",
+        "-c packbits -r 50",
+        "-c g4 -B",
+        "-c g3 -B",
         "-c none -f lsb2msb",
     ] {
         let theirs = folder.0.join("theirs.tif");
@@ -124,5 +139,30 @@ fn crate_fax_reads_our_t6_and_we_read_its() {
         let theirs = encoder.finish().expect("a Vec takes all").finish();
         assert_eq!(t6::decode(&theirs, page.columns(), 10_000, page.resolution).unwrap().page, page);
         assert_eq!(theirs, t6::encode(&page), "both write the one T.6 there is");
+    }
+}
+
+#[test]
+fn recorded_pages_are_read_as_libtiff_reads_them() {
+    let root = std::env::var_os("TIPRING_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from)
+        .join("recordings");
+    if !have("tiffcp") {
+        return;
+    }
+    let folder = Folder::new("recorded");
+    let plain = folder.0.join("plain.tif");
+    for sub in ["pages", "generated", "fax", "stacks"] {
+        let Ok(entries) = std::fs::read_dir(root.join(sub)) else {
+            println!("skipped: no recordings at {}", root.join(sub).display());
+            continue;
+        };
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "tif")) {
+            let ours = read_all(&std::fs::read(&path).unwrap()).unwrap();
+            run("tiffcp", &["-c", "none"], &[&path, &plain]);
+            let theirs = read_all(&std::fs::read(&plain).unwrap()).unwrap();
+            assert_eq!(ours.len(), theirs.len(), "{}", path.display());
+            assert!(ours.iter().zip(&theirs).all(|(a, b)| compare(&a.page, &b.page).is_none()), "{}", path.display());
+        }
     }
 }

@@ -20,6 +20,10 @@ impl<'a> Bits<'a> {
     pub fn partial(bytes: &'a [u8], position: usize) -> Self {
         Bits { bytes, position, partial: true }
     }
+    /// A reader of the last bytes, from bit `position` on: nothing more will come.
+    pub fn rest(bytes: &'a [u8], position: usize) -> Self {
+        Bits { bytes, position, partial: false }
+    }
     /// Whether more bytes may follow these.
     pub fn is_partial(&self) -> bool {
         self.partial

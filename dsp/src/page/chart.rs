@@ -115,10 +115,32 @@ impl Pen {
     fn rulers(&mut self) {
         let height = self.page.rows() * 2540 / self.y_dpi.max(1);
         for mm in (0..=height / 100).step_by(5) {
-            self.bar(0, mm * 100, if mm % 50 == 0 { 800 } else if mm % 10 == 0 { 500 } else { 250 }, 12);
+            self.bar(
+                0,
+                mm * 100,
+                if mm % 50 == 0 {
+                    800
+                } else if mm % 10 == 0 {
+                    500
+                } else {
+                    250
+                },
+                12,
+            );
         }
         for mm in (0..=self.width() / 100).step_by(5) {
-            self.bar(mm * 100, 0, 12, if mm % 50 == 0 { 500 } else if mm % 10 == 0 { 300 } else { 150 });
+            self.bar(
+                mm * 100,
+                0,
+                12,
+                if mm % 50 == 0 {
+                    500
+                } else if mm % 10 == 0 {
+                    300
+                } else {
+                    150
+                },
+            );
         }
     }
     fn heading(&mut self, letter: &Letter) -> u32 {
@@ -197,9 +219,53 @@ impl Pen {
 }
 
 const WORDS: [&str; 48] = [
-    "THE", "LINE", "PAGE", "OF", "PAPER", "TO", "CARRIER", "AND", "SIGNAL", "WE", "HAVE", "RECEIVED", "YOUR", "ORDER", "FOR", "TWELVE",
-    "NEW", "MACHINES", "PLEASE", "SEND", "A", "COPY", "BY", "RETURN", "WITH", "OUR", "KIND", "REGARDS", "THIS", "LETTER", "IS", "WRITTEN",
-    "IN", "BLACK", "ON", "WHITE", "NUMBER", "AT", "FIVE", "QUARTZ", "JOINT", "VALUE", "EXAMPLE", "MORNING", "HARBOUR", "TELEPHONE", "OFFICE",
+    "THE",
+    "LINE",
+    "PAGE",
+    "OF",
+    "PAPER",
+    "TO",
+    "CARRIER",
+    "AND",
+    "SIGNAL",
+    "WE",
+    "HAVE",
+    "RECEIVED",
+    "YOUR",
+    "ORDER",
+    "FOR",
+    "TWELVE",
+    "NEW",
+    "MACHINES",
+    "PLEASE",
+    "SEND",
+    "A",
+    "COPY",
+    "BY",
+    "RETURN",
+    "WITH",
+    "OUR",
+    "KIND",
+    "REGARDS",
+    "THIS",
+    "LETTER",
+    "IS",
+    "WRITTEN",
+    "IN",
+    "BLACK",
+    "ON",
+    "WHITE",
+    "NUMBER",
+    "AT",
+    "FIVE",
+    "QUARTZ",
+    "JOINT",
+    "VALUE",
+    "EXAMPLE",
+    "MORNING",
+    "HARBOUR",
+    "TELEPHONE",
+    "OFFICE",
     "WEEK",
 ];
 
@@ -284,7 +350,13 @@ mod tests {
         assert!((0.004..0.03).contains(&share(&light)), "{}", share(&light));
         assert!(share(&dense) > 1.8 * share(&light), "{}", share(&dense));
         let mh = |page: &Page| t4::encode(page, t4::Coding::Mh, t4::Dress::line(0)).len();
-        println!("light: MMR {} MH {} bytes; dense: MMR {} MH {}", t6::encode(&light).len(), mh(&light), t6::encode(&dense).len(), mh(&dense));
+        println!(
+            "light: MMR {} MH {} bytes; dense: MMR {} MH {}",
+            t6::encode(&light).len(),
+            mh(&light),
+            t6::encode(&dense).len(),
+            mh(&dense)
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@
 
 use super::bits::{BitWriter, Bits};
 use super::codes::{
-    HORIZONTAL, MAKE_UP, MAKE_UP_RUN_MAX, MODE_LOOK_UP, MODE_LOOK_UP_BITS, Mode, PASS, RUN_LOOK_UP, RUN_LOOK_UP_BITS, TERMINATING, VERTICAL,
-    Word,
+    HORIZONTAL, MAKE_UP, MAKE_UP_RUN_MAX, MODE_LOOK_UP, MODE_LOOK_UP_BITS, Mode, PASS, RUN_LOOK_UP, RUN_LOOK_UP_BITS, TERMINATING,
+    VERTICAL, Word,
 };
 
 /// What was wrong with a row.
@@ -180,7 +180,7 @@ impl Edges {
                         self.turn(a0);
                     }
                 }
-                Mode::NoMode => return Err(Fault::BadCode),
+                Mode::Unknown => return Err(Fault::BadCode),
             }
             while above[b1] <= a0 && above[b1] < columns {
                 b1 += 2;

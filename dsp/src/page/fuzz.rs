@@ -1,7 +1,7 @@
 //! The bodies of the fuzz targets (`tests/fuzz`), so that the corpus also runs as a plain test. Each asserts what must hold of any bytes.
 
-use super::{limits, row_bytes, t4, t6, tiff};
 use super::{Resolution, compare};
+use super::{limits, row_bytes, t4, t6, tiff};
 
 /// The first bytes choose the columns, the coding and the framing; the rest is line data.
 pub fn t4(bytes: &[u8]) {

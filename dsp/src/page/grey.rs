@@ -33,6 +33,7 @@ pub fn reduce(page: &Page, width: u32) -> Grey {
     let height = ((f64::from(page.rows()) * scale).round() as u32).max(u32::from(page.rows() > 0));
     let share = |i: u32, of: u32, whole: u32| (u64::from(i) * u64::from(whole) / u64::from(of.max(1))) as u32;
 
+    let edges: Vec<u32> = (0..=width).map(|x| share(x, width, page.columns())).collect();
     let mut pixels = Vec::with_capacity(width as usize * height as usize);
     let mut black = vec![0u32; width as usize];
     for y in 0..height {
@@ -41,13 +42,16 @@ pub fn reduce(page: &Page, width: u32) -> Grey {
         black.fill(0);
         for row in top..bottom {
             let row = page.row(row);
-            for (x, sum) in (0..width).zip(&mut black) {
-                *sum += count_black(row, share(x, width, page.columns()), share(x + 1, width, page.columns()));
+            // Most rows of a letter are white.
+            if row.iter().all(|&byte| byte == 0) {
+                continue;
+            }
+            for (edge, sum) in edges.windows(2).zip(&mut black) {
+                *sum += count_black(row, edge[0], edge[1]);
             }
         }
-        for (x, sum) in (0..width).zip(&black) {
-            let across = share(x + 1, width, page.columns()) - share(x, width, page.columns());
-            let pels = u64::from(across) * u64::from(bottom - top);
+        for (edge, sum) in edges.windows(2).zip(&black) {
+            let pels = u64::from(edge[1] - edge[0]) * u64::from(bottom - top);
             pixels.push((255 - u64::from(*sum) * 255 / pels.max(1)) as u8);
         }
     }

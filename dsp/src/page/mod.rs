@@ -28,6 +28,8 @@ pub mod limits {
     pub const PAGES_MAX: usize = 1000;
     /// Bytes of the pels of a file, all pages: 512 A4 pages at fine resolution.
     pub const FILE_BYTES_MAX: usize = 256 << 20;
+    /// Fields of a TIFF directory that are looked at. Fax files have about twenty, in ascending order, all among TIFF's lowest numbers.
+    pub const TIFF_FIELDS_MAX: usize = 512;
     const _: () = assert!(FILE_BYTES_MAX >= PAGE_BYTES_MAX);
 }
 
@@ -115,7 +117,7 @@ impl Page {
         if check_size(columns, rows)? != bits.len() {
             return Err(PageError::Length(bits.len()));
         }
-        if columns % 8 != 0 {
+        if !columns.is_multiple_of(8) {
             let stride = row_bytes(columns);
             bits.chunks_exact_mut(stride).for_each(|row| row[stride - 1] &= 0xff << (8 - columns % 8));
         }
@@ -245,5 +247,7 @@ fn paint_black(row: &mut [u8], from: usize, to: usize) {
     }
 }
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod tests;

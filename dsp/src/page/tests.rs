@@ -76,6 +76,43 @@ proptest! {
     }
 
     #[test]
+    fn a_damaged_line_gives_the_same_rows_whole_and_a_few_bytes_at_a_time(
+        page in pages(), coding in 0usize..4, piece in 1usize..50, hits in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..10)
+    ) {
+        let coding = CODINGS[coding];
+        let mut line = t4::encode(&page, coding, t4::Dress::line(64));
+        for (at, value) in hits {
+            let at = at % line.len();
+            line[at] = value;
+        }
+        let mut whole = Vec::new();
+        let mut decoder = t4::Decoder::new(page.columns(), coding, t4::Framing::Eol).unwrap();
+        let mut row = vec![0; row_bytes(page.columns())];
+        let mut bits = bits::Bits::new(&line);
+        while let outcome @ (t4::Row::Good | t4::Row::Bad(_)) = decoder.row(&mut bits, &mut row) {
+            whole.push((outcome, row.clone()));
+        }
+        let mut decoder = t4::Decoder::new(page.columns(), coding, t4::Framing::Eol).unwrap();
+        let (mut position, mut came, mut pieces, mut done) = (0, 0, Vec::new(), false);
+        while came < line.len() && !done {
+            came = (came + piece).min(line.len());
+            let mut bits = if came < line.len() { bits::Bits::partial(&line[..came], position) } else { bits::Bits::rest(&line, position) };
+            loop {
+                match decoder.row(&mut bits, &mut row) {
+                    outcome @ (t4::Row::Good | t4::Row::Bad(_)) => pieces.push((outcome, row.clone())),
+                    t4::Row::NeedMore => break,
+                    t4::Row::Rtc | t4::Row::DataEnded => {
+                        done = true;
+                        break;
+                    }
+                }
+            }
+            position = bits.position();
+        }
+        prop_assert_eq!(whole, pieces);
+    }
+
+    #[test]
     fn t6_gives_the_same_rows_from_bytes_that_come_a_few_at_a_time(page in pages(), piece in 1usize..50) {
         let data = t6::encode(&page);
         let mut decoder = t6::Decoder::new(page.columns()).unwrap();
@@ -101,7 +138,9 @@ proptest! {
         pages in proptest::collection::vec(pages(), 1..4), compression in 0usize..5, lsb in any::<bool>(), big in any::<bool>()
     ) {
         let pages: Vec<Page> = pages.into_iter().filter(|page| page.rows() > 0).collect();
-        prop_assume!(!pages.is_empty());
+        if pages.is_empty() {
+            return Ok(());
+        }
         let compression = [
             tiff::Compression::None, tiff::Compression::Rle, tiff::Compression::T4(t4::Coding::Mh),
             tiff::Compression::T4(t4::Coding::Mr { k: 4 }), tiff::Compression::T6,
@@ -127,7 +166,9 @@ proptest! {
 
     #[test]
     fn a_file_with_changed_bytes_is_survived(page in pages(), changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
-        prop_assume!(page.rows() > 0);
+        if page.rows() == 0 {
+            return Ok(());
+        }
         let mut file = tiff::write(&[page], tiff::Options::default());
         for (at, value) in changes {
             let len = file.len();

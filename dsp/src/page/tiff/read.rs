@@ -222,7 +222,8 @@ impl<'a> File<'a> {
             resolution: Resolution::FINE,
         };
         let (mut x, mut y, mut per_cm) = (None, None, false);
-        for i in 0..usize::from(self.u16_at(at, 0)?) {
+        // Tags ascend, and those of a fax page come first.
+        for i in 0..usize::from(self.u16_at(at, 0)?).min(limits::TIFF_FIELDS_MAX) {
             let field = self.field(at + 2 + 12 * i)?;
             let only = |allowed: &[u32]| {
                 let value = self.value(field, 0)?;

@@ -1,0 +1,4 @@
+#![no_main]
+//! The body and what it asserts: `tipring_dsp::page::fuzz::t6`.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tipring_dsp::page::fuzz::t6(data));
