@@ -1,6 +1,6 @@
 //! Lines to [`Session`] and back.
 
-use super::{SDP_ATTRIBUTES_MAX, Codec, Direction, SDP_FORMATS_MAX, Kind, SDP_MEDIA_MAX, Media, Origin, Payload, Proto, Session};
+use super::{Codec, Direction, Kind, Media, Origin, Payload, Proto, SDP_ATTRIBUTES_MAX, SDP_FORMATS_MAX, SDP_MEDIA_MAX, Session};
 use core::fmt;
 use core::net::IpAddr;
 

@@ -21,8 +21,8 @@ pub use event::*;
 use super::dialog::Dialog;
 use super::message::{Message, Method, NameAddr, Uri};
 use super::transaction::{Client, ClientInvite, Deadlines, Server, ServerInvite, ServerKey, T1_64_MS, T1_MS, TIMER_C_MS, Timer};
-use crate::limits::{SIP_FORKS_MAX, SIP_TRANSMITS_MAX};
 use crate::clock::{Instant, Rng, TimerTable, ms};
+use crate::limits::{SIP_FORKS_MAX, SIP_TRANSMITS_MAX};
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
 

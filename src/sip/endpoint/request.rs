@@ -352,7 +352,7 @@ fn check(request: &Message, merged: bool) -> Result<(), Refusal> {
         .headers
         .get("Content-Disposition")
         .is_some_and(|v| String::from_utf8_lossy(v).to_ascii_lowercase().replace(' ', "").contains("handling=optional"));
-    if invite && !request.body.is_empty() && request.sdp().is_none() && !optional {
+    if invite && !request.body.trim_ascii().is_empty() && request.sdp().is_none() && !optional {
         return Err(Refusal::with(415, "Accept", "application/sdp"));
     }
     let mut accepts = request.headers.values("Accept").peekable();
