@@ -24,6 +24,19 @@ pub const SIP_BYTES_MAX: usize = 65_535;
 pub const SIP_TRANSACTIONS_MAX: usize = 8 * CALLS_MAX;
 /// SIP dialogs alive at a time.
 pub const SIP_DIALOGS_MAX: usize = 2 * CALLS_MAX;
+/// Forks of one outgoing call that are kept apart. A further one that answers gets no ACK and ends by its own 64*T1.
+pub const SIP_FORKS_MAX: usize = 8;
+/// SIP datagrams waiting to be taken out. A driver that drains after each call never has more than a few; what does not fit is lost as
+/// on the network, counted, and repeated by its transaction.
+pub const SIP_TRANSMITS_MAX: usize = 4096;
+/// SIP timers worked off in one call; the rest is due at once again.
+pub const SIP_TIMERS_PER_CALL_MAX: usize = 256;
+/// Media lines in one session description. Audio and image, a second of either in odd offers; more is refused, not cut off.
+pub const SDP_MEDIA_MAX: usize = 4;
+/// Attributes kept of one media line, and of the session. Browsers send some sixty.
+pub const SDP_ATTRIBUTES_MAX: usize = 96;
+/// Formats of one media line. There are 32 dynamic payload types.
+pub const SDP_FORMATS_MAX: usize = 32;
 /// Learned routes kept by a gateway.
 pub const ROUTES_MAX: usize = 10_000;
 /// Look-ups waiting for the directory at a time.

@@ -17,14 +17,8 @@ pub use parse::SdpError;
 pub use payload::{Codec, Payload};
 pub use t38::{RateManagement, T38, UdpEc};
 
+use crate::limits::{SDP_ATTRIBUTES_MAX, SDP_FORMATS_MAX, SDP_MEDIA_MAX};
 use core::net::IpAddr;
-
-/// Media lines in one session. Audio and image, a second of either in odd offers; more is refused (488), not cut off.
-pub const MEDIA_MAX: usize = 4;
-/// Attributes of one media line or of the session that are kept.
-pub const ATTRIBUTES_MAX: usize = 96;
-/// Formats of one media line.
-pub const FORMATS_MAX: usize = 32;
 
 /// The `o=` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,7 +45,7 @@ pub struct Session {
     /// Session-level security attributes (`fingerprint`, `setup`, `tls-id`, ICE), raw. They hold for each media line without its own.
     pub security: Vec<String>,
     /// The media lines in their order, which an answer must keep.
-    pub media: heapless::Vec<Media, MEDIA_MAX>,
+    pub media: heapless::Vec<Media, SDP_MEDIA_MAX>,
 }
 
 /// What a media line carries.

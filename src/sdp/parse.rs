@@ -1,6 +1,6 @@
 //! Lines to [`Session`] and back.
 
-use super::{ATTRIBUTES_MAX, Codec, Direction, FORMATS_MAX, Kind, MEDIA_MAX, Media, Origin, Payload, Proto, Session};
+use super::{Codec, Direction, Kind, Media, Origin, Payload, Proto, SDP_ATTRIBUTES_MAX, SDP_FORMATS_MAX, SDP_MEDIA_MAX, Session};
 use core::fmt;
 use core::net::IpAddr;
 
@@ -13,7 +13,7 @@ pub enum SdpError {
     NoOrigin,
     /// This line, counted from 1, cannot be read.
     BadLine(usize),
-    /// More media lines than [`MEDIA_MAX`], attributes than [`ATTRIBUTES_MAX`] or formats than [`FORMATS_MAX`].
+    /// More media lines than [`SDP_MEDIA_MAX`], attributes than [`SDP_ATTRIBUTES_MAX`] or formats than [`SDP_FORMATS_MAX`].
     TooMany,
 }
 
@@ -131,7 +131,7 @@ fn parse_media(value: &str, defaults: &Defaults) -> Option<Result<Media, SdpErro
     let mut media = Media::new(kind, Proto::parse(words.next()?), port, defaults.address);
     media.direction = defaults.direction;
     for format in words {
-        if media.payloads.len() + media.formats.len() >= FORMATS_MAX {
+        if media.payloads.len() + media.formats.len() >= SDP_FORMATS_MAX {
             return Some(Err(SdpError::TooMany));
         }
         if media.proto.is_rtp() {
@@ -147,7 +147,7 @@ fn parse_media(value: &str, defaults: &Defaults) -> Option<Result<Media, SdpErro
 }
 
 fn session_attribute(session: &mut Session, defaults: &mut Defaults, value: &str) -> Result<(), SdpError> {
-    if session.attributes.len() + session.security.len() >= ATTRIBUTES_MAX {
+    if session.attributes.len() + session.security.len() >= SDP_ATTRIBUTES_MAX {
         return Err(SdpError::TooMany);
     }
     let name = value.split(':').next().unwrap_or_default();
@@ -162,7 +162,7 @@ fn session_attribute(session: &mut Session, defaults: &mut Defaults, value: &str
 }
 
 fn media_attribute(media: &mut Media, attribute: &str) -> Result<(), SdpError> {
-    if media.attributes.len() + media.security.len() >= ATTRIBUTES_MAX {
+    if media.attributes.len() + media.security.len() >= SDP_ATTRIBUTES_MAX {
         return Err(SdpError::TooMany);
     }
     let (name, value) = match attribute.split_once(':') {
@@ -261,4 +261,4 @@ fn emit_media(media: &Media, common: Option<IpAddr>, out: &mut String) {
     }
 }
 
-const _: () = assert!(MEDIA_MAX >= 2, "audio and T.38 stand in one offer");
+const _: () = assert!(SDP_MEDIA_MAX >= 2, "audio and T.38 stand in one offer");

@@ -173,10 +173,24 @@ fn what_cannot_be_read_is_refused_and_bounds_hold() {
     ] {
         assert_eq!(Session::parse(text.as_bytes()), Err(error), "{text:?}");
     }
-    let many = format!("v=0\no=- 1 1 IN IP4 a\n{}", "m=audio 1 RTP/AVP 0\n".repeat(MEDIA_MAX + 1));
+    let many = format!("v=0\no=- 1 1 IN IP4 a\n{}", "m=audio 1 RTP/AVP 0\n".repeat(SDP_MEDIA_MAX + 1));
     assert_eq!(Session::parse(many.as_bytes()), Err(SdpError::TooMany));
-    let long = format!("v=0\no=- 1 1 IN IP4 a\nm=audio 1 RTP/AVP 0\n{}", "a=x\n".repeat(ATTRIBUTES_MAX + 1));
+    let long = format!("v=0\no=- 1 1 IN IP4 a\nm=audio 1 RTP/AVP 0\n{}", "a=x\n".repeat(SDP_ATTRIBUTES_MAX + 1));
     assert_eq!(Session::parse(long.as_bytes()), Err(SdpError::TooMany));
+}
+
+#[test]
+fn the_corpus_runs_through_the_target() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpus/sdp");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+    assert!(files.len() >= 5);
+    let mut rng = crate::clock::Rng::new(8866);
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(Session::parse(&bytes).is_ok(), "{}", file.display());
+        fuzz::description(&bytes);
+        (0..500).for_each(|_| fuzz::description(&crate::sip::fuzz::mutate(&bytes, &mut rng)));
+    }
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Bodies of the fuzz targets in `tests/fuzz`; ordinary tests replay `fixtures/corpus/sip` through them.
 
-use super::message::{Message, stream_message_len};
+use super::message::{Message, Method, stream_message_len};
+use super::{Config, Endpoint, Event, Invite};
+use crate::clock::{Instant, Rng, ms};
+use core::net::SocketAddr;
+use std::collections::BTreeSet;
 
 /// One message: no panic, and what is read goes round.
 pub fn message(bytes: &[u8]) {
@@ -18,4 +22,214 @@ pub fn message(bytes: &[u8]) {
     }
     let _ = (message.sdp(), message.contact(), message.max_forwards());
     message.request_uri().map(|u| u.user_text()).ok();
+}
+
+/// A conversation with an endpoint, chunks behind `\n%%`: `%%t` + decimal ms lets time pass, `%%c` calls, `%%a`, `%%r`, `%%i`, `%%h`
+/// answer, ring, re-INVITE and hang up the newest dialog, and anything else is a datagram. In it `{tag}`, `{branch}`, `{callid}` and
+/// `{cseq}` stand for those of the last request, and `{totag}` for the To tag of the last response, that the endpoint sent.
+///
+/// No panic; bounded tables; one last word a dialog; and with time everything ends. Gives back what happened.
+pub fn conversation(bytes: &[u8]) -> Vec<Event> {
+    let here = SocketAddr::from(([192, 0, 2, 1], 5060));
+    let there = SocketAddr::from(([192, 0, 2, 9], 5060));
+    let config = Config { transactions_max: 16, dialogs_max: 4, ..Config::new(here, "tipring") };
+    let mut endpoint = Endpoint::new(config, 1);
+    let mut now = Instant::ZERO;
+    let mut said = Said::default();
+    let text = bytes.strip_prefix(b"%%").unwrap_or(bytes);
+    let mut chunks = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.windows(3).position(|w| w == b"\n%%") {
+        chunks.push(&rest[..at]);
+        rest = &rest[at + 3..];
+    }
+    chunks.push(rest);
+    for chunk in chunks.into_iter().take(64) {
+        let id = said.newest;
+        match chunk.split_first() {
+            Some((b't', n)) => {
+                let end = now + ms(super::message::decimal(n).unwrap_or(0).min(1_000_000));
+                while let Some((at, _)) = endpoint.poll_timeout().filter(|(at, _)| *at <= end) {
+                    now = now.max(at);
+                    endpoint.handle_timeout(now);
+                    said.listen(&mut endpoint);
+                }
+                now = end;
+            }
+            Some((b'c', _)) => {
+                let call =
+                    Invite { to: "1".into(), target: there, from: "2".into(), display: None, offer: b"v=0".to_vec(), headers: Vec::new() };
+                if let Ok(id) = endpoint.invite(now, call) {
+                    said.open.insert(id);
+                    said.newest = Some(id);
+                }
+            }
+            Some((b'a', _)) => drop(id.map(|id| endpoint.answer(now, id, b"v=0".to_vec()))),
+            Some((b'r', _)) => drop(id.map(|id| endpoint.ringing(now, id))),
+            Some((b'i', _)) => drop(id.map(|id| endpoint.reinvite(now, id, b"v=0".to_vec()))),
+            Some((b'h', _)) => drop(id.map(|id| endpoint.hangup(now, id, Some(16)))),
+            _ => endpoint.handle_datagram(now, there, &said.fill_in(chunk.trim_ascii_start())),
+        }
+        said.listen(&mut endpoint);
+        let alive = endpoint.alive();
+        assert!(alive.dialogs <= 4 && alive.client_transactions + alive.server_transactions <= 16);
+    }
+    for id in said.open.clone() {
+        let _ = endpoint.hangup(now, id, None);
+    }
+    let mut turns = 0;
+    while let Some((at, reason)) = endpoint.poll_timeout() {
+        now = now.max(at);
+        endpoint.handle_timeout(now);
+        said.listen(&mut endpoint);
+        turns += 1;
+        assert!(turns < 10_000, "spins on {reason:?}");
+    }
+    assert!(said.open.is_empty(), "a dialog without a last word");
+    assert_eq!(endpoint.alive(), Default::default());
+    said.events
+}
+
+/// What the endpoint said, for the other side of the conversation to refer to.
+#[derive(Default)]
+struct Said {
+    open: BTreeSet<super::DialogId>,
+    newest: Option<super::DialogId>,
+    words: [(&'static str, Vec<u8>); 5],
+    events: Vec<Event>,
+}
+
+impl Said {
+    fn listen(&mut self, endpoint: &mut Endpoint) {
+        while let Some(event) = endpoint.poll_event() {
+            self.events.push(event.clone());
+            let Some(id) = event.dialog() else { continue };
+            if matches!(event, Event::Incoming { .. }) {
+                self.open.insert(id);
+                self.newest = Some(id);
+            }
+            assert!(self.open.contains(&id), "{event:?} after the last word");
+            if event.is_last() {
+                self.open.remove(&id);
+            }
+        }
+        while let Some(transmit) = endpoint.poll_transmit() {
+            let Ok(message) = Message::parse(&transmit.bytes) else {
+                // Only the refusal of a malformed request may be malformed: it repeats that request's headers.
+                let text = String::from_utf8_lossy(&transmit.bytes);
+                assert!(text.starts_with("SIP/2.0 400 ") || text.starts_with("SIP/2.0 505 "), "cannot be read: {text}");
+                continue;
+            };
+            let tag = |a: Result<super::message::NameAddr, _>| a.ok().and_then(|a| a.tag().map(<[u8]>::to_vec)).unwrap_or_default();
+            if message.method().is_some_and(|m| *m != Method::Ack) {
+                self.words[0] = ("{tag}", tag(message.from()));
+                self.words[1] = ("{branch}", message.top_via().ok().and_then(|v| v.branch().map(<[u8]>::to_vec)).unwrap_or_default());
+                self.words[2] = ("{callid}", message.call_id().unwrap_or_default().to_vec());
+                self.words[3] = ("{cseq}", message.headers.get("CSeq").unwrap_or_default().to_vec());
+            } else if message.status().is_some_and(|s| s > 100) {
+                self.words[4] = ("{totag}", tag(message.to()));
+            }
+        }
+    }
+
+    fn fill_in(&self, chunk: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(chunk.len());
+        let mut rest = chunk;
+        while let Some(first) = rest.first() {
+            match self.words.iter().find(|(name, _)| !name.is_empty() && rest.starts_with(name.as_bytes())) {
+                Some((name, word)) => {
+                    out.extend_from_slice(word);
+                    rest = &rest[name.len()..];
+                }
+                None => {
+                    out.push(*first);
+                    rest = &rest[1..];
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Breaks `bytes` at a few places, for tests without a fuzzer.
+pub fn mutate(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=rng.below(4) {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = rng.below(bytes.len() as u64) as usize;
+        let end = (at + 1 + rng.below(80) as usize).min(bytes.len());
+        match rng.below(6) {
+            0 => bytes[at] = rng.below(256) as u8,
+            1 => bytes[at] = b"\r\n;,<>\"%:@ =09"[rng.below(14) as usize],
+            2 => bytes.insert(at, b"\r\n;,<>\"%:@ =09"[rng.below(14) as usize]),
+            3 => drop(bytes.drain(at..end)),
+            4 => {
+                let piece = bytes[at..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            _ => {
+                // Whole chunks change places: what comes when is the heart of a conversation.
+                let text = bytes.clone();
+                let marks: Vec<usize> = (0..text.len()).filter(|i| text[*i..].starts_with(b"\n%%")).collect();
+                if marks.len() > 1 {
+                    let i = rng.below(marks.len() as u64 - 1) as usize;
+                    let piece = &text[marks[i]..marks[i + 1]];
+                    let to = marks[rng.below(marks.len() as u64) as usize];
+                    bytes.splice(to..to, piece.iter().copied());
+                }
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corpus() -> Vec<(String, Vec<u8>)> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpus/sip");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+        files.sort();
+        files.iter().map(|p| (p.display().to_string(), std::fs::read(p).unwrap())).collect()
+    }
+
+    #[test]
+    fn the_corpus_runs_through_both_targets() {
+        let files = corpus();
+        assert!(files.len() >= 10);
+        for (name, bytes) in files {
+            println!("{name}");
+            message(&bytes);
+            conversation(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_corpus_broken_at_random_ends_as_it_must() {
+        let mut rng = Rng::new(3261);
+        for (_, bytes) in corpus() {
+            for _ in 0..300 {
+                let bytes = mutate(&bytes, &mut rng);
+                message(&bytes);
+                conversation(&bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn conversations_of_the_corpus_reach_what_they_are_named_after() {
+        let events = |name: &str| {
+            let (_, bytes) = corpus().into_iter().find(|(n, _)| n.ends_with(name)).unwrap();
+            // The variant's name alone: the rest is asserted elsewhere.
+            let name = |e: &Event| format!("{e:?}").split(' ').next().unwrap_or_default().to_owned();
+            conversation(&bytes).iter().map(name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(events("conversation-called"), "Incoming Acked ReInvited Acked ReInviteFailed Ended");
+        assert_eq!(events("conversation-cancelled"), "Incoming Ended");
+        assert_eq!(events("conversation-calling"), "Provisional Provisional Answered ReInviteAnswered ReInvited Acked Ended");
+        assert_eq!(events("conversation-forked"), "Provisional Provisional Answered Ended Failed Ended Failed");
+    }
 }

@@ -22,16 +22,12 @@ use super::dialog::Dialog;
 use super::message::{Message, Method, NameAddr, Uri};
 use super::transaction::{Client, ClientInvite, Deadlines, Server, ServerInvite, ServerKey, T1_64_MS, T1_MS, TIMER_C_MS, Timer};
 use crate::clock::{Instant, Rng, TimerTable, ms};
+use crate::limits::{SIP_FORKS_MAX, SIP_TRANSMITS_MAX};
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What we take, for Allow.
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS";
-/// Datagrams waiting to be taken out; a driver that drains after each call never has more than a few.
-const TRANSMITS_MAX: usize = 4096;
-/// Forks of one call that we keep apart; further ones are answered by nobody and time out at their end.
-const FORKS_MAX: usize = 8;
-
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Owner {
     Client(u64),
@@ -130,6 +126,8 @@ struct Usage {
 pub struct Endpoint {
     config: Config,
     rng: Rng,
+    /// Makes the To tags of answers that are given without keeping state.
+    salt: u64,
     last_id: u64,
     clients: BTreeMap<u64, ClientRecord>,
     client_index: BTreeMap<(Vec<u8>, Method), u64>,
@@ -149,9 +147,11 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint without calls. `seed` makes its tags, branches and Call-IDs: take it from the operating system outside of tests.
     pub fn new(config: Config, seed: u64) -> Endpoint {
+        let mut rng = Rng::new(seed);
         Endpoint {
             config,
-            rng: Rng::new(seed),
+            salt: rng.next_u64(),
+            rng,
             last_id: 0,
             clients: BTreeMap::new(),
             client_index: BTreeMap::new(),
@@ -416,7 +416,7 @@ impl Endpoint {
     }
 
     fn transmit(&mut self, transmit: Transmit) {
-        if self.transmits.len() >= TRANSMITS_MAX {
+        if self.transmits.len() >= SIP_TRANSMITS_MAX {
             self.counters.transmits_lost += 1;
             return;
         }
@@ -477,6 +477,9 @@ impl Endpoint {
         let Some(usage) = self.usages.get_mut(&id) else { return };
         let q850 = usage.q850;
         let State::Calling { tx, cancelling, .. } = &mut usage.state else { return };
+        if *cancelling == Cancelling::Sent {
+            return;
+        }
         *cancelling = Cancelling::Sent;
         let tx = *tx;
         let Some(record) = self.clients.get_mut(&tx) else { return };

@@ -55,7 +55,8 @@ impl Endpoint {
             self.transmit(Transmit { dst, bytes: response.emit() });
             return;
         }
-        let local_tag = self.token();
+        // The tag of an answer that leaves no state must be the same for each repeat of its request (s.8.2.7).
+        let local_tag = if method == Method::Invite { self.token() } else { self.tag_for(&key) };
         let merge = merge_key(&request);
         let machine = match method {
             Method::Invite => ServerMachine::Invite(ServerInvite::new()),
@@ -76,8 +77,18 @@ impl Endpoint {
                     response.headers.push(name, value.into_bytes());
                 }
                 self.respond(now, tx, response);
+                // A refusal is made anew for each repeat; keeping it would let strangers fill the table. That of an INVITE has its ACK.
+                if method != Method::Invite {
+                    self.forget_server(tx);
+                }
             }
         }
+    }
+
+    fn tag_for(&self, key: &ServerKey) -> Vec<u8> {
+        let bytes = key.branch.iter().chain(key.sent_by.as_bytes());
+        let sum = bytes.fold(self.salt, |sum, b| Rng::new(sum ^ u64::from(*b)).next_u64());
+        format!("{sum:016x}").into_bytes()
     }
 
     fn dispatch(&mut self, now: Instant, src: SocketAddr, tx: u64, method: &Method, request: &Message) -> Result<(), Refusal> {
@@ -96,6 +107,7 @@ impl Endpoint {
             (Method::Bye, None) => Err(Refusal::of(481)),
             (Method::Options, _) => {
                 self.answer_options(now, tx);
+                self.forget_server(tx);
                 Ok(())
             }
             (Method::Other(_), _) => Err(Refusal::of(501)),
@@ -340,7 +352,7 @@ fn check(request: &Message, merged: bool) -> Result<(), Refusal> {
         .headers
         .get("Content-Disposition")
         .is_some_and(|v| String::from_utf8_lossy(v).to_ascii_lowercase().replace(' ', "").contains("handling=optional"));
-    if invite && !request.body.is_empty() && request.sdp().is_none() && !optional {
+    if invite && !request.body.trim_ascii().is_empty() && request.sdp().is_none() && !optional {
         return Err(Refusal::with(415, "Accept", "application/sdp"));
     }
     let mut accepts = request.headers.values("Accept").peekable();

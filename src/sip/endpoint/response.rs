@@ -74,7 +74,7 @@ impl Endpoint {
         }
         let tag = response.to().ok().and_then(|t| t.tag().map(<[u8]>::to_vec));
         if let Some(tag) = tag
-            && early.len() < FORKS_MAX
+            && early.len() < SIP_FORKS_MAX
             && !early.iter().any(|d| d.remote_tag() == tag)
         {
             early.push(Dialog::from_response(&record.request, response, src));
@@ -93,7 +93,7 @@ impl Endpoint {
             return;
         }
         let Some(record) = self.clients.get(&tx) else { return };
-        if record.acks.len() >= FORKS_MAX {
+        if record.acks.len() >= SIP_FORKS_MAX {
             return;
         }
         let mut dialog = Dialog::from_response(&record.request, response, src);

@@ -1,15 +1,13 @@
 //! Deadlines that came: repeats, and the exits of every state.
 
 use super::*;
+use crate::limits::SIP_TIMERS_PER_CALL_MAX;
 use crate::sip::transaction::{Fired, T2_MS};
 
-/// Timers worked off in one call; what is still due is said by `poll_timeout` at once.
-const TIMERS_PER_CALL_MAX: usize = 256;
-
 impl Endpoint {
-    /// Time has passed.
+    /// Time has passed. Bounded work; what is still due is said by `poll_timeout` at once.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for _ in 0..TIMERS_PER_CALL_MAX {
+        for _ in 0..SIP_TIMERS_PER_CALL_MAX {
             let Some(owner) = self.deadlines.take_due(now) else { return };
             self.counters.timers += 1;
             match owner {
