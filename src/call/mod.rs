@@ -226,9 +226,6 @@ impl Call {
             (End::Peer, End::Peer) => None,
         }
     }
-    fn has(&self, port: PortId) -> bool {
-        self.from == End::Port(port) || self.to == End::Port(port)
-    }
 }
 
 struct PortState {
