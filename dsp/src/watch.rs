@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_of_digits_comes_out_in_order_and_once() {
+    fn req_k3_a_call_of_digits_comes_out_in_order_and_once() {
         let mut g = crate::dtmf::Generator::new(crate::dtmf::Sending { on_ms: 60, off_ms: 50, ..Default::default() });
         let digits = b"0123456789*#ABCD00118822";
         for d in digits {

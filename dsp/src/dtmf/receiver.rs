@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_all_that_it_must_exactly_once() {
+    fn req_k3_dtmf_accepts_all_that_it_must_exactly_once() {
         let table: [(&str, Line); 22] = [
             ("as sent", CLEAN),
             ("SNR 8 dB", Line { snr_db: 8.0, digits: 1000, ..CLEAN }),
@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_all_that_it_must() {
+    fn req_k3_dtmf_refuses_all_that_it_must() {
         let table: [(&str, Line); 8] = [
             ("20 ms", Line { on_ms: 20, ..CLEAN }),
             ("20 ms, SNR 15 dB", Line { on_ms: 20, snr_db: 15.0, ..CLEAN }),
