@@ -22,14 +22,9 @@ pub mod noise;
 pub mod plc;
 pub mod progress;
 pub mod resample;
+#[cfg(feature = "spandsp")]
+pub mod spandsp;
 pub mod tone;
 pub mod tone_plan;
 pub mod v21;
 pub mod watch;
-pub mod tone_plan;
-pub mod line_model;
-pub mod plc;
-pub mod resample;
-#[cfg(feature = "spandsp")]
-pub mod spandsp;
-pub mod progress;
