@@ -11,7 +11,7 @@ use crate::dtmf::{COLUMNS_HZ, KEYS, ROWS_HZ};
 use crate::front::{self, Bands, DELAY, DELAY_HOPS, HOP, HOPS, Phasor};
 use crate::level::power_of;
 
-/// Length of the deciding window, hops (ms). A tone must be on for about [`WINDOW`] - 4 ms to fill it.
+/// Length of the deciding window, hops (ms). A tone must be on for about 31 ms to fill it, ramps and all.
 const WINDOW: usize = 36;
 /// Length of the window for early suspicion.
 const GLIMPSE: usize = 8;
@@ -297,7 +297,7 @@ impl Receiver {
         }
     }
 
-    /// Something that looks like a digit sounds now: true some 13 ms after its start, long before it is confirmed; true while it
+    /// Something that looks like a digit sounds now: true 15 ms after its start, long before it is confirmed; true while it
     /// lasts, and for a few milliseconds after. Speech sets it off now and then; that is what confirming is for.
     pub fn suspect(&self) -> bool {
         self.suspicion_hops > 0 || self.on.is_some()
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_all_that_it_must_exactly_once() {
+    fn req_k3_dtmf_accepts_all_that_it_must_exactly_once() {
         let table: [(&str, Line); 22] = [
             ("as sent", CLEAN),
             ("SNR 8 dB", Line { snr_db: 8.0, digits: 1000, ..CLEAN }),
@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_all_that_it_must() {
+    fn req_k3_dtmf_refuses_all_that_it_must() {
         let table: [(&str, Line); 8] = [
             ("20 ms", Line { on_ms: 20, ..CLEAN }),
             ("20 ms, SNR 15 dB", Line { on_ms: 20, snr_db: 15.0, ..CLEAN }),
@@ -658,10 +658,10 @@ mod tests {
     }
 
     #[test]
-    fn a_digit_is_suspected_within_18_ms_and_until_it_is_confirmed() {
+    fn a_digit_is_suspected_within_15_ms_and_until_it_is_confirmed() {
         for key in 0..16 {
             for snr_db in [40.0, 15.0, 10.0] {
-                for ms in 18..21 {
+                for ms in 15..21 {
                     let (suspected, confirmed, held) = first_signs(key, snr_db, ms);
                     assert_eq!((suspected, held), (ms, true), "key {key}, SNR {snr_db}");
                     assert!(confirmed > 30, "key {key}: confirmed after {confirmed} ms");
