@@ -22,6 +22,8 @@ pub mod noise;
 pub mod plc;
 pub mod progress;
 pub mod resample;
+#[cfg(feature = "spandsp")]
+pub mod spandsp;
 pub mod tone;
 pub mod tone_plan;
 pub mod v21;
