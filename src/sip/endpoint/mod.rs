@@ -186,7 +186,7 @@ impl Endpoint {
         let mut from = NameAddr::new(Uri::sip(&call.from, self.config.contact));
         from.display = call.display.map(String::into_bytes);
         from.params.set("tag", local_tag.clone());
-        let mut request = Message::request(Method::Invite, uri.as_bytes())
+        let mut request = Message::request(Method::Invite, uri.request_uri())
             .with("Max-Forwards", "70")
             .with("From", from.emit())
             .with("To", NameAddr::new(uri).emit())
