@@ -79,6 +79,8 @@ struct ServerRecord {
     last: Option<Vec<u8>>,
     dst: SocketAddr,
     local_tag: Vec<u8>,
+    /// The dialog that an INVITE belongs to.
+    dialog: Option<DialogId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -207,9 +209,21 @@ impl Endpoint {
 
     /// Says 180 Ringing to a caller.
     pub fn ringing(&mut self, now: Instant, id: DialogId) -> Result<(), CommandError> {
+        self.provisional(now, id, 180, Vec::new())
+    }
+
+    /// Says 183 Session Progress to a caller, with a session for announcements before the answer.
+    pub fn progress(&mut self, now: Instant, id: DialogId, sdp: Vec<u8>) -> Result<(), CommandError> {
+        self.provisional(now, id, 183, sdp)
+    }
+
+    fn provisional(&mut self, now: Instant, id: DialogId, status: u16, sdp: Vec<u8>) -> Result<(), CommandError> {
         let usage = self.usages.get(&id).ok_or(CommandError::UnknownDialog)?;
         let State::Ringing { tx, .. } = usage.state else { return Err(CommandError::WrongState) };
-        let response = self.response(tx, 180).with("Contact", self.contact());
+        let mut response = self.response(tx, status).with("Contact", self.contact());
+        if !sdp.is_empty() {
+            response = response.with_body("application/sdp", sdp);
+        }
         self.respond(now, tx, response);
         Ok(())
     }
