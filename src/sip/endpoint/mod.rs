@@ -75,7 +75,10 @@ struct ServerRecord {
     machine: ServerMachine,
     key: ServerKey,
     merge: Vec<u8>,
+    /// The request without its body, which may be large and is not needed again.
     request: Message,
+    /// It held no session description.
+    offerless: bool,
     last: Option<Vec<u8>>,
     dst: SocketAddr,
     local_tag: Vec<u8>,
@@ -239,7 +242,7 @@ impl Endpoint {
         let mut response = self.response(tx, 200).with("Contact", self.contact()).with("Allow", ALLOW);
         let record = self.servers.get(&tx).expect("an unanswered INVITE keeps its transaction");
         let (cseq, dst) = (record.request.cseq().map_or(0, |c| c.number), record.dst);
-        let offered = record.request.sdp().is_none();
+        let offered = record.offerless;
         if !sdp.is_empty() {
             response = response.with_body("application/sdp", sdp);
         }

@@ -66,7 +66,10 @@ impl Endpoint {
         let merged = self.merge_index.contains_key(&merge);
         self.server_index.insert(key.clone(), tx);
         self.merge_index.entry(merge.clone()).or_insert(tx);
-        self.servers.insert(tx, ServerRecord { machine, key, merge, request: request.clone(), last: None, dst, local_tag, dialog: None });
+        let kept = Message { body: Vec::new(), ..request.clone() };
+        let offerless = request.sdp().is_none();
+        let record = ServerRecord { machine, key, merge, request: kept, offerless, last: None, dst, local_tag, dialog: None };
+        self.servers.insert(tx, record);
         self.sync_server(tx);
         let result = if method == Method::Cancel { Ok(()) } else { check(&request, merged) };
         match result.and_then(|()| self.dispatch(now, src, tx, &method, &request)) {
