@@ -29,5 +29,3 @@ pub mod tone_plan;
 pub mod v21;
 pub mod watch;
 pub mod page;
-#[cfg(feature = "spandsp")]
-pub mod spandsp;

@@ -149,6 +149,8 @@ pub enum SimAction {
         /// Its path, as the gateway sees it.
         file: String,
     },
+    /// End the recording and write it.
+    StopRecording,
     /// Put pages into the fax machine and dial.
     SendFax {
         /// The number.

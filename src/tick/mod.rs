@@ -28,6 +28,9 @@ use tipring_dsp::watch::{FINDINGS_MAX, FaxTone, Finding, Watch};
 use tipring_dsp::{Frame, SILENCE};
 use tipring_hw::{Port, PortEvent};
 
+/// An echo is looked for so many turns after we stopped playing the key: detection lags, and the hybrid's tail is short.
+const ECHO_TURNS: u8 = 6;
+
 /// What a line's audio is joined to.
 enum Connection {
     None,
@@ -40,6 +43,10 @@ struct Place {
     /// `None` at a service place.
     line: Option<Line>,
     watch: Watch,
+    /// Hears what we play, so that its echo in the hybrid is not taken for the machine's own digits or flags.
+    played: Watch,
+    /// The key whose echo is being heard, and turns since we stopped playing it.
+    echo: Option<(u8, u8)>,
     connection: Connection,
     events: heapless::Vec<PortEvent, 16>,
     from_line: Frame,
@@ -83,6 +90,8 @@ impl Board {
         let place = |line| Place {
             line,
             watch: Watch::new(),
+            played: Watch::new(),
+            echo: None,
             connection: Connection::None,
             events: heapless::Vec::new(),
             from_line: SILENCE,
@@ -223,14 +232,24 @@ impl Board {
     fn observe(&mut self, p: usize) {
         let port = PortId(p as u16);
         let (events, stats) = (&mut self.events, &mut self.stats);
-        let Place { line, watch, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks } = &mut self.places[p];
+        let Place { line, watch, played, echo, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks } = &mut self.places[p];
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
         let mut findings: heapless::Vec<Finding, FINDINGS_MAX> = heapless::Vec::new();
         if listening {
             findings.extend(watch.rx(from_line).iter().copied());
+            if *talks {
+                played.rx(to_line);
+                *echo = match (played.digit(), *echo) {
+                    (Some(key), _) => Some((key, 0)),
+                    (None, Some((key, turns))) if turns < ECHO_TURNS => Some((key, turns + 1)),
+                    (None, _) => None,
+                };
+                let flags = played.v21_present();
+                findings.retain(|finding| !is_echo(finding, *echo, flags));
+            }
         }
-        *digit = if listening { line_digit(*digit, &findings, watch.digit_suspected()) } else { LineDigit::None };
+        *digit = if listening { line_digit(*digit, &findings, watch.digit_suspected() && echo.is_none()) } else { LineDigit::None };
         for finding in &findings {
             match finding {
                 Finding::V21Preamble { .. } => {
@@ -258,6 +277,8 @@ impl Board {
         *talks = line.tick(port_events, &findings, to_line) == Audio::Connected;
         if !is_off_hook(line) && listening {
             *watch = Watch::new();
+            *played = Watch::new();
+            *echo = None;
         }
         while let Some(event) = line.poll_event() {
             push(events, stats, Event::Line(port, event));
@@ -329,6 +350,15 @@ fn push(events: &mut Deque<Event, BOARD_EVENTS_MAX>, stats: &mut BoardStats, eve
 /// The loop is closed (or in a break that is not yet known to be a hang-up): somebody may be speaking or dialling.
 fn is_off_hook(line: &Line) -> bool {
     !matches!(line.state(), State::OnHook | State::Ringing | State::Gone)
+}
+
+/// True for what is only our own signal coming back: the same key, or HDLC flags while we play flags.
+fn is_echo(finding: &Finding, echo: Option<(u8, u8)>, flags_played: bool) -> bool {
+    match finding {
+        Finding::DigitStarted { digit, .. } | Finding::DigitEnded { digit, .. } => echo.is_some_and(|(key, _)| key == *digit),
+        Finding::V21Preamble { .. } => flags_played,
+        Finding::ToneStarted { .. } | Finding::ToneEnded { .. } | Finding::V21Ended { .. } => false,
+    }
 }
 
 /// What the audio leg must know of the digit that is on the line now.
