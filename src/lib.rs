@@ -14,3 +14,4 @@ pub mod api;
 pub mod config;
 #[cfg(feature = "shell")]
 pub mod shell;
+pub mod registration;

@@ -3,5 +3,6 @@
 pub mod accounts;
 pub mod clock;
 pub mod directory;
+pub mod directory_client;
 pub mod http;
 pub mod store;
