@@ -25,3 +25,4 @@ pub mod api;
 pub mod config;
 #[cfg(feature = "shell")]
 pub mod shell;
+pub mod registration;
