@@ -131,10 +131,10 @@ fn status(daemon: &mut Daemon) -> Value {
         stray_datagrams: count(&media.stray_datagrams),
         send_errors: count(&media.send_errors),
     };
-    let registrations = daemon.registrants.iter().map(|(port, r)| Registration {
-        port: daemon.config.ports[usize::from(port.0)].name.clone(),
-        number: r.number().map(ToString::to_string),
-        state: r.state().to_string(),
+    let registrations = daemon.registrants.iter().map(|r| Registration {
+        port: daemon.config.ports[usize::from(r.port.0)].name.clone(),
+        number: r.registrant.number().map(ToString::to_string),
+        state: r.words(),
     });
     let registrations = registrations.collect();
     let views = daemon.gateway.ports();

@@ -99,8 +99,8 @@ pub fn bind_pages(files: &[String]) -> Result<PathBuf, String> {
         let bytes = std::fs::read(file).map_err(|e| format!("{file}: {e}"))?;
         let read = tipring_dsp::page::tiff::read_all(&bytes).map_err(|e| format!("{file}: {e}"))?;
         for (i, page) in read.into_iter().enumerate() {
-            if !page.bad_rows.is_empty() {
-                return Err(format!("{file}: page {} has {} rows that cannot be decoded", i + 1, page.bad_rows.len()));
+            if page.bad_rows > 0 {
+                return Err(format!("{file}: page {} has {} rows that cannot be decoded", i + 1, page.bad_rows));
             }
             if !matches!(page.page.columns(), 1728 | 2048 | 2432) {
                 return Err(format!("{file}: page {} is {} pels wide; a fax page is 1728, 2048 or 2432", i + 1, page.page.columns()));

@@ -149,7 +149,7 @@ pub async fn registrations(daemon: &Daemon) -> Outcome {
         };
         all.extend(page.get("registrations").and_then(Value::as_array).cloned().unwrap_or_default());
         match page.get("next").and_then(Value::as_str) {
-            Some(next) => after = format!("?after={next}"),
+            Some(next) => after = format!("?from={next}"),
             None => break,
         }
     }

@@ -21,7 +21,7 @@ pub fn run(daemon: &Daemon) -> Outcome {
     let explained = match &config {
         AnyConfig::Gateway(c) => gateway(c),
         AnyConfig::Directory(c) => vec![
-            format!("a directory of domain {}, server number {}", c.domain, c.policy.plan),
+            format!("a directory of domain {}, server number {}, terminal numbers of {} digits", c.domain, c.policy.plan.server(), c.policy.plan.terminal_digits()),
             format!("API on {}", c.api_listen),
             format!("state in {}", c.state_dir.display()),
         ],

@@ -1,0 +1,6 @@
+//! stub
+#[derive(clap::Args)]
+/// o
+pub struct Options {}
+/// r
+pub(super) async fn run(_o: Options) -> super::cli::Outcome { super::cli::Outcome::Yes }
