@@ -110,7 +110,7 @@ pub fn t38_sequence(bytes: &[u8]) {
                     now += 20;
                     line.to_line(&mut heard);
                     leg.tick(Instant::from_ms(now), &heard, &mut spoken, &mut |_, _| {});
-                    line.from_line(&SILENCE);
+                    line.from_line(&spoken);
                     while line.poll().is_some() {}
                 }
                 continue;
@@ -157,16 +157,20 @@ impl LineEngine {
     fn to_line(&mut self, frame: &mut tipring_dsp::Frame) {
         use super::engine::Engine;
         self.engine.to_line(frame);
-        self.filter.to_line(frame);
+        if self.filter.to_line(frame) {
+            self.engine.from_net(super::engine::Step::Reset);
+        }
     }
     fn from_line(&mut self, frame: &tipring_dsp::Frame) {
         use super::engine::Engine;
-        self.engine.from_line(frame);
+        self.engine.from_line(if self.filter.deaf() { &tipring_dsp::SILENCE } else { frame });
     }
     fn poll(&mut self) -> Option<(Packet, u8)> {
         use super::engine::Engine;
         let made = self.engine.poll()?;
-        self.filter.from_line(&made.0);
+        if self.filter.from_line(&made.0) == super::filter::Outgoing::SendAndReset {
+            self.engine.from_net(super::engine::Step::Reset);
+        }
         Some(made)
     }
 }

@@ -169,6 +169,7 @@ fn survives(correction: ErrorCorrection, lost: &[u16], n: u16) -> (Vec<(u16, u16
         }
         got.extend(drain(&mut r, Instant::from_ms(20 * u64::from(i))));
     }
+    got.extend(drain(&mut r, Instant::from_ms(20 * u64::from(n) + HOLD_MS)));
     (got, r.stats())
 }
 
