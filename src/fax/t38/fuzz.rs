@@ -18,11 +18,14 @@ pub fn udptl(bytes: &[u8]) {
     receiver.receive(&datagram);
     receiver.receive(&datagram);
     let mut seen: Option<u16> = None;
-    while let Some(r) = receiver.pop(Instant::ZERO) {
-        assert!(!r.ifp.is_empty() && r.ifp.len() <= IFP_BYTES_MAX);
-        assert!(seen.is_none_or(|s| r.seq == s.wrapping_add(1)), "packets come in order");
-        seen = Some(r.seq);
-        ifp(r.ifp);
+    // A copy that is there only in name leaves a gap at the start, which is held for a while.
+    for at_ms in [0, 1000] {
+        while let Some(r) = receiver.pop(Instant::from_ms(at_ms)) {
+            assert!(!r.ifp.is_empty() && r.ifp.len() <= IFP_BYTES_MAX);
+            assert!(seen.is_none_or(|s| r.seq == s.wrapping_add(1 + r.missing)), "packets come in order and gaps are announced");
+            seen = Some(r.seq);
+            ifp(r.ifp);
+        }
     }
     assert_eq!(seen, Some(datagram.seq));
 }
