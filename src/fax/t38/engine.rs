@@ -1,5 +1,8 @@
 //! What turns a line's audio into IFP packets and back. The relay knows only this trait, so that our own modems can take libspandsp's place.
 
+// `from_` and `to_` name places (the line, the network), as everywhere outside `dsp`; they convert nothing.
+#![allow(clippy::wrong_self_convention)]
+
 use super::ifp::{DataType, FieldType, Indicator, Packet};
 use tipring_dsp::Frame;
 

@@ -2,6 +2,9 @@
 //!
 //! Each takes any bytes and must neither panic nor break the property it states.
 
+// `from_line` and `to_line` name places; they convert nothing.
+#![allow(clippy::wrong_self_convention)]
+
 #[cfg(feature = "spandsp")]
 use super::ifp::Packet;
 use super::ifp::{self, Syntax};
@@ -200,9 +203,9 @@ pub(crate) fn shared_file(path: &str) -> Option<Vec<u8>> {
     file.ok()
 }
 
-/// The UDP payloads of a classic pcap file with Ethernet, Linux cooked or raw IPv4 frames.
+/// Source port and payload of the UDP datagrams of a classic pcap file with Ethernet, Linux cooked or raw IPv4 frames.
 #[cfg(test)]
-pub(crate) fn udp_payloads_of_pcap(file: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn udp_payloads_of_pcap(file: &[u8]) -> Vec<(u16, &[u8])> {
     let u32_at = |at: usize, little: bool| {
         let b = [file[at], file[at + 1], file[at + 2], file[at + 3]];
         if little { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) }
@@ -225,7 +228,7 @@ pub(crate) fn udp_payloads_of_pcap(file: &[u8]) -> Vec<&[u8]> {
         }
         let header = usize::from(ip[0] & 15) * 4;
         if let Some(payload) = ip.get(header + 8..) {
-            payloads.push(payload);
+            payloads.push((u16::from_be_bytes([ip[header], ip[header + 1]]), payload));
         }
     }
     payloads

@@ -196,6 +196,8 @@ pub struct Field<'a> {
 }
 
 /// An IFP packet.
+// A packet owns its bytes without a heap, so the two variants cannot be of a size.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Packet {
     /// The line's signal changed.
@@ -404,7 +406,7 @@ impl<'a> Bits<'a> {
         Ok(got)
     }
     fn padding_is_zero(&self) -> bool {
-        self.at % 8 == 0 || self.bytes[self.at / 8] << (self.at % 8) == 0
+        self.at.is_multiple_of(8) || self.bytes[self.at / 8] << (self.at % 8) == 0
     }
     fn octets_used(&self) -> usize {
         self.at.div_ceil(8)
@@ -457,7 +459,7 @@ impl Writer<'_> {
     fn put(&mut self, v: u32, n: u32) -> Result<(), Error> {
         for i in (0..n).rev() {
             let byte = self.out.get_mut(self.at / 8).ok_or(Error::CannotEmit)?;
-            if self.at % 8 == 0 {
+            if self.at.is_multiple_of(8) {
                 *byte = 0;
             }
             *byte |= ((v >> i & 1) as u8) << (7 - self.at % 8);

@@ -22,6 +22,8 @@ struct World {
     loss: f64,
     delay_ms: u64,
     jitter_ms: u64,
+    /// Noise on the caller's line, as the amplitude of a uniform distribution.
+    noise: f64,
     now_ms: u64,
     dir: PathBuf,
     sent: Vec<Bitmap>,
@@ -96,6 +98,7 @@ impl World {
             loss: s.loss,
             delay_ms: 20,
             jitter_ms: s.jitter_ms,
+            noise: 0.0,
             now_ms: 0,
             dir,
             sent,
@@ -112,6 +115,9 @@ impl World {
             }
             let (mut from_line, mut to_line) = (SILENCE, SILENCE);
             self.machines[side].tx(&mut from_line);
+            if side == 0 && self.noise > 0.0 {
+                from_line.iter_mut().for_each(|s| *s = s.saturating_add(((self.rng.unit() * 2.0 - 1.0) * self.noise) as i16));
+            }
             let (rng, wire) = (&mut self.rng, &mut self.wires[1 - side]);
             let (loss, delay, jitter, at) = (self.loss, self.delay_ms, self.jitter_ms, self.now_ms);
             self.legs[side].tick(now, &from_line, &mut to_line, &mut |_, octets| {
@@ -260,4 +266,25 @@ fn loss_against_protection_is_as_the_table_says() {
             assert!(u64::from(ecm) == CALLS && u64::from(plain) >= CALLS - 1, "default protection at {loss}: {plain}/{ecm}");
         }
     }
+}
+
+#[test]
+fn a_spoilt_training_check_is_answered_by_ftt_and_the_call_goes_on() {
+    let mut w = World::new(&Scene { name: "ftt", ..Scene::default() });
+    let mut since_dcs = 0;
+    for _ in 0..50 * 30 {
+        let record = w.legs[0].stats().record;
+        // Noise falls into the TCF of the first try: it begins 75 ms after DCS and trains for 1.4 s.
+        since_dcs += u32::from(record.rate.is_some());
+        w.noise = if (90..115).contains(&since_dcs) { 6000.0 } else { 0.0 };
+        w.tick();
+    }
+    let (sender, _) = w.run();
+    let record = w.legs[0].stats().record;
+    println!("{} after {} FTT (the machine: {} at {})", record.words(), record.training_failures, sender.text, sender.bps);
+    assert!(record.training_failures > 0, "the noise fell into the TCF");
+    assert_eq!((sender.text, record.result), ("OK", Some(crate::fax::t30::observer::FaxResult::Delivered)));
+    let (sent, got) = w.arrived();
+    let wrong = got.first().map_or(sent[0].rows.len(), |g| sent[0].rows.iter().zip(&g.rows).filter(|(a, b)| a != b).count());
+    println!("{} rows of {} differ, {} came", wrong, sent[0].rows.len(), got.first().map_or(0, |g| g.rows.len()));
 }
