@@ -1,5 +1,8 @@
 //! What turns a line's audio into IFP packets and back. The relay knows only this trait, so that our own modems can take libspandsp's place.
 
+// `from_` and `to_` name places (the line, the network), as everywhere outside `dsp`; they convert nothing.
+#![allow(clippy::wrong_self_convention)]
+
 use super::ifp::{DataType, FieldType, Indicator, Packet};
 use tipring_dsp::Frame;
 
@@ -19,6 +22,8 @@ pub enum Step<'a> {
     },
     /// This many packets are lost just here.
     Missing(u16),
+    /// Forget everything and begin anew, with a silent line on both sides.
+    Reset,
 }
 
 /// Audio on one side, T.38 on the other. No method allocates, blocks or fails: an engine in trouble is silent and says so in its counts.
@@ -73,6 +78,7 @@ mod by_spandsp {
                     self.seq = self.seq.wrapping_add(n.min(1000));
                     return;
                 }
+                Step::Reset => return self.gateway.reset(),
                 Step::Indicator(i) => Packet::Indicator(i),
                 Step::Field { modem, kind, data } => match Data::one(modem, kind, data) {
                     Ok(d) => Packet::Data(d),

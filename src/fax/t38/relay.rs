@@ -7,7 +7,7 @@
 //! [`T38Leg::prime`] lets it hear what was on the line meanwhile, so that the DIS is not lost; the caller's leg starts idle.
 
 use super::engine::{Engine, Step};
-use super::filter::{Filter, FilterStats};
+use super::filter::{Filter, FilterStats, Outgoing};
 use super::ifp::{self, DataType, Packet, Syntax};
 use super::udptl::{self, Class, ErrorCorrection, Receiver, ReceiverStats, Sender};
 use crate::clock::Instant;
@@ -194,7 +194,9 @@ impl T38Leg {
         let sent = self.counts.datagrams_out;
         self.hear_line(if self.filter.deaf() { &SILENCE } else { from_line }, out);
         self.engine.to_line(to_line);
-        self.filter.to_line(to_line);
+        if self.filter.to_line(to_line) {
+            self.engine.from_net(Step::Reset);
+        }
         if self.counts.datagrams_out == sent {
             self.repeat(out);
         }
@@ -253,8 +255,12 @@ impl T38Leg {
         for _ in 0..IFP_QUEUE {
             let Some((packet, copies)) = self.engine.poll() else { return };
             self.observer.packet(Side::Line, &packet);
-            if self.filter.from_line(&packet) {
+            let fate = self.filter.from_line(&packet);
+            if fate != Outgoing::Hold {
                 self.send(&packet, copies, out);
+            }
+            if fate == Outgoing::SendAndReset {
+                self.engine.from_net(Step::Reset);
             }
         }
     }
