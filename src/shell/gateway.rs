@@ -308,9 +308,10 @@ impl Daemon {
 
     fn take_events(&mut self) {
         while let Some(event) = self.events.dequeue() {
-            if let Event::Sim(port, happening) = event {
-                self.notes.take(port, *happening);
-                continue;
+            match &event {
+                Event::Sim(port, happening) => self.notes.take(*port, happening),
+                Event::SimRefused(port, why) => self.notes.refused(*port, *why),
+                _ => {}
             }
             self.clocked().handle_tick_event(clock::now(), event);
         }

@@ -10,7 +10,7 @@ use tipring_dsp::line_model::LineParams;
 use tipring_dsp::progress::ProgressTone;
 use tipring_dsp::tone_plan::TonePlan;
 use tipring_hw::Port;
-use tipring_hw::sim::{Control, FaxDirection, FaxReport, Happening, Phone, SimEvent, SimPort};
+use tipring_hw::sim::{Control, ControlError, FaxDirection, FaxReport, Happening, Phone, SimEvent, SimPort};
 use tipring_hw::wav::{self, Coding};
 
 /// Notes kept per port; older ones are forgotten.
@@ -148,27 +148,40 @@ impl Notes {
     }
 
     /// Takes what a machine told; recordings are written to their file.
-    pub fn take(&mut self, port: PortId, event: SimEvent) {
+    pub fn take(&mut self, port: PortId, event: &SimEvent) {
         let Some(p) = self.ports.get_mut(usize::from(port.0)) else { return };
-        let (what, detail, ok) = match event.what {
+        let (what, detail, ok) = match &event.what {
             Happening::OffHook => ("off-hook", String::new(), None),
             Happening::OnHook => ("on-hook", String::new(), None),
             Happening::RingStarted => ("ringing", String::new(), None),
             Happening::RingStopped => ("ringing-stopped", String::new(), None),
-            Happening::ToneStarted(tone) => (tone_word(tone), "started".into(), None),
-            Happening::ToneStopped(tone) => (tone_word(tone), "stopped".into(), None),
+            Happening::ToneStarted(tone) => (tone_word(*tone), "started".into(), None),
+            Happening::ToneStopped(tone) => (tone_word(*tone), "stopped".into(), None),
             Happening::Dialled => ("dialled", String::new(), None),
-            Happening::NoTone(tone) => ("no-tone", tone_word(tone).into(), Some(false)),
+            Happening::NoTone(tone) => ("no-tone", tone_word(*tone).into(), Some(false)),
             Happening::Played => ("played", String::new(), None),
-            Happening::Recorded(samples) => recorded(p.record_into.take(), &samples),
+            Happening::Recorded(samples) => recorded(p.record_into.take(), samples),
             Happening::FaxDone(report) => fax_note(report),
         };
-        let note = SimNote { seq: p.next, at: clock::rfc3339(clock::wall()), what: what.into(), detail, ok };
-        p.next += 1;
-        if p.notes.len() == NOTES_MAX {
-            p.notes.pop_front();
+        p.push(what, detail, ok);
+    }
+
+    /// The machine refused what it was asked to do.
+    pub fn refused(&mut self, port: PortId, why: ControlError) {
+        if let Some(p) = self.ports.get_mut(usize::from(port.0)) {
+            p.push("refused", why.to_string(), Some(false));
         }
-        p.notes.push_back(note);
+    }
+}
+
+impl PortNotes {
+    fn push(&mut self, what: &str, detail: String, ok: Option<bool>) {
+        let note = SimNote { seq: self.next, at: clock::rfc3339(clock::wall()), what: what.into(), detail, ok };
+        self.next += 1;
+        if self.notes.len() == NOTES_MAX {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(note);
     }
 }
 
@@ -180,12 +193,12 @@ fn recorded(file: Option<PathBuf>, samples: &[i16]) -> (&'static str, String, Op
     }
 }
 
-fn fax_note(report: FaxReport) -> (&'static str, String, Option<bool>) {
+fn fax_note(report: &FaxReport) -> (&'static str, String, Option<bool>) {
     let what = match report.direction {
         FaxDirection::Sent => "fax-sent",
         FaxDirection::Received => "fax-received",
     };
-    let file = report.file.map(|f| f.display().to_string()).unwrap_or_default();
+    let file = report.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default();
     let words = format!("{} pages, {} bit/s{}, {}; {file}", report.pages, report.bps, if report.ecm { ", ECM" } else { "" }, report.text);
     (what, words, Some(report.ok))
 }
@@ -196,7 +209,5 @@ fn tone_word(tone: ProgressTone) -> &'static str {
         ProgressTone::Ringback => "ringback",
         ProgressTone::Busy => "busy-tone",
         ProgressTone::Reorder => "reorder-tone",
-        #[allow(unreachable_patterns)]
-        _ => "tone",
     }
 }

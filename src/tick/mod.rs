@@ -26,6 +26,7 @@ use heapless::Deque;
 use std::net::SocketAddr;
 use tipring_dsp::watch::{FINDINGS_MAX, FaxTone, Finding, Watch};
 use tipring_dsp::{Frame, SILENCE};
+use tipring_hw::sim::ControlError;
 use tipring_hw::{Port, PortEvent};
 
 /// An echo is looked for so many turns after we stopped playing the key: detection lags, and the hybrid's tail is short.
@@ -165,9 +166,9 @@ impl Board {
                 }
             }
             Command::Simulate(port, control) => {
-                let done = ports.get_mut(usize::from(port.0)).map(|p| p.control(*control));
-                if !matches!(done, Some(Ok(()))) {
-                    push(&mut self.events, &mut self.stats, Event::NotSimulated(port));
+                let done = ports.get_mut(usize::from(port.0)).map_or(Err(ControlError::NotSimulated), |p| p.control(*control));
+                if let Err(why) = done {
+                    push(&mut self.events, &mut self.stats, Event::SimRefused(port, why));
                 }
             }
         }
