@@ -2,27 +2,27 @@
 //!
 //! Everything but `shell` is the core: no I/O, no clock, no thread; it builds without tokio and runs in virtual time.
 
+#[cfg(feature = "shell")]
+pub mod api;
 pub mod call;
 pub mod clock;
+#[cfg(feature = "shell")]
+pub mod config;
 pub mod digit_map;
+pub mod directory;
 pub mod fax;
 pub mod id;
+pub mod key;
 pub mod lab;
 pub mod limits;
 pub mod line;
 pub mod media;
 pub mod negotiate;
 pub mod number;
+pub mod registration;
 pub mod resolve;
 pub mod sdp;
-pub mod sip;
-pub mod tick;
-pub mod directory;
-pub mod key;
-#[cfg(feature = "shell")]
-pub mod api;
-#[cfg(feature = "shell")]
-pub mod config;
 #[cfg(feature = "shell")]
 pub mod shell;
-pub mod registration;
+pub mod sip;
+pub mod tick;

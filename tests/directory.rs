@@ -243,7 +243,9 @@ async fn the_operator_reserves_lists_and_evicts_with_the_token_and_nobody_withou
         )
     };
     let token = folder.token();
-    for (method, path) in [("GET", "/v1/accounts"), ("GET", "/v1/registrations"), ("POST", "/v1/reservations"), ("DELETE", "/v1/accounts/0001")] {
+    for (method, path) in
+        [("GET", "/v1/accounts"), ("GET", "/v1/registrations"), ("POST", "/v1/reservations"), ("DELETE", "/v1/accounts/0001")]
+    {
         assert!(send(method, path, "guess", "{}").await.starts_with("HTTP/1.1 403"), "{method} {path}");
     }
     assert!(send("POST", "/v1/reservations", &token, r#"{"number":"0500","user":"0001"}"#).await.starts_with("HTTP/1.1 200"));

@@ -137,14 +137,21 @@ impl Gateway {
         match self.sip.invite(now, invite) {
             Ok(dialog) => {
                 let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
-                let words = format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
+                let words =
+                    format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
                 let call = self.calls.get_mut(&id).expect("looked up above");
                 call.dialog = Some(dialog);
                 call.state = State::Inviting;
                 call.record.peer = Some(target.contact);
                 call.record.sip_call_id = sip_call_id;
                 if call.record.route.is_empty() || !learned {
-                    call.record.route = if call.emergency { "emergency" } else if learned { "learned" } else { "directory" };
+                    call.record.route = if call.emergency {
+                        "emergency"
+                    } else if learned {
+                        "learned"
+                    } else {
+                        "directory"
+                    };
                 }
                 if learned {
                     call.timers.set(Wait::LearnedRoute, now + ms(self.config.learned_silence_ms));
@@ -269,7 +276,7 @@ impl Gateway {
         let live = |c: &Call| !c.emergency && c.state != State::Closing;
         if full && let Some((&id, _)) = self.calls.iter().rev().find(|(_, c)| live(c)) {
             self.close(now, id, Cause::Preempted);
-            if !self.free_legs.is_empty() || self.calls.get(&id).is_none() {
+            if !self.free_legs.is_empty() || !self.calls.contains_key(&id) {
                 return;
             }
             // Its sockets come back when the board has taken the leg off; do not wait for the counters.

@@ -250,7 +250,15 @@ impl GatewayConfig {
             problem("media.ports", format!("[{first}, {last}] is no range of unprivileged ports that begins with an even one"));
         }
         if self.legs() < self.ports.len() {
-            problem("media.ports", format!("{} ports of this gateway need {} UDP ports, the range has room for {} legs", self.ports.len(), 4 * self.ports.len(), self.legs()));
+            problem(
+                "media.ports",
+                format!(
+                    "{} ports of this gateway need {} UDP ports, the range has room for {} legs",
+                    self.ports.len(),
+                    4 * self.ports.len(),
+                    self.legs()
+                ),
+            );
         }
         for codec in &self.media.codecs {
             if crate::negotiate::law(codec).is_none() {

@@ -48,5 +48,9 @@ pub fn directory(path: &Path) -> Result<directory::Config, Vec<ConfigError>> {
 pub fn any(path: &Path) -> Result<AnyConfig, Vec<ConfigError>> {
     let text = read(path)?;
     let is_directory = text.lines().any(|l| l.trim_start().starts_with("domain") && l.contains('='));
-    if is_directory { directory(path).map(|c| AnyConfig::Directory(Box::new(c))) } else { gateway(path).map(|c| AnyConfig::Gateway(Box::new(c))) }
+    if is_directory {
+        directory(path).map(|c| AnyConfig::Directory(Box::new(c)))
+    } else {
+        gateway(path).map(|c| AnyConfig::Gateway(Box::new(c)))
+    }
 }

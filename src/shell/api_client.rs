@@ -52,11 +52,8 @@ pub async fn request_as(
             Some(body) => serde_json::to_vec(body).map_err(|e| lost(&e))?,
             None => Vec::new(),
         };
-        let mut request = hyper::Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", at.to_string())
-            .header("content-type", "application/json");
+        let mut request =
+            hyper::Request::builder().method(method).uri(path).header("host", at.to_string()).header("content-type", "application/json");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

@@ -3,4 +3,6 @@
 /// o
 pub struct Options {}
 /// r
-pub(super) fn run(_o: &Options) -> super::cli::Outcome { super::cli::Outcome::Yes }
+pub(super) fn run(_o: &Options) -> super::cli::Outcome {
+    super::cli::Outcome::Yes
+}

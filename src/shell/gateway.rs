@@ -118,10 +118,12 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     if let Some(problem) = damaged {
         tracing::warn!("{problem}");
     }
-    let sip_socket = super::sys::udp_socket(config.sip.listen, config.sip.dscp).map_err(|e| system(&format!("sip.listen {}", config.sip.listen), &e))?;
+    let sip_socket =
+        super::sys::udp_socket(config.sip.listen, config.sip.dscp).map_err(|e| system(&format!("sip.listen {}", config.sip.listen), &e))?;
     let sip_socket = UdpSocket::from_std(sip_socket).map_err(|e| system("sip.listen", &e))?;
     let sockets = leg_sockets(&config).map_err(|e| system("media.ports", &e))?;
-    let api = tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
+    let api =
+        tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
     let ports = simulate::ports(&config, &state).map_err(|e| system("port", &e))?;
 
     let gateway = build_gateway(&config, &routes);
@@ -160,7 +162,13 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         told: vec![String::new(); config.ports.len()],
         config,
     };
-    tracing::info!("gateway {} up: SIP {}, API {}, {} ports", daemon.name, daemon.config.sip.listen, daemon.config.api.listen, daemon.config.ports.len());
+    tracing::info!(
+        "gateway {} up: SIP {}, API {}, {} ports",
+        daemon.name,
+        daemon.config.sip.listen,
+        daemon.config.api.listen,
+        daemon.config.ports.len()
+    );
     let outcome = daemon.run(&sip_socket, &wake, answers_out, api_out).await;
     stop.store(true, Ordering::Relaxed);
     api_task.abort();
@@ -171,7 +179,13 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
 }
 
 impl Daemon {
-    async fn run(&mut self, sip: &UdpSocket, wake: &UnixDatagram, mut answers: mpsc::Receiver<FromDirectory>, mut api: mpsc::Receiver<Request>) -> io::Result<()> {
+    async fn run(
+        &mut self,
+        sip: &UdpSocket,
+        wake: &UnixDatagram,
+        mut answers: mpsc::Receiver<FromDirectory>,
+        mut api: mpsc::Receiver<Request>,
+    ) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut datagram = vec![0u8; SIP_BYTES_MAX];
@@ -385,11 +399,14 @@ impl Daemon {
 fn leg_sockets(config: &GatewayConfig) -> io::Result<Vec<LegSocketSet>> {
     let ip = config.sip.listen.ip();
     let bind = |port: u16| {
-        super::sys::udp_socket(SocketAddr::new(ip, port), config.media.dscp).map_err(|e| io::Error::new(e.kind(), format!("UDP {ip}:{port}: {e}")))
+        super::sys::udp_socket(SocketAddr::new(ip, port), config.media.dscp)
+            .map_err(|e| io::Error::new(e.kind(), format!("UDP {ip}:{port}: {e}")))
     };
     let first = config.media.ports[0];
     let wanted = config.legs().min(2 * config.ports.len() + SERVICES);
-    (0..wanted as u16).map(|i| Ok(LegSocketSet { rtp: bind(first + 4 * i)?, rtcp: bind(first + 4 * i + 1)?, udptl: bind(first + 4 * i + 2)? })).collect()
+    (0..wanted as u16)
+        .map(|i| Ok(LegSocketSet { rtp: bind(first + 4 * i)?, rtcp: bind(first + 4 * i + 1)?, udptl: bind(first + 4 * i + 2)? }))
+        .collect()
 }
 
 fn build_board(config: &GatewayConfig, legs: usize) -> Board {
@@ -420,7 +437,7 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
     let legs = config.legs().min(2 * config.ports.len() + SERVICES) as u16;
     let leg = |i: u16| LegSockets { rtp: SocketAddr::new(ip, first + 4 * i), udptl: SocketAddr::new(ip, first + 4 * i + 2) };
     let m = &config.media;
-    let t38 = m.t38.then(|| T38Policy {
+    let t38 = m.t38.then_some(T38Policy {
         max_datagram: m.t38_max_datagram,
         redundancy_control: m.t38_redundancy_control,
         redundancy_image: m.t38_redundancy_image,
@@ -442,7 +459,8 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,
     };
-    let mut sip = Endpoint::new(crate::sip::Config::new(config.sip.listen, format!("tipring/{}", env!("CARGO_PKG_VERSION"))), clock::seed());
+    let mut sip =
+        Endpoint::new(crate::sip::Config::new(config.sip.listen, format!("tipring/{}", env!("CARGO_PKG_VERSION"))), clock::seed());
     sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
     Gateway::new(settings, sip, resolver, clock::seed())
 }

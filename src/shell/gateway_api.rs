@@ -65,7 +65,10 @@ pub async fn serve(listener: tokio::net::TcpListener, requests: Asker) {
         .route("/v1/status", get(|s: State<Asker>| ask(s, Ask::Status)))
         .route("/v1/ports", get(|s: State<Asker>| ask(s, Ask::Ports)))
         .route("/v1/calls", get(|s: State<Asker>| ask(s, Ask::Calls)))
-        .route("/v1/routes", get(|s: State<Asker>| ask(s, Ask::Routes)).post(|s: State<Asker>, Json(r): Json<Route>| ask(s, Ask::AddRoute(r))))
+        .route(
+            "/v1/routes",
+            get(|s: State<Asker>| ask(s, Ask::Routes)).post(|s: State<Asker>, Json(r): Json<Route>| ask(s, Ask::AddRoute(r))),
+        )
         .route("/v1/routes/{number}", delete(|s: State<Asker>, Path(n): Path<String>| ask(s, Ask::RemoveRoute(n))))
         .route("/v1/lookup/{number}", get(|s: State<Asker>, Path(n): Path<String>| ask(s, Ask::Lookup(n))))
         .route("/v1/sim/{port}", post(|s: State<Asker>, Path(p): Path<String>, Json(a): Json<SimAction>| ask(s, Ask::Simulate(p, a))))

@@ -4,8 +4,8 @@
 
 use crate::api::directory as api;
 use crate::api::{ErrorAnswer, ErrorBody};
-use crate::config::directory::Lookups;
 use crate::clock::Instant;
+use crate::config::directory::Lookups;
 use crate::directory::digest::{self, Algorithm, Authenticator, Credentials, Verdict};
 use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, User};
 use crate::limits::API_BODY_BYTES_MAX;
@@ -142,6 +142,7 @@ async fn lookup(State(shared): At, Extension(peer): From, Path(number): Path<Str
 }
 
 /// The user whose credentials the request carries; else the challenge to answer.
+#[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
 fn logged_in(shared: &Shared, Peer(peer): Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
     let now = clock::now();
     let mut machines = shared.machines();
@@ -188,6 +189,7 @@ fn is_operator(shared: &Shared, Peer(peer): Peer, headers: &HeaderMap) -> bool {
     peer.ip().is_loopback() && token.is_some_and(|t| digest::same(t.as_bytes(), shared.admin_token.as_bytes()))
 }
 
+#[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
 fn operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<(), Response> {
     if is_operator(shared, peer, headers) {
         Ok(())
@@ -316,9 +318,7 @@ fn answer(decided: Result<Answer, Unanswered>) -> Response {
             renewed,
             also_here: also_here.iter().map(Number::to_string).collect(),
         }),
-        Ok(Answer::Deregistered { number, was_registered }) => {
-            ok(&api::DeregisterAnswer { number: number.to_string(), was_registered })
-        }
+        Ok(Answer::Deregistered { number, was_registered }) => ok(&api::DeregisterAnswer { number: number.to_string(), was_registered }),
         Ok(Answer::Found(found)) => ok(&api::LookupAnswer::Found(found.as_ref().into())),
         Ok(Answer::Away(number)) => ok(&api::LookupAnswer::Away { number: number.to_string() }),
         Ok(Answer::Unknown(number)) => error(StatusCode::NOT_FOUND, "unknown_number", &format!("nobody has the number {number}")),

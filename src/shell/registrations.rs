@@ -9,7 +9,7 @@ use crate::directory::{Capabilities, Instance, Register, User};
 use crate::id::PortId;
 use crate::key::Fingerprint;
 use crate::number::Number;
-use crate::registration::{Outgoing, Outcome, Registrant, State};
+use crate::registration::{Outcome, Outgoing, Registrant, State};
 use crate::resolve::{Answer, NoRoute};
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -69,7 +69,11 @@ impl Directory {
             Ok(LookupAnswer::Unknown { .. }) => Answer::No(NoRoute::Unknown),
             Err(e) => {
                 tracing::warn!("look-up of {number}: {e}");
-                Answer::No(if matches!(e, super::directory_client::ClientError::Refused { status, .. } if status < 500) { NoRoute::Refused } else { NoRoute::DirectorySilent })
+                Answer::No(if matches!(e, super::directory_client::ClientError::Refused { status, .. } if status < 500) {
+                    NoRoute::Refused
+                } else {
+                    NoRoute::DirectorySilent
+                })
             }
         }
     }

@@ -91,7 +91,11 @@ fn print_tree(value: &Value, depth: usize) {
                 for row in rows {
                     let words: Vec<String> = row.as_object().map_or_else(
                         || vec![row.to_string()],
-                        |o| o.values().map(|v| v.as_str().map_or_else(|| if v.is_null() { "-".into() } else { v.to_string() }, str::to_owned)).collect(),
+                        |o| {
+                            o.values()
+                                .map(|v| v.as_str().map_or_else(|| if v.is_null() { "-".into() } else { v.to_string() }, str::to_owned))
+                                .collect()
+                        },
                     );
                     println!("{indent}  {}", words.join("  "));
                 }
@@ -106,7 +110,8 @@ pub async fn lookup(daemon: &Daemon, number: &str) -> Outcome {
     match ask(daemon, "GET", &format!("/v1/lookup/{number}"), None).await {
         Ok(value) => {
             // A gateway says `found`, a directory `status`.
-            let found = value.get("found").and_then(Value::as_bool).unwrap_or_else(|| value.get("status").and_then(Value::as_str) == Some("found"));
+            let found =
+                value.get("found").and_then(Value::as_bool).unwrap_or_else(|| value.get("status").and_then(Value::as_str) == Some("found"));
             if daemon.json {
                 println!("{value}");
             } else {
@@ -133,7 +138,9 @@ async fn change(daemon: &Daemon, method: &str, path: &str, body: Option<Value>) 
 pub async fn routes(daemon: &Daemon, wanted: Option<RouteChange>) -> Outcome {
     match wanted {
         None => rows(daemon, "/v1/routes", &["number", "contact", "learned_at", "fingerprint"]).await,
-        Some(RouteChange::Add { number, contact }) => change(daemon, "POST", "/v1/routes", Some(json!({"number": number, "contact": contact}))).await,
+        Some(RouteChange::Add { number, contact }) => {
+            change(daemon, "POST", "/v1/routes", Some(json!({"number": number, "contact": contact}))).await
+        }
         Some(RouteChange::Remove { number }) => change(daemon, "DELETE", &format!("/v1/routes/{number}"), None).await,
     }
 }
@@ -159,7 +166,9 @@ pub async fn registrations(daemon: &Daemon) -> Outcome {
 pub async fn reservations(daemon: &Daemon, wanted: Option<ReservationChange>) -> Outcome {
     match wanted {
         None => rows(daemon, "/v1/reservations", &["number", "user"]).await,
-        Some(ReservationChange::Add { number, user }) => change(daemon, "POST", "/v1/reservations", Some(json!({"number": number, "user": user}))).await,
+        Some(ReservationChange::Add { number, user }) => {
+            change(daemon, "POST", "/v1/reservations", Some(json!({"number": number, "user": user}))).await
+        }
         Some(ReservationChange::Remove { number }) => change(daemon, "DELETE", &format!("/v1/reservations/{number}"), None).await,
     }
 }

@@ -12,7 +12,10 @@ pub fn run(daemon: &Daemon) -> Outcome {
     let config = match crate::config::any(&path) {
         Ok(config) => config,
         Err(found) if daemon.json => {
-            let rows: Vec<_> = found.iter().map(|e| json!({"file": e.file.display().to_string(), "line": e.line, "key": e.key, "message": e.message})).collect();
+            let rows: Vec<_> = found
+                .iter()
+                .map(|e| json!({"file": e.file.display().to_string(), "line": e.line, "key": e.key, "message": e.message}))
+                .collect();
             println!("{}", json!({"ok": false, "problems": rows}));
             return problems(&found);
         }
@@ -21,7 +24,12 @@ pub fn run(daemon: &Daemon) -> Outcome {
     let explained = match &config {
         AnyConfig::Gateway(c) => gateway(c),
         AnyConfig::Directory(c) => vec![
-            format!("a directory of domain {}, server number {}, terminal numbers of {} digits", c.domain, c.policy.plan.server(), c.policy.plan.terminal_digits()),
+            format!(
+                "a directory of domain {}, server number {}, terminal numbers of {} digits",
+                c.domain,
+                c.policy.plan.server(),
+                c.policy.plan.terminal_digits()
+            ),
             format!("API on {}", c.api_listen),
             format!("state in {}", c.state_dir.display()),
         ],
@@ -40,7 +48,14 @@ pub fn run(daemon: &Daemon) -> Outcome {
 fn gateway(c: &crate::config::gateway::GatewayConfig) -> Vec<String> {
     let mut lines = vec![
         format!("a gateway: SIP on {} (UDP), API on {}", c.sip.listen, c.api.listen),
-        format!("media on UDP {} to {}: {} legs; codecs {}; T.38 {}", c.media.ports[0], c.media.ports[1], c.legs(), c.media.codecs.join(", "), if c.media.t38 { "on" } else { "off" }),
+        format!(
+            "media on UDP {} to {}: {} legs; codecs {}; T.38 {}",
+            c.media.ports[0],
+            c.media.ports[1],
+            c.legs(),
+            c.media.codecs.join(", "),
+            if c.media.t38 { "on" } else { "off" }
+        ),
         format!("tones of {}, digit map {}", c.line.country, c.line.digit_map),
         match &c.emergency.target {
             Some(target) => format!("emergency numbers {} go to {target}", c.emergency_numbers().join(", ")),
@@ -51,6 +66,10 @@ fn gateway(c: &crate::config::gateway::GatewayConfig) -> Vec<String> {
             None => "no directory: the numbers below are its own".into(),
         },
     ];
-    lines.extend(c.ports.iter().map(|p| format!("port {}: {}, number {}", p.name, p.kind.word(), p.number.as_deref().unwrap_or("given by the directory"))));
+    lines.extend(
+        c.ports
+            .iter()
+            .map(|p| format!("port {}: {}, number {}", p.name, p.kind.word(), p.number.as_deref().unwrap_or("given by the directory"))),
+    );
     lines
 }

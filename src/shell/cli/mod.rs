@@ -179,7 +179,9 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Check(daemon) => check::run(&daemon),
         Verb::Status(daemon) => ask::status(&daemon).await,
         Verb::Ports(daemon) => ask::rows(&daemon, "/v1/ports", &["name", "kind", "number", "state", "call"]).await,
-        Verb::Calls(daemon) => ask::rows(&daemon, "/v1/calls", &["call", "direction", "from", "to", "state", "media", "peer", "started"]).await,
+        Verb::Calls(daemon) => {
+            ask::rows(&daemon, "/v1/calls", &["call", "direction", "from", "to", "state", "media", "peer", "started"]).await
+        }
         Verb::Lookup { number, daemon } => ask::lookup(&daemon, &number).await,
         Verb::Routes { change, daemon } => ask::routes(&daemon, change).await,
         Verb::Registrations(daemon) => ask::registrations(&daemon).await,

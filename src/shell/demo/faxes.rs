@@ -62,11 +62,14 @@ pub async fn send_all(stage: &Stage, a: &Process, b: &Process, faxes: &[Fax]) ->
 }
 
 async fn send(stage: &Stage, a: &Process, b: &Process, index: usize, fax: &Fax) -> Result<(), String> {
-    let (port, number) = if index % 2 == 0 { ("fax1", "3003") } else { ("fax2", "3004") };
+    let (port, number) = if index.is_multiple_of(2) { ("fax1", "3003") } else { ("fax2", "3004") };
     let sent_file = stage.out.join(format!("sent-{}.tif", index + 1));
     std::fs::write(&sent_file, tiff::write(&fax.pages, tiff::Options::default())).map_err(|e| format!("{}: {e}", sent_file.display()))?;
     let (mark_a, mark_b) = (a.mark(port).await?, b.mark(port).await?);
-    stage.story.tell(true, format!("{port}@A dials {number} with {} ({} page{})", fax.from, fax.pages.len(), if fax.pages.len() == 1 { "" } else { "s" }));
+    stage.story.tell(
+        true,
+        format!("{port}@A dials {number} with {} ({} page{})", fax.from, fax.pages.len(), if fax.pages.len() == 1 { "" } else { "s" }),
+    );
     a.sim(port, SimAction::SendFax { number: number.into(), pages: vec![sent_file.display().to_string()] }).await?;
     let sent = a.expect(port, mark_a, &["fax-sent"], limit_s(fax.pages.len())).await?;
     let received = b.expect(port, mark_b, &["fax-received"], 30).await?;
@@ -96,7 +99,10 @@ fn compare(stage: &Stage, index: usize, fax: &Fax, arrived: &[Page]) {
             stage.story.tell(false, format!("fax {}: a page differs: {difference:?}", index + 1));
         }
     }
-    stage.story.tell(same, format!("fax {}: {} of {} pages arrived, every one of {pels} pels compared and equal", index + 1, arrived.len(), fax.pages.len()));
+    stage.story.tell(
+        same,
+        format!("fax {}: {} of {} pages arrived, every one of {pels} pels compared and equal", index + 1, arrived.len(), fax.pages.len()),
+    );
 }
 
 /// The call record says how the fax went; the leg must have been T.38.
@@ -106,7 +112,15 @@ async fn record(stage: &Stage, a: &Process, index: usize, port: &str) -> Result<
         if let Some(r) = found {
             let fax = &r["fax"];
             let ok = fax["mode"] == "t38" && fax["delivered"] == true;
-            stage.story.tell(ok, format!("fax {}, from the call record: T.38 over UDPTL to {}: {}", index + 1, r["peer"].as_str().unwrap_or("?"), r["result"].as_str().unwrap_or("?")));
+            stage.story.tell(
+                ok,
+                format!(
+                    "fax {}, from the call record: T.38 over UDPTL to {}: {}",
+                    index + 1,
+                    r["peer"].as_str().unwrap_or("?"),
+                    r["result"].as_str().unwrap_or("?")
+                ),
+            );
             return Ok(());
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -138,7 +138,10 @@ async fn play(stage: &Stage, faxes: Vec<faxes::Fax>, speech: &[i16]) -> Result<(
     a.up().await?;
     b.up().await?;
     let pid = |p: &Process| p.pid().map_or_else(|| "?".into(), |id| id.to_string());
-    tell(true, format!("three processes up: directory (pid {}), gateway A (pid {}), gateway B (pid {})", pid(&directory), pid(&a), pid(&b)));
+    tell(
+        true,
+        format!("three processes up: directory (pid {}), gateway A (pid {}), gateway B (pid {})", pid(&directory), pid(&a), pid(&b)),
+    );
     for gateway in [&a, &b] {
         let numbers = registered(gateway).await?;
         tell(true, format!("{} registered its ports at the directory: {}", gateway.name, numbers.join(", ")));
@@ -183,7 +186,10 @@ async fn registered(gateway: &Process) -> Result<Vec<String>, String> {
         last = gateway.get("/v1/status").await?;
         let rows = last["registrations"].as_array().cloned().unwrap_or_default();
         if rows.len() == 4 && rows.iter().all(|r| r["state"] == "registered") {
-            return Ok(rows.iter().map(|r| format!("{} {}", r["port"].as_str().unwrap_or("?"), r["number"].as_str().unwrap_or("?"))).collect());
+            return Ok(rows
+                .iter()
+                .map(|r| format!("{} {}", r["port"].as_str().unwrap_or("?"), r["number"].as_str().unwrap_or("?")))
+                .collect());
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
@@ -211,9 +217,16 @@ fn finish(stage: &Stage, json: bool) -> Outcome {
     let files = report::files(&stage.out);
     if json {
         let rows: Vec<Value> = steps.iter().map(|s| json!({"t": s.at_ms as f64 / 1000.0, "ok": s.ok, "what": s.words})).collect();
-        println!("{}", json!({"ok": ok, "seed": stage.seed, "seconds": seconds, "steps": rows, "out": stage.out.display().to_string(), "files": files}));
+        println!(
+            "{}",
+            json!({"ok": ok, "seed": stage.seed, "seconds": seconds, "steps": rows, "out": stage.out.display().to_string(), "files": files})
+        );
     } else {
-        println!("\n{} in {seconds:.0} s. Sound, pages and the report are in {}", if ok { "Everything held" } else { "NOT everything held" }, stage.out.display());
+        println!(
+            "\n{} in {seconds:.0} s. Sound, pages and the report are in {}",
+            if ok { "Everything held" } else { "NOT everything held" },
+            stage.out.display()
+        );
         println!("  {}", files.join("  "));
     }
     if let Err(why) = report {

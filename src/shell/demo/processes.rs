@@ -39,7 +39,8 @@ impl Ports {
 
 /// Writes the three configurations; the passwords are fresh.
 pub fn write_configs(folder: &Path, ports: &Ports) -> Result<(), String> {
-    let put = |name: &str, text: String| std::fs::write(folder.join(name), text).map_err(|e| format!("{}: {e}", folder.join(name).display()));
+    let put =
+        |name: &str, text: String| std::fs::write(folder.join(name), text).map_err(|e| format!("{}: {e}", folder.join(name).display()));
     std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let numbers: Vec<String> = [2000, 3000].iter().flat_map(|base| (1..=4).map(move |i| (base + i).to_string())).collect();
     let secret = || clock::random::<12>().iter().map(|b| format!("{b:02x}")).collect::<String>();
@@ -58,7 +59,11 @@ pub fn write_configs(folder: &Path, ports: &Ports) -> Result<(), String> {
             ports.directory
         );
         // Line 1 of the fax machines goes without error correction, line 2 with it.
-        for (i, (port, kind, ecm)) in [("phone1", "sim-phone", true), ("phone2", "sim-phone", true), ("fax1", "sim-fax", false), ("fax2", "sim-fax", true)].iter().enumerate() {
+        for (i, (port, kind, ecm)) in
+            [("phone1", "sim-phone", true), ("phone2", "sim-phone", true), ("fax1", "sim-fax", false), ("fax2", "sim-fax", true)]
+                .iter()
+                .enumerate()
+        {
             let rings = if *kind == "sim-phone" { 2 } else { 1 };
             text += &format!(
                 "\n[[port]]\nname = \"{port}\"\nkind = \"{kind}\"\nnumber = \"{}\"\npassword_file = \"accounts.csv\"\nanswer_rings = {rings}\necm = {ecm}\n",
@@ -129,7 +134,8 @@ impl Process {
 
     /// SIGTERM, and the end within ten seconds.
     pub async fn terminate(&mut self) -> Result<(), String> {
-        let pid = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)).ok_or_else(|| format!("{} is gone", self.name))?;
+        let pid =
+            self.child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)).ok_or_else(|| format!("{} is gone", self.name))?;
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(|e| format!("{}: {e}", self.name))?;
         match tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
@@ -146,13 +152,17 @@ impl Process {
 
     /// What the operator of a directory may ask.
     pub async fn get_as_operator(&self, path: &str) -> Result<Value, String> {
-        let token = std::fs::read_to_string(self.state.join(crate::shell::directory::ADMIN_TOKEN)).map_err(|e| format!("{}: {e}", self.name))?;
+        let token =
+            std::fs::read_to_string(self.state.join(crate::shell::directory::ADMIN_TOKEN)).map_err(|e| format!("{}: {e}", self.name))?;
         api_client::request_as(self.api, Some(token.trim()), "GET", path, None::<&()>).await.map_err(|e| format!("{}: {e}", self.name))
     }
 
     /// Hands at a simulated machine.
     pub async fn sim(&self, port: &str, action: SimAction) -> Result<(), String> {
-        api_client::request(self.api, "POST", &format!("/v1/sim/{port}"), Some(&action)).await.map(|_| ()).map_err(|e| format!("{} {port}: {e}", self.name))
+        api_client::request(self.api, "POST", &format!("/v1/sim/{port}"), Some(&action))
+            .await
+            .map(|_| ())
+            .map_err(|e| format!("{} {port}: {e}", self.name))
     }
 
     /// Notes of a machine after number `after`.

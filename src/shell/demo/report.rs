@@ -42,7 +42,9 @@ pub fn write(stage: &Stage) -> std::io::Result<()> {
     for png in names.iter().filter(|n| n.starts_with("page-")) {
         let mut parts = png[5..png.len() - 4].split('-');
         let (fax, page) = (parts.next().unwrap_or("?"), parts.next().unwrap_or("?"));
-        put(&format!("<figure><img src=\"{png}\" alt=\"fax {fax}, page {page}\"><figcaption>fax {fax}, page {page} (<a href=\"received-{fax}.tif\">received-{fax}.tif</a>)</figcaption></figure>"));
+        put(&format!(
+            "<figure><img src=\"{png}\" alt=\"fax {fax}, page {page}\"><figcaption>fax {fax}, page {page} (<a href=\"received-{fax}.tif\">received-{fax}.tif</a>)</figcaption></figure>"
+        ));
     }
     put("</div>");
     for gateway in ["gateway-a", "gateway-b"] {
@@ -52,12 +54,26 @@ pub fn write(stage: &Stage) -> std::io::Result<()> {
             let text = |key: &str| escape(record[key].as_str().unwrap_or("-"));
             let mut media = String::new();
             if let Some(codec) = record["audio"]["codec"].as_str() {
-                let _infallible = write!(media, "{codec}, loss {} %, jitter {} ms", record["audio"]["loss_pct"], record["audio"]["jitter_ms"]);
+                let _infallible =
+                    write!(media, "{codec}, loss {} %, jitter {} ms", record["audio"]["loss_pct"], record["audio"]["jitter_ms"]);
             }
             if let Some(rate) = record["fax"]["rate"].as_str() {
-                let _infallible = write!(media, "; T.38 {rate}{}, {} pages", if record["fax"]["ecm"] == true { " ECM" } else { "" }, record["fax"]["pages"]);
+                let _infallible = write!(
+                    media,
+                    "; T.38 {rate}{}, {} pages",
+                    if record["fax"]["ecm"] == true { " ECM" } else { "" },
+                    record["fax"]["pages"]
+                );
             }
-            put(&format!("<tr><td class=t>{}<td>{}<td>{}<td>{}<td>{}<td>{}", text("started"), text("from"), text("to"), text("route"), escape(&media), text("result")));
+            put(&format!(
+                "<tr><td class=t>{}<td>{}<td>{}<td>{}<td>{}<td>{}",
+                text("started"),
+                text("from"),
+                text("to"),
+                text("route"),
+                escape(&media),
+                text("result")
+            ));
         }
         put("</table>");
     }
@@ -67,7 +83,10 @@ pub fn write(stage: &Stage) -> std::io::Result<()> {
 /// What lies in the folder for people: report, sound, pages.
 pub fn files(out: &Path) -> Vec<String> {
     let wanted = |name: &str| {
-        name == "report.html" || [("received-", ".tif"), ("page-", ".png"), ("said-", ".wav"), ("heard-", ".wav")].iter().any(|(a, z)| name.starts_with(a) && name.ends_with(z))
+        name == "report.html"
+            || [("received-", ".tif"), ("page-", ".png"), ("said-", ".wav"), ("heard-", ".wav")]
+                .iter()
+                .any(|(a, z)| name.starts_with(a) && name.ends_with(z))
     };
     let names = std::fs::read_dir(out).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.filter(|n| wanted(n)).collect();

@@ -34,7 +34,15 @@ pub async fn call(stage: &Stage, a: &Process, b: &Process, from: &str, number: &
 }
 
 /// One side speaks, the other records; the recording is compared with what was said.
-async fn speak(stage: &Stage, from: &Process, from_port: &str, to: &Process, to_port: &str, said: &[i16], name: &str) -> Result<(), String> {
+async fn speak(
+    stage: &Stage,
+    from: &Process,
+    from_port: &str,
+    to: &Process,
+    to_port: &str,
+    said: &[i16],
+    name: &str,
+) -> Result<(), String> {
     let said_file = stage.out.join(format!("said-{name}.wav"));
     let heard_file = stage.out.join(format!("heard-{name}.wav"));
     std::fs::write(&said_file, wav::emit(said, Coding::Pcm16)).map_err(|e| format!("{}: {e}", said_file.display()))?;
@@ -54,7 +62,11 @@ async fn speak(stage: &Stage, from: &Process, from_port: &str, to: &Process, to_
     let place = |p: &Process| if p.name == "gateway-a" { "A" } else { "B" };
     stage.story.tell(
         r >= CORRELATION_MIN,
-        format!("{from_port}@{} spoke {seconds:.1} s; what {to_port}@{} recorded correlates with it: {r:.3} (at least {CORRELATION_MIN})", place(from), place(to)),
+        format!(
+            "{from_port}@{} spoke {seconds:.1} s; what {to_port}@{} recorded correlates with it: {r:.3} (at least {CORRELATION_MIN})",
+            place(from),
+            place(to)
+        ),
     );
     Ok(())
 }

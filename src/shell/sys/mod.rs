@@ -14,7 +14,8 @@ pub fn sleep_until(at: std::time::Instant) {
     let clock = rustix::thread::ClockId::Monotonic;
     let present = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let nanos = present.tv_nsec as i128 + wait.as_nanos() as i128;
-    let deadline = rustix::thread::Timespec { tv_sec: present.tv_sec + (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as _ };
+    let deadline =
+        rustix::thread::Timespec { tv_sec: present.tv_sec + (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as _ };
     while rustix::thread::clock_nanosleep_absolute(clock, &deadline) == Err(rustix::io::Errno::INTR) {}
 }
 
