@@ -2,16 +2,16 @@
 //!
 //! Everything but `shell` is the core: no I/O, no clock, no thread; it builds without tokio and runs in virtual time.
 
-pub mod clock;
-pub mod id;
-pub mod limits;
-pub mod number;
-pub mod directory;
-pub mod key;
 #[cfg(feature = "shell")]
 pub mod api;
+pub mod clock;
 #[cfg(feature = "shell")]
 pub mod config;
+pub mod directory;
+pub mod id;
+pub mod key;
+pub mod limits;
+pub mod number;
+pub mod registration;
 #[cfg(feature = "shell")]
 pub mod shell;
-pub mod registration;

@@ -53,7 +53,8 @@ impl World {
         let ports = (0..ports).map(|i| registrant(i, rng.fork())).collect::<Vec<_>>();
         let reserved = |i| Record::Reservation(Reservation { number: number(i), user: User::parse("gw").unwrap(), mac: None });
         let disk = (0..ports.len()).map(reserved).collect();
-        let mut w = World { now: Instant::ZERO, rng, ports, directory: None, disk, to_directory: vec![], to_port: vec![], loss, requests: 0 };
+        let mut w =
+            World { now: Instant::ZERO, rng, ports, directory: None, disk, to_directory: vec![], to_port: vec![], loss, requests: 0 };
         w.directory_up();
         w
     }

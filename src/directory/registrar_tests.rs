@@ -30,7 +30,8 @@ struct World {
 
 impl World {
     fn new(policy: Policy) -> Self {
-        let mut w = World { directory: Directory::new(policy), disk: Vec::new(), now: Instant::from_ms(5_000_000), wall: WallMs(1_000_000_000) };
+        let mut w =
+            World { directory: Directory::new(policy), disk: Vec::new(), now: Instant::from_ms(5_000_000), wall: WallMs(1_000_000_000) };
         for name in ["2001", "2002", "2003"] {
             let account = Account { user: user(name), number: Some(number(name)), ha1: Ha1::of(name, "lan.test", "x") };
             assert_eq!(w.ask(Request::SetAccount(account)), Response::Done);
@@ -222,7 +223,8 @@ fn addresses_that_nobody_can_call_are_refused() {
 fn req_c2_state_is_the_fold_of_what_was_written_whatever_happened() {
     for seed in 0..40 {
         let mut rng = crate::clock::Rng::new(seed);
-        let mut w = World::new(Policy { address_conflict: [AddressConflict::Refuse, AddressConflict::Replace][seed as usize % 2], ..policy() });
+        let mut w =
+            World::new(Policy { address_conflict: [AddressConflict::Refuse, AddressConflict::Replace][seed as usize % 2], ..policy() });
         for _ in 0..200 {
             let name = ["2001", "2002", "2003", "lan"][rng.below(4) as usize];
             let instance = ["a", "b", "c", "d", "e"][rng.below(5) as usize];
