@@ -21,7 +21,14 @@ pub mod directory;
 pub mod key;
 #[cfg(feature = "shell")]
 pub mod api;
+pub mod clock;
 #[cfg(feature = "shell")]
 pub mod config;
+pub mod directory;
+pub mod id;
+pub mod key;
+pub mod limits;
+pub mod number;
+pub mod registration;
 #[cfg(feature = "shell")]
 pub mod shell;

@@ -219,8 +219,7 @@ mod tests {
     fn read(text: &str) -> Result<Config, Vec<ConfigError>> {
         parse(Path::new("etc/lan.toml"), text.to_owned(), Path::new("state"))
     }
-    const GOOD: &str =
-        "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[api]\nlisten = \"127.0.0.1:6080\"\n[accounts]\nfile = \"a.csv\"\n";
+    const GOOD: &str = "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[api]\nlisten = \"127.0.0.1:6080\"\n[accounts]\nfile = \"a.csv\"\n";
 
     #[test]
     fn a_good_file_is_taken_with_its_name_and_places() {
@@ -237,7 +236,11 @@ mod tests {
             ("\"1\"", "\"x\"", "etc/lan.toml:2: server_number: 'x' is not a digit"),
             ("127.0.0.1:6080", "localhost", "etc/lan.toml:5: api.listen: is not ADDRESS:PORT"),
             ("[accounts]", "[registration]\naddress_conflict = \"maybe\"\n[accounts]", "etc/lan.toml:7: registration.address_conflict: "),
-            ("[accounts]", "[registration]\nlease_min_s = 90\nlease_default_s = 60\n[accounts]", "etc/lan.toml:8: registration.lease_default_s"),
+            (
+                "[accounts]",
+                "[registration]\nlease_min_s = 90\nlease_default_s = 60\n[accounts]",
+                "etc/lan.toml:8: registration.lease_default_s",
+            ),
         ] {
             let problems = read(&GOOD.replace(from, to)).unwrap_err();
             assert!(problems[0].to_string().starts_with(said), "{}", problems[0]);

@@ -177,7 +177,13 @@ impl Challenge {
     /// The header value.
     pub fn emit(&self) -> String {
         let mut s = String::with_capacity(200);
-        let _ = write!(s, "Digest realm={}, nonce={}, algorithm={}, qop=\"auth\"", Quoted(&self.realm), Quoted(&self.nonce), self.algorithm.name());
+        let _ = write!(
+            s,
+            "Digest realm={}, nonce={}, algorithm={}, qop=\"auth\"",
+            Quoted(&self.realm),
+            Quoted(&self.nonce),
+            self.algorithm.name()
+        );
         if let Some(opaque) = &self.opaque {
             let _ = write!(s, ", opaque={}", Quoted(opaque));
         }

@@ -519,14 +519,7 @@ impl Directory {
 
     // ---- leaving ----
 
-    fn deregister(
-        &mut self,
-        now: Instant,
-        wall: WallMs,
-        user: Option<&User>,
-        number: &Number,
-        instance: Option<&Instance>,
-    ) -> Decision {
+    fn deregister(&mut self, now: Instant, wall: WallMs, user: Option<&User>, number: &Number, instance: Option<&Instance>) -> Decision {
         let Some(number) = self.policy.plan.terminal(number) else { return Decision::refuse(Refusal::NotOurNumber) };
         let Some(row) = self.rows.get(&number) else {
             // Saying "not registered" only to whom the number belongs tells a stranger nothing.

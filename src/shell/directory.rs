@@ -231,13 +231,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn load(
-    config: &Config,
-    db: &rusqlite::Connection,
-    now: Instant,
-    wall: WallMs,
-    database: &Path,
-) -> Result<Directory, StartError> {
+fn load(config: &Config, db: &rusqlite::Connection, now: Instant, wall: WallMs, database: &Path) -> Result<Directory, StartError> {
     let at_store = |e: store::StoreError| StartError::Store(database.to_owned(), e.into());
     let mut directory = Directory::new(config.policy.clone());
     let unreadable = store::load(db, |record| directory.apply(now, wall, record)).map_err(at_store)?;

@@ -2,10 +2,12 @@
 //!
 //! Bounded on every side: connections, bytes of a body, time for a head and a body, rows of an answer.
 
+#![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
+
 use crate::api::directory as api;
 use crate::api::{ErrorAnswer, ErrorBody};
-use crate::config::directory::Lookups;
 use crate::clock::Instant;
+use crate::config::directory::Lookups;
 use crate::directory::digest::{self, Algorithm, Authenticator, Credentials, Verdict};
 use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, User};
 use crate::limits::API_BODY_BYTES_MAX;
@@ -316,9 +318,7 @@ fn answer(decided: Result<Answer, Unanswered>) -> Response {
             renewed,
             also_here: also_here.iter().map(Number::to_string).collect(),
         }),
-        Ok(Answer::Deregistered { number, was_registered }) => {
-            ok(&api::DeregisterAnswer { number: number.to_string(), was_registered })
-        }
+        Ok(Answer::Deregistered { number, was_registered }) => ok(&api::DeregisterAnswer { number: number.to_string(), was_registered }),
         Ok(Answer::Found(found)) => ok(&api::LookupAnswer::Found(found.as_ref().into())),
         Ok(Answer::Away(number)) => ok(&api::LookupAnswer::Away { number: number.to_string() }),
         Ok(Answer::Unknown(number)) => error(StatusCode::NOT_FOUND, "unknown_number", &format!("nobody has the number {number}")),

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod clock;
 pub mod directory;
+pub mod directory_client;
 pub mod http;
 pub mod png;
 pub mod store;

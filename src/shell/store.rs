@@ -85,7 +85,9 @@ impl core::fmt::Display for OpenError {
         match self {
             OpenError::Sqlite(e) => write!(f, "{e}"),
             OpenError::Newer { have, know } => write!(f, "its schema is version {have}, this program knows up to {know}"),
-            OpenError::OtherRealm(domain) => write!(f, "its accounts are of the domain {domain}: their hashes are worth nothing in another"),
+            OpenError::OtherRealm(domain) => {
+                write!(f, "its accounts are of the domain {domain}: their hashes are worth nothing in another")
+            }
         }
     }
 }
@@ -301,7 +303,13 @@ impl Writer {
     }
 }
 
-fn run(db: &Connection, inbox: &mpsc::Receiver<Job>, written: &Written, waiting: &AtomicU64, mut changed: impl FnMut(Vec<Account>) -> bool) {
+fn run(
+    db: &Connection,
+    inbox: &mpsc::Receiver<Job>,
+    written: &Written,
+    waiting: &AtomicU64,
+    mut changed: impl FnMut(Vec<Account>) -> bool,
+) {
     let mut backlog: Vec<Record> = Vec::new();
     let mut version = data_version(db);
     let mut ends = false;

@@ -1,0 +1,256 @@
+//! A gateway's (or the command line's) side of the directory's API: HTTP/1.1 on kept connections, Digest credentials, short timeouts.
+//!
+//! One client serves all ports of a gateway: the last nonce is shared by all accounts, so that a request usually takes one round trip.
+
+use crate::api::ErrorAnswer;
+use crate::api::directory::{DeregisterAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
+use crate::directory::digest::{Algorithm, Challenge, Ha1};
+use crate::limits::{API_BODY_BYTES_MAX, DIRECTORY_CONNECTIONS_KEPT};
+use crate::registration;
+use crate::shell::clock;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// An account to ask as.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The account's name.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// Why there is no answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ClientError {
+    /// The directory cannot be reached, or the connection broke.
+    Unreachable(String),
+    /// It did not answer in time.
+    TimedOut,
+    /// It answered something that is not its API.
+    NotOurApi(String),
+    /// It said no: HTTP status, code, message, and seconds to wait where it named them.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// For programs.
+        code: String,
+        /// For people.
+        message: String,
+        /// From Retry-After.
+        retry_after_s: Option<u32>,
+    },
+}
+impl core::fmt::Display for ClientError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            ClientError::Unreachable(why) => write!(f, "the directory cannot be reached: {why}"),
+            ClientError::TimedOut => write!(f, "the directory does not answer"),
+            ClientError::NotOurApi(why) => write!(f, "what answers is no directory: {why}"),
+            ClientError::Refused { code, message, .. } => write!(f, "{message} ({code})"),
+        }
+    }
+}
+impl std::error::Error for ClientError {}
+
+/// How long the client waits, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// For a look-up: somebody is waiting with the receiver at the ear.
+    pub lookup_ms: u64,
+    /// For a registration.
+    pub register_ms: u64,
+}
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts { lookup_ms: 1500, register_ms: 4500 }
+    }
+}
+
+/// A directory, as its clients see it.
+pub struct DirectoryClient {
+    address: SocketAddr,
+    timeouts: Timeouts,
+    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    challenge: Mutex<Option<(Challenge, u32)>>,
+}
+
+struct Answered {
+    status: StatusCode,
+    challenge: Option<Challenge>,
+    retry_after_s: Option<u32>,
+    body: Bytes,
+}
+
+impl DirectoryClient {
+    /// For the directory whose API listens on `address`. Connects at the first request.
+    pub fn new(address: SocketAddr, timeouts: Timeouts) -> Self {
+        DirectoryClient { address, timeouts, idle: Mutex::default(), challenge: Mutex::default() }
+    }
+
+    /// Registers or renews.
+    pub async fn register(&self, login: &Login, ask: &RegisterRequest) -> Result<RegisterAnswer, ClientError> {
+        let body = serde_json::to_vec(ask).expect("a plain struct with string keys");
+        let within = self.timeouts.register_ms;
+        read(&self.within(within, self.exchange(Some(login), Method::POST, "/v1/registrations", Bytes::from(body))).await?)
+    }
+
+    /// Ends the registration of `number`, if `instance` still holds it.
+    pub async fn deregister(&self, login: &Login, number: &str, instance: &str) -> Result<DeregisterAnswer, ClientError> {
+        let target = format!("/v1/registrations/{number}?instance={}", percent(instance));
+        let within = self.timeouts.register_ms;
+        read(&self.within(within, self.exchange(Some(login), Method::DELETE, &target, Bytes::new())).await?)
+    }
+
+    /// Where is `number`?
+    pub async fn lookup(&self, login: Option<&Login>, number: &str) -> Result<LookupAnswer, ClientError> {
+        let target = format!("/v1/lookup/{}", percent(number));
+        let within = self.timeouts.lookup_ms;
+        let answered = self.within(within, self.exchange(login, Method::GET, &target, Bytes::new())).await?;
+        match read(&answered) {
+            Err(ClientError::Refused { code, .. }) if code == "unknown_number" => Ok(LookupAnswer::Unknown { number: number.to_owned() }),
+            other => other,
+        }
+    }
+
+    /// Carries out what a registrant asks, and says what came of it.
+    pub async fn carry_out(&self, login: &Login, ask: &registration::Ask) -> registration::Outcome {
+        let result = match ask {
+            registration::Ask::Register(register) => self.register(login, &RegisterRequest::of(register)).await.and_then(|a| {
+                let number = crate::number::Number::parse(&a.number).map_err(|e| ClientError::NotOurApi(e.to_string()))?;
+                Ok(registration::Outcome::Granted { number, lease_s: a.lease_s })
+            }),
+            registration::Ask::Deregister { number, instance } => {
+                self.deregister(login, number.as_str(), instance.as_str()).await.map(|_| registration::Outcome::Ended)
+            }
+        };
+        result.unwrap_or_else(|e| match &e {
+            ClientError::Refused { status, .. } if *status < 500 => registration::Outcome::Refused { why: e.to_string() },
+            ClientError::Refused { retry_after_s, .. } => {
+                registration::Outcome::Failed { why: e.to_string(), retry_after_s: *retry_after_s }
+            }
+            _ => registration::Outcome::Failed { why: e.to_string(), retry_after_s: None },
+        })
+    }
+
+    async fn within<T>(&self, ms: u64, work: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+        tokio::time::timeout(Duration::from_millis(ms), work).await.unwrap_or(Err(ClientError::TimedOut))
+    }
+
+    /// One request and its answer; credentials by the last nonce, and once more by a new one if that is asked for.
+    async fn exchange(&self, login: Option<&Login>, method: Method, target: &str, body: Bytes) -> Result<Answered, ClientError> {
+        let sent = login.and_then(|login| self.credentials(login, &method, target));
+        let had_credentials = sent.is_some();
+        let answered = self.once(sent, &method, target, body.clone()).await?;
+        let (StatusCode::UNAUTHORIZED, Some(challenge), Some(login)) = (answered.status, &answered.challenge, login) else {
+            return Ok(answered);
+        };
+        *self.challenge.lock().expect("no thread panics while it holds the nonce") = Some((challenge.clone(), 0));
+        if had_credentials && !challenge.stale {
+            return Ok(answered);
+        }
+        let sent = self.credentials(login, &method, target);
+        self.once(sent, &method, target, body).await
+    }
+
+    fn credentials(&self, login: &Login, method: &Method, target: &str) -> Option<String> {
+        let mut known = self.challenge.lock().expect("no thread panics while it holds the nonce");
+        let (challenge, nc) = known.as_mut()?;
+        *nc += 1;
+        let ha1 = Ha1::of(&login.user, &challenge.realm, &login.password);
+        let cnonce: String = clock::random::<12>().iter().map(|b| format!("{b:02x}")).collect();
+        Some(challenge.answer(&login.user, &ha1, method.as_str(), target, *nc, &cnonce).emit())
+    }
+
+    async fn once(&self, credentials: Option<String>, method: &Method, target: &str, body: Bytes) -> Result<Answered, ClientError> {
+        // A kept connection may have been closed by the other side meanwhile: those fail at once and say so, and the next is tried.
+        loop {
+            let kept = self.idle.lock().expect("no thread panics while it holds the connections").pop();
+            let fresh = kept.is_none();
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            if connection.ready().await.is_err() && !fresh {
+                continue;
+            }
+            let mut request = Request::builder()
+                .method(method.clone())
+                .uri(target)
+                .header(header::HOST, self.address.to_string())
+                .header(header::CONTENT_TYPE, "application/json");
+            if let Some(credentials) = &credentials {
+                request = request.header(header::AUTHORIZATION, credentials);
+            }
+            let request = request.body(Full::new(body.clone())).map_err(|e| ClientError::NotOurApi(e.to_string()))?;
+            let answer = match connection.try_send_request(request).await {
+                Ok(answer) => answer,
+                // Given back unsent: nothing was done twice.
+                Err(e) if !fresh && e.message().is_some() => continue,
+                // On a kept connection the other side may have closed it after our bytes left. All requests say the whole truth, so saying
+                // one twice does no harm; only the nonce count is spent.
+                Err(_) if !fresh => continue,
+                Err(e) => return Err(ClientError::Unreachable(e.into_error().to_string())),
+            };
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, API_BODY_BYTES_MAX).collect().await.map_err(|e| ClientError::Unreachable(e.to_string()))?;
+            let mut idle = self.idle.lock().expect("no thread panics while it holds the connections");
+            if idle.len() < DIRECTORY_CONNECTIONS_KEPT {
+                idle.push(connection);
+            }
+            let challenges = head.headers.get_all(header::WWW_AUTHENTICATE);
+            return Ok(Answered {
+                status: head.status,
+                challenge: challenges
+                    .iter()
+                    .filter_map(|v| Challenge::parse(v.to_str().ok()?).ok())
+                    .find(|c| c.algorithm == Algorithm::Sha256),
+                retry_after_s: head.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok()),
+                body: body.to_bytes(),
+            });
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+        let unreachable = |e: &dyn core::fmt::Display| ClientError::Unreachable(format!("{}: {e}", self.address));
+        let stream = tokio::net::TcpStream::connect(self.address).await.map_err(|e| unreachable(&e))?;
+        let _ = stream.set_nodelay(true);
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
+fn read<T: DeserializeOwned>(answered: &Answered) -> Result<T, ClientError> {
+    if answered.status.is_success() {
+        return serde_json::from_slice(&answered.body).map_err(|e| ClientError::NotOurApi(e.to_string()));
+    }
+    match serde_json::from_slice::<ErrorAnswer>(&answered.body) {
+        Ok(said) => Err(ClientError::Refused {
+            status: answered.status.as_u16(),
+            code: said.error.code,
+            message: said.error.message,
+            retry_after_s: answered.retry_after_s,
+        }),
+        Err(_) => Err(ClientError::NotOurApi(format!("HTTP status {}", answered.status))),
+    }
+}
+
+/// Percent-encodes what is not unreserved (RFC 3986 clause 2.3).
+fn percent(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        match b {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(b)),
+            _ => out.push_str(&format!("%{b:02X}")),
+        }
+    }
+    out
+}
