@@ -679,6 +679,21 @@ impl Gateway {
         self.calls.iter().map(view).collect()
     }
 
+    /// The calls there are, oldest first.
+    pub fn call_ids(&self) -> impl Iterator<Item = CallId> {
+        self.calls.keys().copied()
+    }
+
+    /// The call a port is in.
+    pub fn call_of_port(&self, port: PortId) -> Option<CallId> {
+        self.call_of(port)
+    }
+
+    /// Pairs of media sockets that no call has.
+    pub fn free_legs(&self) -> usize {
+        self.free_legs.len()
+    }
+
     /// All ports, in order.
     pub fn ports(&self) -> Vec<PortView> {
         let view = |p: &PortState| PortView {

@@ -1,3 +1,5 @@
 //! The laboratory: the world around the product, made of seeds. Part of the product, since `tipring lab` and the tests run the same.
 
+pub mod hearing;
 pub mod netem;
+pub mod world;
