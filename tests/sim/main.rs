@@ -1,4 +1,5 @@
 //! The whole product in virtual time (`tipring::lab::world`): calls, faxes, registrations and faults, each test from fixed seeds.
 
 mod calls;
+mod faxes;
 mod stage;
