@@ -355,7 +355,9 @@ impl Gateway {
             }
             LineEvent::WentOnHook => {
                 self.ports[p].off_hook = false;
-                if let Some(id) = self.call_of(port) {
+                if self.emergency_waits_for(port) {
+                    self.commands.push_back(Command::Line(port, LineCommand::Ring { cadence_ms: None }));
+                } else if let Some(id) = self.call_of(port) {
                     let call = &self.calls[&id];
                     let cause = match (call.from == End::Port(port), call.state) {
                         (true, State::Up) => Cause::CallerHungUp,
@@ -371,11 +373,19 @@ impl Gateway {
             }
             LineEvent::Flash => self.hint(port, "hook flash"),
             LineEvent::RingTimeout | LineEvent::CallTimeout => self.close_port(now, port, Cause::NoAnswer),
+            // Whoever was talking there has just lost the call to an emergency: it rings when they put the receiver down.
+            LineEvent::RingRefused if self.emergency_waits_for(port) => {}
             LineEvent::RingRefused => self.close_port(now, port, Cause::Busy),
             LineEvent::LockedOut => self.log(None, true, format!("{}: left off hook", self.port_name(port))),
             LineEvent::PortGone => self.device(now, port, false),
             LineEvent::PortBack => self.device(now, port, true),
         }
+    }
+
+    /// An emergency call is to ring this port.
+    fn emergency_waits_for(&self, port: PortId) -> bool {
+        let call = self.call_of(port).and_then(|id| self.calls.get(&id));
+        call.is_some_and(|c| c.emergency && c.to == End::Port(port) && c.state == State::Alerting)
     }
 
     fn device(&mut self, now: Instant, port: PortId, present: bool) {

@@ -116,6 +116,13 @@ impl World {
         self.sites[site].journal.happenings.iter().filter(move |(_, p, _)| p.0 == port).map(|(at, _, e)| (*at, &e.what))
     }
 
+    /// Forgets what the machines noticed so far, so that the next scene speaks of itself.
+    pub fn forget_happenings(&mut self) {
+        for site in &mut self.sites {
+            site.journal.happenings.clear();
+        }
+    }
+
     // ---- what people do ----
 
     /// What a person does at a machine. The control must be one the machine knows.

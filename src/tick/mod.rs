@@ -24,6 +24,7 @@ use crate::line::{Audio, Line, LineConfig, State};
 use crate::media::{Channel, LineDigit};
 use heapless::Deque;
 use std::net::SocketAddr;
+use tipring_dsp::level::mean_square;
 use tipring_dsp::watch::{FINDINGS_MAX, FaxTone, Finding, Watch};
 use tipring_dsp::{Frame, SILENCE};
 use tipring_hw::{Port, PortEvent};
@@ -45,6 +46,8 @@ struct Place {
     from_line: Frame,
     to_line: Frame,
     digit: LineDigit,
+    /// How loud the line was made to sound lately (mean square): what comes back softer is its echo.
+    played: f32,
     /// The line's audio is through to the connection: in conversation, or a service place.
     talks: bool,
     /// The last frames heard, so that a T.38 relay that starts in the middle of a V.21 preamble hears its beginning too.
@@ -88,6 +91,7 @@ impl Board {
             from_line: SILENCE,
             to_line: SILENCE,
             digit: LineDigit::None,
+            played: 0.0,
             talks: true,
             heard: Deque::new(),
             keep_heard: false,
@@ -223,20 +227,26 @@ impl Board {
     fn observe(&mut self, p: usize) {
         let port = PortId(p as u16);
         let (events, stats) = (&mut self.events, &mut self.stats);
-        let Place { line, watch, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks } = &mut self.places[p];
+        let Place { line, watch, events: port_events, from_line, to_line, digit, played, heard, keep_heard, connection, talks } = &mut self.places[p];
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
         let mut findings: heapless::Vec<Finding, FINDINGS_MAX> = heapless::Vec::new();
         if listening {
             findings.extend(watch.rx(from_line).iter().copied());
         }
-        *digit = if listening { line_digit(*digit, &findings, watch.digit_suspected()) } else { LineDigit::None };
+        // A digit that we play to the line comes back from the hybrid as a digit. Sent on, it would run to and fro for ever.
+        *played = mean_square(to_line).max(*played * ECHO_DECAY);
+        let echo = is_echo(from_line, *played);
+        let may_speak = listening && !(echo && !matches!(digit, LineDigit::On(_)));
+        *digit = if may_speak { line_digit(*digit, &findings, watch.digit_suspected()) } else { LineDigit::None };
         for finding in &findings {
             match finding {
                 Finding::V21Preamble { .. } => {
                     *keep_heard = true;
                     push(events, stats, Event::V21Preamble(port));
                 }
+                // The far machine's own tone, back from our hybrid.
+                Finding::ToneStarted { .. } if echo => {}
                 Finding::ToneStarted { tone: FaxTone::Cng, .. } => push(events, stats, Event::Cng(port)),
                 Finding::ToneStarted { tone: FaxTone::Ced | FaxTone::AnsAm, .. } => {
                     *keep_heard = true;
@@ -329,6 +339,16 @@ fn push(events: &mut Deque<Event, BOARD_EVENTS_MAX>, stats: &mut BoardStats, eve
 /// The loop is closed (or in a break that is not yet known to be a hang-up): somebody may be speaking or dialling.
 fn is_off_hook(line: &Line) -> bool {
     !matches!(line.state(), State::OnHook | State::Ringing | State::Gone)
+}
+
+/// What was played is remembered as loud as it was for a frame or two: the echo of a port is back within 20 ms, detection takes 40.
+const ECHO_DECAY: f32 = 0.5;
+/// Return loss of the worst line that is in use, as power: what is this much softer than what was played is taken for its echo.
+const ECHO_LOSS: f32 = 0.25;
+
+/// What comes from the line is no louder than the echo of what was played to it.
+fn is_echo(from_line: &Frame, played: f32) -> bool {
+    mean_square(from_line) < played * ECHO_LOSS
 }
 
 /// What the audio leg must know of the digit that is on the line now.

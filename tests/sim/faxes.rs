@@ -76,7 +76,7 @@ fn assert_identical(sent: &[Page], received: &FaxReport) {
 
 fn assert_delivered(world: &World, out: &(FaxReport, FaxReport, CallRecord, CallRecord), pages: &[Page], ecm: bool) {
     let (sent, received, a, b) = out;
-    assert!(sent.ok && received.ok, "{sent:?} {received:?} {}", story(world));
+    assert!(sent.ok && received.ok, "{sent:?} {received:?} {:?} {:?} {}", a.fax, b.fax, story(world));
     assert_identical(pages, received);
     for record in [a, b] {
         let fax = record.fax.as_ref().expect("a fax leg");

@@ -76,6 +76,8 @@ pub fn story(world: &World) -> String {
         }));
     }
     lines.sort_by_key(|l| l.0);
+    let skipped = lines.len().saturating_sub(80);
+    lines.drain(20.min(skipped)..20.min(skipped) + skipped);
     let text: Vec<String> = lines.iter().map(|(us, l)| format!("  {:>9.3} {l}", *us as f64 / 1e6)).collect();
     format!("at {:?}, violation {:?}\n{}", world.now(), world.violation(), text.join("\n"))
 }

@@ -314,6 +314,13 @@ impl Site {
     pub fn registered(&self) -> usize {
         self.running.as_ref().map_or(0, |r| r.registrants.iter().filter(|(_, r)| r.is_registered()).count())
     }
+    /// Makes the gateway believe that it learned a route some time ago.
+    pub fn learn(&mut self, number: &str, contact: SocketAddr) {
+        let (Some(running), Ok(number)) = (&mut self.running, Number::parse(number)) else { return };
+        running.gateway.resolver().learn(WallMs(0), number, contact, None);
+        running.gateway.flush_routes();
+        self.settle(Instant::ZERO);
+    }
     /// What a person does at a port's machine. Works on a dead gateway too: the machine is the person's.
     pub fn control(&mut self, port: u16, control: Control) -> Result<(), ControlError> {
         self.ports.get_mut(usize::from(port)).map_or(Err(ControlError::OutOfRange), |p| p.control(control))
