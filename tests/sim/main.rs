@@ -2,4 +2,5 @@
 
 mod calls;
 mod faxes;
+mod registrations;
 mod stage;

@@ -42,7 +42,7 @@ impl Registry {
             lease_max_s: self.spec.lease_s.max(10),
             address_conflict: AddressConflict::Report,
             dynamic: self.spec.dynamic.map(|(a, b)| (number(a), number(b))),
-            dynamic_kept_s: 3600,
+            dynamic_kept_s: self.spec.kept_s,
         }
     }
 

@@ -39,11 +39,13 @@ pub struct DirectorySpec {
     pub commit_ms: u64,
     /// Numbers that the server may give by itself.
     pub dynamic: Option<(&'static str, &'static str)>,
+    /// How long such a number is kept for a terminal that left, in seconds.
+    pub kept_s: u32,
 }
 
 impl Default for DirectorySpec {
     fn default() -> Self {
-        DirectorySpec { lease_s: 60, commit_ms: 4, dynamic: None }
+        DirectorySpec { lease_s: 60, commit_ms: 4, dynamic: None, kept_s: 3600 }
     }
 }
 
