@@ -4,7 +4,7 @@ use crate::clock::{Instant, Rng};
 use crate::directory;
 use crate::lab::netem::{Counters, Netem, Params};
 use crate::resolve::QueryId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 /// A host: gateways in order, then the directory.
@@ -60,7 +60,11 @@ pub struct Network {
     fingerprint: u64,
     datagrams: u64,
     lost_in_cuts: u64,
+    overheard: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
 }
+
+/// Datagrams that a listener on the network remembers, for those who send them again.
+const OVERHEARD_MAX: usize = 64;
 
 impl Network {
     /// Links between all `gateways` hosts, and between each and the directory behind them.
@@ -73,7 +77,7 @@ impl Network {
                 links.insert((from, to), Netem::new(params, rng.next_u64()));
             }
         }
-        Network { links, cut: BTreeSet::new(), fingerprint: 0xcbf2_9ce4_8422_2325, datagrams: 0, lost_in_cuts: 0 }
+        Network { links, cut: BTreeSet::new(), fingerprint: 0xcbf2_9ce4_8422_2325, datagrams: 0, lost_in_cuts: 0, overheard: VecDeque::new() }
     }
 
     /// Other faults on one direction from here on.
@@ -108,6 +112,10 @@ impl Network {
         link.poll(now).map(|parcel| (from, to, parcel))
     }
 
+    /// Datagrams sent into a cut.
+    pub fn lost_in_cuts(&self) -> u64 {
+        self.lost_in_cuts
+    }
     /// When something arrives next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.links.values().filter_map(Netem::poll_timeout).min()
@@ -121,6 +129,10 @@ impl Network {
     /// The fingerprint of every datagram sent so far: when, by whom, to whom, and every byte. Two runs of one seed have the same.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+    /// One of the last datagrams, 0 for the newest.
+    pub fn overheard(&self, age: usize) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
+        self.overheard.get(age).cloned()
     }
     /// Datagrams sent so far.
     pub fn datagrams(&self) -> u64 {
@@ -136,6 +148,8 @@ impl Network {
                 self.mix(&src.port().to_be_bytes());
                 self.mix(&dst.port().to_be_bytes());
                 self.mix(bytes);
+                self.overheard.truncate(OVERHEARD_MAX - 1);
+                self.overheard.push_front((*src, *dst, bytes.clone()));
             }
             Parcel::Ask { request, .. } => self.mix(format!("{request:?}").as_bytes()),
             Parcel::Reply { response, .. } => self.mix(format!("{response:?}").as_bytes()),
