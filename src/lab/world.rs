@@ -29,6 +29,7 @@ use crate::number::Number;
 use network::Parcel;
 use registry::Registry;
 use site::{Out, site_of, user_of};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use tipring_hw::Control;
 use tipring_hw::sim::Happening;
@@ -37,6 +38,9 @@ use tipring_hw::sim::Happening;
 const WALL_AT_START_MS: i64 = 1_767_225_600_000;
 /// Things done at one instant. More means that something asks to be woken and does nothing.
 const WORK_PER_INSTANT_MAX: u32 = 10_000;
+
+/// Datagrams for hosts that are not of the world, kept for a test that plays such a host.
+const OUTSIDE_MAX: usize = 4096;
 
 /// A world.
 pub struct World {
@@ -47,6 +51,7 @@ pub struct World {
     registry: Option<Registry>,
     violation: Option<String>,
     work_at: (Instant, u32),
+    outside: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
 }
 
 impl World {
@@ -60,7 +65,7 @@ impl World {
             Registry::new(d, Instant::ZERO, WallMs(WALL_AT_START_MS), disk)
         });
         let sites = spec.gateways.into_iter().enumerate().map(|(i, g)| Site::new(i, g, registry.is_some(), &mut rng)).collect();
-        let mut world = World { now: Instant::ZERO, rng, network, sites, registry, violation: None, work_at: (Instant::ZERO, 0) };
+        let mut world = World { now: Instant::ZERO, rng, network, sites, registry, violation: None, work_at: (Instant::ZERO, 0), outside: VecDeque::new() };
         for i in 0..world.sites.len() {
             world.start(i);
         }
@@ -196,11 +201,16 @@ impl World {
         }
     }
 
+    /// The next datagram that somebody sent to a host that is not of this world: from, to, what.
+    pub fn poll_outside(&mut self) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
+        self.outside.pop_front()
+    }
+
     // ---- time ----
 
     /// Goes to the next due thing and does all that is due then.
     pub fn step(&mut self) {
-        let turns = self.sites.iter().map(|s| s.next_turn).min();
+        let turns = self.sites.iter().map(Site::next_turn).min();
         let events = self.sites.iter().filter_map(Site::poll_timeout).min();
         let registry = self.registry.as_ref().and_then(Registry::poll_timeout);
         let due = [turns, events, registry, self.network.poll_timeout()].into_iter().flatten().min();
@@ -222,8 +232,7 @@ impl World {
                 self.sites[i].handle_timeout(now, wall);
                 self.carry(i);
             }
-            if self.sites[i].next_turn <= now {
-                self.sites[i].next_turn = self.sites[i].next_turn + ms(20);
+            if self.sites[i].next_turn() <= now {
                 if let Err(what) = self.sites[i].turn(now, wall) {
                     self.break_off(format!("site {i}: {what}"));
                 }
@@ -289,11 +298,10 @@ impl World {
         for out in self.sites[site].take_out() {
             match out {
                 Out::Datagram { src, dst, bytes } => {
-                    // To itself (a learned route that leads home) and to strangers nothing goes over a link.
-                    let to = site_of(dst).filter(|to| *to < directory);
-                    match to {
+                    match site_of(dst).filter(|to| *to < directory) {
                         Some(to) => self.network.send(self.now, site, to, Parcel::Datagram { src, dst, bytes }),
-                        None => continue,
+                        None if self.outside.len() < OUTSIDE_MAX => self.outside.push_back((src, dst, bytes)),
+                        None => {}
                     }
                 }
                 Out::Ask(ticket, request) => self.network.send(self.now, site, directory, Parcel::Ask { site, life, ticket, request }),

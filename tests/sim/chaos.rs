@@ -111,13 +111,26 @@ fn faults_stop(world: &mut World) {
     }
 }
 
-/// Runs one seed to its end; the virtual time it took.
-fn run(seed: u64, actions: u32) -> u64 {
+/// What a run was like: a chaos in which nobody ever talks would prove little.
+#[derive(Default, Debug)]
+struct Tally {
+    virtual_s: u64,
+    calls: usize,
+    answered: usize,
+    starts: u32,
+}
+
+/// Runs one seed to its end.
+fn run(seed: u64, actions: u32, tally: &mut Tally) {
     let mut rng = Rng::new(seed ^ 0x5eed);
     let mut world = World::new(three_offices(seed, &mut rng));
+    for site in 0..3 {
+        // Somebody sits at every second phone.
+        world.control(site, 1, Control::AutoAnswer { after_rings: rng.chance(0.7).then_some(1) });
+    }
     for _ in 0..actions {
         something_happens(&mut world, &mut rng);
-        world.run_ms(rng.below(1_200));
+        world.run_ms(rng.below(2_000));
         assert_eq!(world.violation(), None, "seed {seed}: {}", story(&world));
     }
     faults_stop(&mut world);
@@ -126,6 +139,7 @@ fn run(seed: u64, actions: u32) -> u64 {
     faults_stop(&mut world);
     for site in 0..3 {
         for port in 0..2 {
+            world.control(site, port, Control::AutoAnswer { after_rings: None });
             world.hang_up(site, port);
         }
     }
@@ -145,12 +159,19 @@ fn run(seed: u64, actions: u32) -> u64 {
     // The machines' clocks drift, so the best match is between two samples; other words match to less than 0.1.
     assert!(heard > 0.6, "seed {seed}: {heard} {}", story(&world));
     comes_to_rest(&mut world);
-    world.now().as_ms()
+    for site in 0..3 {
+        tally.calls += world.records(site).len();
+        tally.answered += world.records(site).iter().filter(|r| r.answered.is_some()).count();
+        tally.starts += world.site(site).life;
+    }
+    tally.virtual_s += world.now().as_ms() / 1000;
 }
 
 fn run_all(seeds: std::ops::Range<u64>) {
-    let virtual_ms: u64 = seeds.clone().map(|seed| run(seed, 40)).sum();
-    println!("seeds {seeds:?}: {} virtual seconds", virtual_ms / 1000);
+    let mut tally = Tally::default();
+    seeds.clone().for_each(|seed| run(seed, 40, &mut tally));
+    println!("seeds {seeds:?}: {tally:?}");
+    assert!(tally.calls > 800 && tally.answered > 300 && tally.starts > 350, "{tally:?}");
 }
 
 // Two halves, so that two cores share the work.

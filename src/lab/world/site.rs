@@ -154,8 +154,9 @@ pub struct Site {
     pub life: u32,
     /// Learned routes: they are on disk, and so outlive the gateway.
     pub disk: BTreeMap<Number, LearnedRoute>,
-    /// When its next turn is.
-    pub next_turn: Instant,
+    /// Phase of its turns, and how many it has made.
+    first_turn_us: u64,
+    turns: u64,
     /// What was seen.
     pub journal: Journal,
     out: Vec<Out>,
@@ -181,7 +182,8 @@ impl Site {
             life: 0,
             disk: BTreeMap::new(),
             // Gateways do not start in the same microsecond: each has its own phase of the 20 ms.
-            next_turn: Instant::from_us(1 + rng.below(20_000)),
+            first_turn_us: 1 + rng.below(20_000),
+            turns: 0,
             journal: Journal::default(),
             out: Vec::new(),
             has_directory,
@@ -331,6 +333,12 @@ impl Site {
         core::mem::take(&mut self.out)
     }
 
+    /// When its next turn is.
+    pub fn next_turn(&self) -> Instant {
+        let period_us = 20_000.0 * (1.0 - self.spec.clock_ppm * 1e-6);
+        Instant::from_us(self.first_turn_us + (self.turns as f64 * period_us) as u64)
+    }
+
     /// When the event domain is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let running = self.running.as_ref()?;
@@ -397,6 +405,7 @@ impl Site {
 
     /// One turn of the board, as the media thread makes it.
     pub fn turn(&mut self, now: Instant, wall: WallMs) -> Result<(), String> {
+        self.turns += 1;
         let Some(running) = &mut self.running else {
             self.idle_machines(now);
             return Ok(());

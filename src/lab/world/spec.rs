@@ -72,6 +72,8 @@ pub struct GatewaySpec {
     pub learned_silence_ms: u64,
     /// A look-up without an answer for so long has failed.
     pub lookup_ms: u64,
+    /// By how much the clock of its board is fast, parts per million: its 20 ms are shorter by so much.
+    pub clock_ppm: f64,
 }
 
 /// Where emergency calls go.
@@ -112,6 +114,7 @@ impl GatewaySpec {
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
             lookup_ms: 1_500,
+            clock_ppm: 0.0,
         }
     }
 }
