@@ -1,5 +1,6 @@
 //! The directory through its front door: the program `tipring directory` as a process, and the daemon in this one, on loopback.
 #![cfg(feature = "shell")]
+#![allow(clippy::unwrap_used)] // a test may
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -330,4 +331,29 @@ async fn accounts_are_imported_whether_the_daemon_runs_or_not_and_demo_passwords
     assert!(out.status.code() == Some(2) && said.contains("account 2001 has its password from the demo"), "{said}");
     let import = folder.tipring(&["accounts", "import", demo.to_str().unwrap(), "--config", outside.to_str().unwrap()]).output().unwrap();
     assert_eq!(import.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_program_cleanly_and_the_fixture_configurations_start() {
+    let folder = Folder::new("term");
+    let api: SocketAddr = ([127, 0, 0, 1], free_port()).into();
+    let config = folder.config(&api.to_string(), "[accounts]\nfile = \"accounts.csv\"");
+    folder.accounts(10);
+    let mut daemon = Process(folder.tipring(&["directory", "--config", config.to_str().unwrap()]).spawn().unwrap());
+    up(api).await;
+    let c = client(api);
+    c.register(&login(1), &ask(1)).await.unwrap();
+    let term = Command::new("kill").args(["-TERM", &daemon.0.id().to_string()]).status().unwrap();
+    assert!(term.success());
+    let code = tokio::task::spawn_blocking(move || daemon.0.wait().unwrap().code()).await.unwrap();
+    assert_eq!(code, Some(0));
+    let wal = folder.0.join("lan/directory.sqlite-wal");
+    assert!(!wal.exists() || std::fs::metadata(wal).unwrap().len() == 0, "the journal is folded in");
+    for name in ["directory", "bench-directory"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/config/{name}.toml"));
+        let read = tipring::config::directory::parse(&path, std::fs::read_to_string(&path).unwrap(), &folder.0);
+        let mut config = read.unwrap_or_else(|problems| panic!("{problems:?}"));
+        config.api_listen.set_port(0);
+        tipring::shell::directory::start(config).await.unwrap().stop().await;
+    }
 }

@@ -235,8 +235,8 @@ impl Rhythm {
             return self.on && self.run_ms >= self.continuous_ms;
         }
         let pairs = self.cadence.sections.len() / 2;
-        // Judged in a pause, where the newest completed run is a burst.
-        if self.on || pairs == 0 {
+        // Judged in a pause, where the newest completed run is a burst; a pause too long for the cadence is its end, not a part of it.
+        if self.on || pairs == 0 || self.has_stopped() {
             return false;
         }
         if pairs == 1 && self.expected(0) >= 800 {
@@ -337,6 +337,30 @@ mod tests {
                 assert_eq!((started, ended, d.current()), (1, 1, None), "{} {cadence:?}", p.country);
             }
         }
+    }
+
+    #[test]
+    fn a_tone_that_has_stopped_is_told_once_and_the_next_is_heard() {
+        let plan = TonePlan::of("GB").expect("a listed country");
+        let mut detector = ProgressDetector::new(plan);
+        let mut told = Vec::new();
+        let mut listen = |cadence: Option<&Cadence>, seconds: usize| {
+            let mut tone = cadence.map(ToneGenerator::new);
+            for _ in 0..50 * seconds {
+                let mut frame = [0; FRAME_SAMPLES];
+                if let Some(tone) = &mut tone {
+                    tone.tx(&mut frame);
+                }
+                told.extend(detector.rx(&frame).map(|e| match e {
+                    ProgressEvent::Started { tone, .. } => (tone, true),
+                    ProgressEvent::Ended { tone, .. } => (tone, false),
+                }));
+            }
+        };
+        listen(Some(&plan.ringback), 9);
+        listen(None, 10);
+        listen(Some(&plan.reorder), 5);
+        assert_eq!(told, [(ProgressTone::Ringback, true), (ProgressTone::Ringback, false), (ProgressTone::Reorder, true)]);
     }
 
     #[test]

@@ -31,10 +31,15 @@ impl Gateway {
                 Some(id) => self.answered(now, id, filled(&sdp)),
                 None => self.hang_up_dialog(now, dialog, 16),
             },
-            sip::Event::Failed { dialog, status, reason, .. } => {
+            sip::Event::Failed { dialog, status, reason, q850, .. } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
-                    let silent = status == 408;
-                    self.peer_failed(now, id, if silent { Cause::PeerSilent } else { Cause::PeerRefused(status, reason) });
+                    let cause = match (status, q850) {
+                        (408, _) => Cause::PeerSilent,
+                        // 480 means several things; the Reason header (RFC 3326) says which.
+                        (480, Some(19)) => Cause::NoAnswer,
+                        _ => Cause::PeerRefused(status, reason),
+                    };
+                    self.peer_failed(now, id, cause);
                 }
             }
             sip::Event::ReInvited { dialog, offer } => match self.call_of_dialog(dialog) {

@@ -363,7 +363,9 @@ impl Gateway {
             }
             LineEvent::WentOnHook => {
                 self.ports[p].off_hook = false;
-                if let Some(id) = self.call_of(port) {
+                if self.emergency_waits_for(port) {
+                    self.commands.push_back(Command::Line(port, LineCommand::Ring { cadence_ms: None }));
+                } else if let Some(id) = self.call_of(port) {
                     let call = &self.calls[&id];
                     let cause = match (call.from == End::Port(port), call.state) {
                         (true, State::Up) => Cause::CallerHungUp,
@@ -379,11 +381,19 @@ impl Gateway {
             }
             LineEvent::Flash => self.hint(port, "hook flash"),
             LineEvent::RingTimeout | LineEvent::CallTimeout => self.close_port(now, port, Cause::NoAnswer),
+            // Whoever was talking there has just lost the call to an emergency: it rings when they put the receiver down.
+            LineEvent::RingRefused if self.emergency_waits_for(port) => {}
             LineEvent::RingRefused => self.close_port(now, port, Cause::Busy),
             LineEvent::LockedOut => self.log(None, true, format!("{}: left off hook", self.port_name(port))),
             LineEvent::PortGone => self.device(now, port, false),
             LineEvent::PortBack => self.device(now, port, true),
         }
+    }
+
+    /// An emergency call is to ring this port.
+    fn emergency_waits_for(&self, port: PortId) -> bool {
+        let call = self.call_of(port).and_then(|id| self.calls.get(&id));
+        call.is_some_and(|c| c.emergency && c.to == End::Port(port) && c.state == State::Alerting)
     }
 
     fn device(&mut self, now: Instant, port: PortId, present: bool) {
@@ -686,6 +696,21 @@ impl Gateway {
             peer: c.record.peer,
         };
         self.calls.iter().map(view).collect()
+    }
+
+    /// The calls there are, oldest first.
+    pub fn call_ids(&self) -> impl Iterator<Item = CallId> {
+        self.calls.keys().copied()
+    }
+
+    /// The call a port is in.
+    pub fn call_of_port(&self, port: PortId) -> Option<CallId> {
+        self.call_of(port)
+    }
+
+    /// Pairs of media sockets that no call has.
+    pub fn free_legs(&self) -> usize {
+        self.free_legs.len()
     }
 
     /// All ports, in order.

@@ -2,6 +2,8 @@
 //!
 //! Bounded on every side: connections, bytes of a body, time for a head and a body, rows of an answer.
 
+#![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
+
 use crate::api::directory as api;
 use crate::api::{ErrorAnswer, ErrorBody};
 use crate::clock::Instant;

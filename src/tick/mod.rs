@@ -258,6 +258,8 @@ impl Board {
                     *keep_heard = true;
                     push(events, stats, Event::V21Preamble(port));
                 }
+                // The far machine's own tone, back from our hybrid.
+                Finding::ToneStarted { .. } if echo => {}
                 Finding::ToneStarted { tone: FaxTone::Cng, .. } => push(events, stats, Event::Cng(port)),
                 Finding::ToneStarted { tone: FaxTone::Ced | FaxTone::AnsAm, .. } => {
                     *keep_heard = true;

@@ -163,9 +163,10 @@ pub struct ReceiverStats {
     pub restarts: u64,
 }
 
-/// How many packets behind a gap make the receiver give up on it, and how long it waits at most: datagrams overtake each other by one or
-/// two places, and everything a later datagram can repair it has repaired on arrival.
-const HOLD_PACKETS: u16 = 3;
+/// How many packets behind a gap make the receiver give up on it, and how long it waits at most. Time is the measure: a relay says the end
+/// of an ECM block (three RCP frames, their FCS and the indicators) in a dozen packets within 20 ms, and a few milliseconds of jitter
+/// shuffle all of them. The count only keeps the window from running over.
+const HOLD_PACKETS: u16 = UDPTL_WINDOW as u16 / 2;
 const HOLD_MS: u64 = 60;
 /// A sequence that is further off than this is a new one (a peer restarted, or another stream came to our port).
 const JUMP: u16 = 2000;

@@ -95,6 +95,20 @@ fn overtaken_datagrams_are_put_in_order_and_a_gap_is_held_only_for_a_while() {
 }
 
 #[test]
+fn a_burst_that_arrives_shuffled_is_put_in_order() {
+    let mut s = Sender::new(ErrorCorrection::Redundancy { control: 3, image: 2 }, 1400);
+    let d: Vec<_> = (0..9).map(|i| made(&mut s, &packet(i), Class::Image)).collect();
+    let mut r = Receiver::new();
+    let mut got = Vec::new();
+    for i in [0, 8, 4, 2, 3, 1, 7, 5, 6] {
+        r.receive(&parse(&d[i]).unwrap());
+        got.extend(drain(&mut r, T0).iter().map(|p| p.0));
+    }
+    assert_eq!(got, (0..9).collect::<Vec<_>>());
+    assert_eq!(r.stats().lost, 0);
+}
+
+#[test]
 fn sequence_numbers_wrap() {
     let mut s = Sender::new(ErrorCorrection::default(), 1400);
     s.seq = 0xFFFD;

@@ -1,0 +1,138 @@
+//! Pages between simulated fax machines.
+#![cfg(feature = "spandsp")]
+
+use crate::stage::*;
+use std::path::PathBuf;
+use tipring::call::CallRecord;
+use tipring::lab::netem::Params;
+use tipring::lab::world::{FaxSpec, GatewaySpec, PortSpec, World, WorldSpec};
+use tipring_dsp::page::chart::Letter;
+use tipring_dsp::page::{self, Page, tiff};
+use tipring_hw::Control;
+use tipring_hw::sim::{FaxReport, Happening};
+
+/// A folder of its own for a test, removed at the end.
+pub struct Tray(PathBuf);
+
+impl Tray {
+    pub fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("tipring-sim-{}-{name}", std::process::id()));
+        std::fs::remove_dir_all(&folder).ok();
+        std::fs::create_dir_all(&folder).expect("a folder for the test");
+        Tray(folder)
+    }
+    pub fn put(&self, name: &str, pages: &[Page]) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, tiff::write(pages, tiff::Options::default())).expect("a file for the test");
+        path
+    }
+}
+impl Drop for Tray {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn letters(seed: u64, pages: u32) -> Vec<Page> {
+    (1..=pages).map(|n| Letter::new(seed, n, pages).with_rows(500).draw().expect("a letter")).collect()
+}
+
+/// Two gateways with a phone and a fax machine each: 2001, 2003; 3001, 3003.
+fn fax_offices(seed: u64, tray: &Tray, ecm: bool) -> WorldSpec {
+    let fax = || FaxSpec { ecm, max_bps: 14_400, receive_into: Some(tray.0.clone()) };
+    WorldSpec::new(
+        seed,
+        vec![
+            GatewaySpec::new("a", vec![PortSpec::phone("2001"), PortSpec::fax("2003", fax())]),
+            GatewaySpec::new("b", vec![PortSpec::phone("3001"), PortSpec::fax("3003", fax())]),
+        ],
+    )
+}
+
+fn report(world: &mut World, site: usize, within_ms: u64) -> FaxReport {
+    let find = |w: &World| w.happenings(site, 1).find_map(|(_, h)| if let Happening::FaxDone(r) = h { Some(r.clone()) } else { None });
+    assert!(world.run_until(within_ms, |w| find(w).is_some()), "{}", story(world));
+    find(world).expect("waited for")
+}
+
+/// Sends the pages from 2003 to 3003: both machines' reports and both gateways' records.
+fn send(world: &mut World, tray: &Tray, pages: &[Page]) -> (FaxReport, FaxReport, CallRecord, CallRecord) {
+    let tiff = tray.put("sent.tif", pages);
+    world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
+    let sent = report(world, A, 300_000);
+    let received = report(world, B, 20_000);
+    (sent, received, record(world, A, 0, 20_000), record(world, B, 0, 20_000))
+}
+
+fn assert_identical(sent: &[Page], received: &FaxReport) {
+    let file = received.file.as_ref().expect("a file was received");
+    let pages = tiff::read_all(&std::fs::read(file).expect("it can be read")).expect("it is a TIFF");
+    assert_eq!(pages.len(), sent.len());
+    for (sent, received) in sent.iter().zip(&pages) {
+        let difference = page::compare(sent, &received.page);
+        assert!(difference.is_none(), "{difference:?}");
+    }
+}
+
+fn assert_delivered(world: &World, out: &(FaxReport, FaxReport, CallRecord, CallRecord), pages: &[Page], ecm: bool) {
+    let (sent, received, a, b) = out;
+    assert!(sent.ok && received.ok, "{sent:?} {received:?} {:?} {:?} {}", a.fax, b.fax, story(world));
+    assert_identical(pages, received);
+    for record in [a, b] {
+        let fax = record.fax.as_ref().expect("a fax leg");
+        assert!(record.completed && fax.record.delivered(), "{record:?}");
+        assert_eq!((usize::from(fax.record.pages), fax.record.bps, fax.record.ecm), (pages.len(), 14_400, ecm), "{}", record.result);
+        assert!(record.result.contains("V.17 14400") && record.result.contains("delivered"), "{}", record.result);
+        assert!(record.audio.is_some(), "it began as audio");
+    }
+}
+
+#[test]
+fn req_k1_k3_a_fax_page_crosses_by_t38_and_is_the_same_pel_for_pel() {
+    let tray = Tray::new("one");
+    let pages = letters(11, 1);
+    let mut world = registered(fax_offices(11, &tray, false));
+    let out = send(&mut world, &tray, &pages);
+    assert_delivered(&world, &out, &pages, false);
+    comes_to_rest(&mut world);
+}
+
+#[test]
+fn req_k1_k3_two_pages_with_ecm_cross_by_t38() {
+    let tray = Tray::new("two");
+    let pages = letters(12, 2);
+    let mut world = registered(fax_offices(12, &tray, true));
+    let out = send(&mut world, &tray, &pages);
+    assert_delivered(&world, &out, &pages, true);
+    comes_to_rest(&mut world);
+}
+
+#[test]
+fn req_k1_k3_pages_cross_a_network_that_loses_packets() {
+    for (seed, loss, ecm) in [(21, 0.01, true), (22, 0.03, true), (23, 0.01, false), (24, 0.03, false)] {
+        let tray = Tray::new(&format!("loss{seed}"));
+        let pages = letters(seed, 1);
+        let mut spec = fax_offices(seed, &tray, ecm);
+        spec.link = Params { loss, delay: core::time::Duration::from_millis(30), jitter: core::time::Duration::from_millis(10), ..spec.link };
+        let mut world = registered(spec);
+        let out = send(&mut world, &tray, &pages);
+        assert_delivered(&world, &out, &pages, ecm);
+        comes_to_rest(&mut world);
+    }
+}
+
+#[test]
+fn req_k1_a_peer_without_t38_still_gets_the_page_as_audio() {
+    for refuser in [A, B] {
+        let tray = Tray::new(&format!("audio{refuser}"));
+        let pages = letters(31, 1);
+        let mut spec = fax_offices(31, &tray, true);
+        spec.gateways[refuser].media.t38 = None;
+        let mut world = registered(spec);
+        let (sent, received, a, b) = send(&mut world, &tray, &pages);
+        assert!(sent.ok && received.ok, "{sent:?} {received:?} {}", story(&world));
+        assert_identical(&pages, &received);
+        assert!(a.fax.is_none() && b.fax.is_none() && a.audio.is_some());
+        comes_to_rest(&mut world);
+    }
+}

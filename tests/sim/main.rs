@@ -1,0 +1,7 @@
+//! The whole product in virtual time (`tipring::lab::world`): calls, faxes, registrations and faults, each test from fixed seeds.
+
+mod calls;
+mod chaos;
+mod faxes;
+mod registrations;
+mod stage;
