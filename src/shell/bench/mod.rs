@@ -121,3 +121,48 @@ fn words(part: &Part, figure: &Figure) -> String {
     };
     format!("{:<22} {:<8} {amount:<46}  {}", part.name, part.engine, part.counts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(name: &str) -> Figure {
+        let part = PARTS.iter().find(|p| p.name == name).expect("a part of this name");
+        (part.measure)(&measure::Budget { cpu_ns: 1_000_000 }).expect("it can be measured")
+    }
+
+    #[test]
+    fn every_part_that_costs_the_same_each_turn_gives_a_figure_above_zero() {
+        for part in PARTS.iter().filter(|p| p.name != "tick_gateway_48_fax") {
+            match measured(part.name) {
+                Figure::PerSample(ns) => assert!(ns > 0.01 && ns < 100_000.0, "{}: {ns}", part.name),
+                Figure::Turns(t) => assert!(t.p50_us > 0.0 && t.p50_us <= t.p99_us && t.p99_us <= t.max_us, "{}: {t:?}", part.name),
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "some ten seconds of CPU: 96 fax machines"]
+    fn forty_eight_calls_between_two_boards_deliver_their_pages() {
+        let Figure::Turns(t) = measured("tick_gateway_48_fax") else { panic!("turns") };
+        assert!(t.turns > 1000, "{t:?}");
+        println!("{t:?}");
+    }
+
+    #[test]
+    fn a_line_of_json_has_the_keys_of_the_contract() {
+        let line = json(&PARTS[0], &Figure::PerSample(25.0));
+        let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(value["name"], "dtmf_rx");
+        assert_eq!(value["engine"], "ours");
+        assert_eq!((value["ns_per_sample"].as_f64(), value["channels_per_core"].as_u64()), (Some(25.0), Some(5000)));
+    }
+
+    #[test]
+    fn what_is_not_built_is_said_and_not_measured() {
+        let ask = |name: &str| run(&Options { names: vec![name.into()], json: true, seconds: 0.01 });
+        assert!(matches!(ask("v17_rx_14400"), Outcome::No));
+        assert!(matches!(ask("v18_rx"), Outcome::Unusable(_)));
+        assert!(NOT_BUILT.iter().all(|n| PARTS.iter().all(|p| p.name != *n)));
+    }
+}
