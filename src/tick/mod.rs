@@ -247,8 +247,7 @@ impl Board {
                     (None, Some((key, turns))) if turns < ECHO_TURNS => Some((key, turns + 1)),
                     (None, _) => None,
                 };
-                let flags = played.v21_present();
-                findings.retain(|finding| !is_echo(finding, *echo, flags));
+                findings.retain(|finding| !is_echo(finding, *echo, played));
             }
         }
         *digit = if listening { line_digit(*digit, &findings, watch.digit_suspected() && echo.is_none()) } else { LineDigit::None };
@@ -259,7 +258,6 @@ impl Board {
                     push(events, stats, Event::V21Preamble(port));
                 }
                 // The far machine's own tone, back from our hybrid.
-                Finding::ToneStarted { .. } if echo => {}
                 Finding::ToneStarted { tone: FaxTone::Cng, .. } => push(events, stats, Event::Cng(port)),
                 Finding::ToneStarted { tone: FaxTone::Ced | FaxTone::AnsAm, .. } => {
                     *keep_heard = true;
@@ -356,12 +354,13 @@ fn is_off_hook(line: &Line) -> bool {
     !matches!(line.state(), State::OnHook | State::Ringing | State::Gone)
 }
 
-/// True for what is only our own signal coming back: the same key, or HDLC flags while we play flags.
-fn is_echo(finding: &Finding, echo: Option<(u8, u8)>, flags_played: bool) -> bool {
+/// True for what is only our own signal coming back: the same key, the same tone, or HDLC flags while we play flags.
+fn is_echo(finding: &Finding, echo: Option<(u8, u8)>, played: &Watch) -> bool {
     match finding {
         Finding::DigitStarted { digit, .. } | Finding::DigitEnded { digit, .. } => echo.is_some_and(|(key, _)| key == *digit),
-        Finding::V21Preamble { .. } => flags_played,
-        Finding::ToneStarted { .. } | Finding::ToneEnded { .. } | Finding::V21Ended { .. } => false,
+        Finding::V21Preamble { .. } => played.v21_present(),
+        Finding::ToneStarted { tone, .. } => played.tone() == Some(*tone),
+        Finding::ToneEnded { .. } | Finding::V21Ended { .. } => false,
     }
 }
 
