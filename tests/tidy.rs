@@ -45,11 +45,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "call",
         &[
-            "clock", "id", "limits", "negotiate", "number", "resolve", "sdp", "sip",
-            "line::Command", "line::Event",
-            "tick::Command", "tick::Event", "tick::Leg",
-            "media::AudioLeg", "media::AudioStats", "media::leg::AudioLeg",
-            "fax::t38::relay::FaxStats", "fax::t38::relay::T38Leg",
+            "clock",
+            "id",
+            "limits",
+            "negotiate",
+            "number",
+            "resolve",
+            "sdp",
+            "sip",
+            "line::Command",
+            "line::Event",
+            "tick::Command",
+            "tick::Event",
+            "tick::Leg",
+            "media::AudioLeg",
+            "media::AudioStats",
+            "media::leg::AudioLeg",
+            "fax::t38::relay::FaxStats",
+            "fax::t38::relay::T38Leg",
         ],
     ),
     // Recordings and captures: reads what the protocol folders can parse, and no machine of the gateway.
@@ -58,8 +71,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "lab",
         &[
-            "call", "clock", "digit_map", "directory", "fax", "id", "key", "limits", "line", "media", "negotiate", "number",
-            "registration", "resolve", "sdp", "sip", "tick",
+            "call",
+            "clock",
+            "digit_map",
+            "directory",
+            "fax",
+            "id",
+            "key",
+            "limits",
+            "line",
+            "media",
+            "negotiate",
+            "number",
+            "registration",
+            "resolve",
+            "sdp",
+            "sip",
+            "tick",
         ],
     ),
     // The outside.
@@ -157,7 +185,11 @@ fn room(path: &str) -> Option<&str> {
 
 /// Tests beside the code may bring whatever stage they need.
 fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("tests.rs") || path.ends_with("_tests.rs") || path.ends_with("on_the_wire.rs") || path.ends_with("/fuzz.rs")
+    path.contains("/tests/")
+        || path.ends_with("tests.rs")
+        || path.ends_with("_tests.rs")
+        || path.ends_with("on_the_wire.rs")
+        || path.ends_with("/fuzz.rs")
 }
 
 /// The lines of a file that are code and no test: up to its `mod tests {`, comments taken off.
@@ -259,7 +291,10 @@ fn a_forbidden_arrow_is_seen_in_every_spelling() {
     assert_eq!(named("use crate::line::{self, Command as LineCommand};", "crate"), ["line", "line::Command"]);
     assert_eq!(named("use tokio::net::UdpSocket;", "tokio"), ["net::UdpSocket"]);
     assert!(named("my_tokio::x", "tokio").is_empty());
-    let split = File { path: "x.rs".into(), text: "use crate::{\n    sip,\n    call::Cause,\n};\n#[cfg(test)]\nmod tests {\n use crate::shell;\n}\n".into() };
+    let split = File {
+        path: "x.rs".into(),
+        text: "use crate::{\n    sip,\n    call::Cause,\n};\n#[cfg(test)]\nmod tests {\n use crate::shell;\n}\n".into(),
+    };
     let all: Vec<String> = statements(&split).iter().flat_map(|(_, l)| named(l, "crate")).collect();
     assert_eq!(all, ["sip", "call::Cause"]);
 }
@@ -304,7 +339,18 @@ fn hw_and_dsp_do_not_know_what_stands_above_them() {
 #[test]
 fn the_core_does_no_input_or_output() {
     // The clock is clippy's to watch (clippy.toml); these are what it cannot see by method.
-    let banned = ["std::fs", "std::net::UdpSocket", "std::net::TcpStream", "std::net::TcpListener", "std::thread", "std::process", "std::env", "println!", "eprintln!", "print!("];
+    let banned = [
+        "std::fs",
+        "std::net::UdpSocket",
+        "std::net::TcpStream",
+        "std::net::TcpListener",
+        "std::thread",
+        "std::process",
+        "std::env",
+        "println!",
+        "eprintln!",
+        "print!(",
+    ];
     let mut faults = Vec::new();
     for file in rust() {
         let Some(room) = room(&file.path) else { continue };
@@ -324,7 +370,11 @@ fn unsafe_stays_at_home() {
     let mut faults = Vec::new();
     for file in rust() {
         let at_home = UNSAFE.iter().any(|home| file.path.starts_with(home)) || file.path == "tests/tidy.rs";
-        let uses = file.text.lines().map(|l| l.split("//").next().unwrap_or("")).any(|l| l.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "unsafe"));
+        let uses = file
+            .text
+            .lines()
+            .map(|l| l.split("//").next().unwrap_or(""))
+            .any(|l| l.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "unsafe"));
         if uses && !at_home {
             faults.push(format!("{}: unsafe outside of its homes", file.path));
         }
@@ -341,11 +391,15 @@ fn files_are_named_for_what_they_are_and_can_be_read_at_a_sitting() {
     let mut faults = Vec::new();
     for file in rust() {
         let stems = file.path.trim_end_matches(".rs").split('/');
-        faults.extend(stems.flat_map(|s| s.split('_')).filter(|s| vague.contains(s)).map(|s| format!("{}: {s:?} names nothing", file.path)));
+        faults
+            .extend(stems.flat_map(|s| s.split('_')).filter(|s| vague.contains(s)).map(|s| format!("{}: {s:?} names nothing", file.path)));
         let lines = file.text.lines().count();
         let bound = LONGER.iter().find(|(path, ..)| *path == file.path).map_or(LINES_MAX, |(_, bound, _)| *bound);
         if lines > bound {
-            faults.push(format!("{}: {lines} lines, at most {bound}: find the second thing in it, or say in LONGER why it is one", file.path));
+            faults.push(format!(
+                "{}: {lines} lines, at most {bound}: find the second thing in it, or say in LONGER why it is one",
+                file.path
+            ));
         }
         let story = file.path.contains("/src/") || file.path.starts_with("src/");
         if story && !is_test(&file.path) && !file.text.trim_start().starts_with("//!") {
