@@ -242,7 +242,7 @@ mod fax {
                     }
                 }
                 Event::Cng(_) | Event::AnswerTone(_) | Event::Retired { .. } => {}
-                Event::LegSilent { port, .. } | Event::NotSimulated(port) => self.faults.push(format!("board {side} port {}", port.0)),
+                Event::LegSilent { port, .. } | Event::SimRefused(port, _) => self.faults.push(format!("board {side} port {}", port.0)),
             }
             Ok(())
         }
