@@ -136,3 +136,49 @@ fn req_k1_a_peer_without_t38_still_gets_the_page_as_audio() {
         comes_to_rest(&mut world);
     }
 }
+
+impl tipring::lab::fax::Tray for Tray {
+    fn folder(&self) -> PathBuf {
+        self.0.clone()
+    }
+    fn put(&mut self, tiff: &[u8]) -> std::io::Result<PathBuf> {
+        let path = self.0.join("document.tif");
+        std::fs::write(&path, tiff)?;
+        Ok(path)
+    }
+    fn take(&mut self, file: &std::path::Path) -> std::io::Result<Vec<u8>> {
+        let bytes = std::fs::read(file)?;
+        std::fs::remove_file(file)?;
+        Ok(bytes)
+    }
+}
+
+/// The table *network x protection -> pages*, printed for the reader; the rows that are promised are asserted.
+#[test]
+fn the_laboratory_says_what_a_network_does_to_faxes() {
+    use tipring::lab::fax::{FaxParams, Mode, run};
+    let mut tray = Tray::new("lab");
+    let usual = FaxParams { pages: letters(41, 1), runs: 3, seed: 41, delay_ms: 40, jitter_ms: 20, ..FaxParams::default() };
+    let g711 = FaxParams { mode: Mode::G711, ..usual.clone() };
+    let rows = [
+        ("T.38 quiet", 3, usual.clone()),
+        ("T.38 1 %", 3, FaxParams { loss: 0.01, ..usual.clone() }),
+        ("T.38 3 %", 3, FaxParams { loss: 0.03, ..usual.clone() }),
+        ("T.38 5 % bursts of 2", 2, FaxParams { loss: 0.05, burst: 2.0, ..usual.clone() }),
+        ("T.38 1 %, no redundancy", 0, FaxParams { loss: 0.01, redundancy: Some(0), ..usual.clone() }),
+        ("T.38 line 30 dB, 50 ppm", 3, FaxParams { snr_db: Some(30.0), drift_ppm: 50.0, ..usual.clone() }),
+        ("G.711 quiet", 3, g711.clone()),
+        ("G.711 drift 40 ppm", 0, FaxParams { drift_ppm: 40.0, ..g711.clone() }),
+        ("G.711 0.2 %", 0, FaxParams { loss: 0.002, ..g711 }),
+    ];
+    for (name, least, params) in rows {
+        let out = run(&params, &mut tray).expect("these modes are built");
+        println!(
+            "{name:26} {}/{} completed, {}/{} pages identical, p50 {:.1} s, {} bit/s {:?}",
+            out.completed, out.runs, out.pages_identical, out.pages_sent, out.seconds_p50, out.bps_p50, out.failures
+        );
+        assert!(out.completed >= least, "{name}: {out:?}");
+    }
+    let not_yet = FaxParams { mode: Mode::T38Dtls, ..usual };
+    assert_eq!(run(&not_yet, &mut tray).unwrap_err().to_string(), "T.38 in DTLS is not built yet");
+}
