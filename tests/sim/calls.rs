@@ -199,7 +199,22 @@ fn nobody_answers() {
     rings(&mut world, B, 0, 10_000);
     hears(&mut world, A, 0, ProgressTone::Reorder, 30_000);
     let (a, b) = (record(&mut world, A, 0, 5_000), record(&mut world, B, 0, 5_000));
-    assert!(!a.completed && b.result == "it rang, nobody answered", "{a:?} {b:?}");
+    assert_eq!((a.completed, a.result.as_str(), b.result.as_str()), (false, "it rang, nobody answered", "it rang, nobody answered"));
+    comes_to_rest(&mut world);
+}
+
+#[test]
+fn a_learned_place_that_rang_in_vain_is_not_rung_a_second_time() {
+    let mut spec = two_offices(19);
+    spec.gateways[B].no_answer_ms = 10_000;
+    let mut world = registered(spec);
+    world.site(A).learn("3001", sip_address(B));
+    world.dial(A, 0, "3001");
+    let a = record(&mut world, A, 0, 30_000);
+    assert_eq!((a.route, a.result.as_str()), ("learned", "it rang, nobody answered"));
+    world.run_ms(10_000);
+    assert_eq!(world.records(B).len(), 1, "{}", story(&world));
+    assert_eq!(world.site(A).disk.len(), 1, "the route was right");
     comes_to_rest(&mut world);
 }
 
