@@ -2,8 +2,12 @@
 //!
 //! Everything but `shell` is the core: no I/O, no clock, no thread; it builds without tokio and runs in virtual time.
 
+#[cfg(feature = "shell")]
+pub mod api;
 pub mod call;
 pub mod clock;
+#[cfg(feature = "shell")]
+pub mod config;
 pub mod digit_map;
 pub mod directory;
 pub mod fax;
@@ -18,11 +22,7 @@ pub mod number;
 pub mod registration;
 pub mod resolve;
 pub mod sdp;
-pub mod sip;
-pub mod tick;
-#[cfg(feature = "shell")]
-pub mod api;
-#[cfg(feature = "shell")]
-pub mod config;
 #[cfg(feature = "shell")]
 pub mod shell;
+pub mod sip;
+pub mod tick;

@@ -295,7 +295,13 @@ impl Gateway {
             // No engine, no T.38: faxes go as audio.
             config.media.t38 = None;
         }
-        let ports = config.ports.iter().map(|p| PortState { name: p.name.clone(), number: p.number.clone(), call: None, off_hook: false, present: true });
+        let ports = config.ports.iter().map(|p| PortState {
+            name: p.name.clone(),
+            number: p.number.clone(),
+            call: None,
+            off_hook: false,
+            present: true,
+        });
         Gateway {
             ports: ports.collect(),
             service_busy: vec![None; config.services],
@@ -352,7 +358,9 @@ impl Gateway {
         match event {
             LineEvent::WentOffHook => self.ports[p].off_hook = true,
             LineEvent::Dialled { keys, emergency } => self.dialled(now, port, &keys, emergency),
-            LineEvent::Misdialled(keys) => self.log(None, false, format!("{}: dialled {keys}, which no row of the digit map begins with", self.port_name(port))),
+            LineEvent::Misdialled(keys) => {
+                self.log(None, false, format!("{}: dialled {keys}, which no row of the digit map begins with", self.port_name(port)))
+            }
             LineEvent::Answered => {
                 self.ports[p].off_hook = true;
                 self.line_answered(now, port);
@@ -562,7 +570,8 @@ impl Gateway {
         let cause = call.cause.unwrap_or(Cause::ShuttingDown);
         call.record.ended = wall;
         call.record.q850 = cause.q850();
-        call.record.completed = call.record.answered.is_some() && cause.is_normal() && call.record.fax.as_ref().is_none_or(|f| f.record.delivered());
+        call.record.completed =
+            call.record.answered.is_some() && cause.is_normal() && call.record.fax.as_ref().is_none_or(|f| f.record.delivered());
         call.record.result = match &call.record.fax {
             Some(fax) => fax.record.words(),
             None => cause.words(),

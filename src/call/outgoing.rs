@@ -137,14 +137,21 @@ impl Gateway {
         match self.sip.invite(now, invite) {
             Ok(dialog) => {
                 let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
-                let words = format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
+                let words =
+                    format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
                 let call = self.calls.get_mut(&id).expect("looked up above");
                 call.dialog = Some(dialog);
                 call.state = State::Inviting;
                 call.record.peer = Some(target.contact);
                 call.record.sip_call_id = sip_call_id;
                 if call.record.route.is_empty() || !learned {
-                    call.record.route = if call.emergency { "emergency" } else if learned { "learned" } else { "directory" };
+                    call.record.route = if call.emergency {
+                        "emergency"
+                    } else if learned {
+                        "learned"
+                    } else {
+                        "directory"
+                    };
                 }
                 if learned {
                     call.timers.set(Wait::LearnedRoute, now + ms(self.config.learned_silence_ms));
@@ -163,7 +170,8 @@ impl Gateway {
         call.dialog = None;
         let learned = call.target.as_ref().is_some_and(|t| t.learned);
         // A place that rang was the right one, whatever it says afterwards.
-        let stale = call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
+        let stale =
+            call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
         if learned && stale && call.query.is_some() {
             // Asked already; the answer decides.
             call.state = State::Resolving;

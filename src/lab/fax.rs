@@ -197,13 +197,8 @@ fn world_spec(params: &FaxParams, seed: u64, folder: PathBuf) -> WorldSpec {
         gateway
     };
     let mut spec = WorldSpec::new(seed, vec![office("caller", "2003", 0.0), office("answerer", "3003", params.drift_ppm)]);
-    spec.link = Params {
-        loss: params.loss,
-        burst: params.burst,
-        delay: ms(params.delay_ms),
-        jitter: ms(params.jitter_ms),
-        ..Params::default()
-    };
+    spec.link =
+        Params { loss: params.loss, burst: params.burst, delay: ms(params.delay_ms), jitter: ms(params.jitter_ms), ..Params::default() };
     spec
 }
 

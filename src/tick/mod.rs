@@ -227,7 +227,8 @@ impl Board {
     fn observe(&mut self, p: usize) {
         let port = PortId(p as u16);
         let (events, stats) = (&mut self.events, &mut self.stats);
-        let Place { line, watch, events: port_events, from_line, to_line, digit, played, heard, keep_heard, connection, talks } = &mut self.places[p];
+        let Place { line, watch, events: port_events, from_line, to_line, digit, played, heard, keep_heard, connection, talks } =
+            &mut self.places[p];
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
         let mut findings: heapless::Vec<Finding, FINDINGS_MAX> = heapless::Vec::new();
@@ -360,7 +361,9 @@ fn line_digit(before: LineDigit, findings: &[Finding], suspected: bool) -> LineD
     for finding in findings {
         match finding {
             Finding::DigitStarted { digit: key, .. } => digit = LineDigit::On(*key),
-            Finding::DigitEnded { digit: key, duration_ms, .. } => digit = LineDigit::Ended { key: *key, duration_ms: (*duration_ms).min(u32::from(u16::MAX)) as u16 },
+            Finding::DigitEnded { digit: key, duration_ms, .. } => {
+                digit = LineDigit::Ended { key: *key, duration_ms: (*duration_ms).min(u32::from(u16::MAX)) as u16 }
+            }
             Finding::ToneStarted { .. } | Finding::ToneEnded { .. } | Finding::V21Preamble { .. } | Finding::V21Ended { .. } => {}
         }
     }

@@ -39,6 +39,22 @@ fn req_k6_c10_a_phone_dials_by_dtmf_the_far_phone_rings_and_both_hear_each_other
 }
 
 #[test]
+fn datagrams_stamped_on_arrival_save_most_of_a_frame_of_delay() {
+    let mean_ms = |stamped: bool| {
+        let delays = (1..=4).map(|seed| {
+            let mut spec = two_offices(seed);
+            spec.gateways.iter_mut().for_each(|g| g.receive_timestamps = stamped);
+            let (there, back) = conversation(&mut registered(spec));
+            there + back
+        });
+        delays.sum::<f64>() / 8.0
+    };
+    let (without, with) = (mean_ms(false), mean_ms(true));
+    println!("mouth to ear, mean: {without:.1} ms, with arrival stamps {with:.1} ms");
+    assert!(with < without - 5.0, "{with} {without}");
+}
+
+#[test]
 fn one_seed_sends_the_same_bytes_twice_and_another_seed_sends_others() {
     let run = |seed| {
         let mut world = registered(two_offices(seed));
@@ -335,4 +351,21 @@ fn a_digit_pressed_in_a_call_arrives_as_an_event() {
     let digits = |r: &tipring::call::CallRecord| r.audio.map(|(_, s)| (s.digits_sent, s.digits_received));
     assert_eq!((digits(&a), digits(&b)), (Some((1, 0)), Some((0, 1))));
     comes_to_rest(&mut world);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // What is measured is the machine this runs on.
+fn the_world_is_many_times_faster_than_real_time() {
+    let began = std::time::Instant::now();
+    let mut world = registered(two_offices(20));
+    connect(&mut world);
+    world.run_ms(120_000);
+    let talking = world.now().as_ms() as f64 / began.elapsed().as_millis().max(1) as f64;
+    world.hang_up(A, 0);
+    world.hang_up(B, 0);
+    let (at, began) = (world.now(), std::time::Instant::now());
+    world.run_ms(600_000);
+    let idle = world.now().ms_since(at) as f64 / began.elapsed().as_millis().max(1) as f64;
+    println!("two gateways: {talking:.0} times real time in a call, {idle:.0} times idle");
+    assert!(talking > 5.0 && idle > 20.0, "{talking} {idle}");
 }

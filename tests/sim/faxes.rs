@@ -113,7 +113,8 @@ fn req_k1_k3_pages_cross_a_network_that_loses_packets() {
         let tray = Tray::new(&format!("loss{seed}"));
         let pages = letters(seed, 1);
         let mut spec = fax_offices(seed, &tray, ecm);
-        spec.link = Params { loss, delay: core::time::Duration::from_millis(30), jitter: core::time::Duration::from_millis(10), ..spec.link };
+        spec.link =
+            Params { loss, delay: core::time::Duration::from_millis(30), jitter: core::time::Duration::from_millis(10), ..spec.link };
         let mut world = registered(spec);
         let out = send(&mut world, &tray, &pages);
         assert_delivered(&world, &out, &pages, ecm);
@@ -184,4 +185,61 @@ fn the_laboratory_says_what_a_network_does_to_faxes() {
     }
     let not_yet = FaxParams { mode: Mode::T38Dtls, ..usual };
     assert_eq!(run(&not_yet, &mut tray).unwrap_err().to_string(), "T.38 in DTLS is not built yet");
+}
+
+#[test]
+fn a_fax_stopped_at_either_machine_frees_everything() {
+    for (stopped, after_ms) in [(A, 3_000), (A, 9_000), (B, 9_000), (A, 16_000), (B, 16_000)] {
+        let tray = Tray::new(&format!("stop{stopped}{after_ms}"));
+        let pages = letters(51, 1);
+        let mut world = registered(fax_offices(51, &tray, true));
+        let tiff = tray.put("sent.tif", &pages);
+        world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
+        world.run_ms(after_ms);
+        world.hang_up(stopped, 1);
+        let sent = report(&mut world, A, 90_000);
+        assert!(!sent.ok, "{sent:?}");
+        let a = record(&mut world, A, 0, 30_000);
+        // Stopped before T.38, it was a call like any other that the caller ended.
+        assert_eq!(a.completed, a.fax.is_none(), "{a:?}");
+        comes_to_rest(&mut world);
+    }
+}
+
+#[test]
+fn a_gateway_that_dies_in_the_middle_of_a_page_leaves_nothing_behind_at_the_other() {
+    let tray = Tray::new("dies");
+    let pages = letters(52, 1);
+    let mut spec = fax_offices(52, &tray, true);
+    spec.gateways[A].media.watchdog_ms = 5_000;
+    let mut world = registered(spec);
+    let tiff = tray.put("sent.tif", &pages);
+    world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
+    world.run_ms(15_000);
+    world.kill(B);
+    let a = record(&mut world, A, 0, 60_000);
+    assert!(!a.completed, "{a:?}");
+    world.start(B);
+    assert!(world.run_until(120_000, |w| w.site(B).registered() == 2));
+    comes_to_rest(&mut world);
+}
+
+#[test]
+fn req_k1_with_ecm_a_page_survives_a_network_that_is_cut_for_a_second() {
+    let tray = Tray::new("cut");
+    let pages = letters(53, 1);
+    let mut world = registered(fax_offices(53, &tray, true));
+    let tiff = tray.put("sent.tif", &pages);
+    world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
+    world.run_ms(14_500);
+    world.partition(A, B, true);
+    world.run_ms(1_000);
+    world.partition(A, B, false);
+    let (sent, received) = (report(&mut world, A, 120_000), report(&mut world, B, 30_000));
+    assert!(sent.ok && received.ok, "{sent:?} {received:?} {}", story(&world));
+    assert_identical(&pages, &received);
+    let call = record(&mut world, B, 0, 10_000);
+    let fax = call.fax.expect("a fax leg");
+    assert!(fax.received.lost > 10 && fax.record.repeat_requests > 0, "the cut hit the page: {fax:?}");
+    comes_to_rest(&mut world);
 }
