@@ -2,7 +2,7 @@
 
 use super::{Flow, Gateway};
 use crate::clock::Instant;
-use crate::fax::t38::relay::T38Leg;
+use crate::fax::t38::relay::{T38Config, T38Leg};
 use crate::id::{CallId, PortId};
 use crate::media::leg::AudioLeg;
 use crate::negotiate::{self, AudioChoice, Choice, Refusal, T38Choice};
@@ -31,7 +31,7 @@ impl Gateway {
     }
 
     pub(super) fn put_t38_leg(&mut self, now: Instant, id: CallId, port: PortId, choice: &T38Choice) {
-        match T38Leg::new(&negotiate::t38_leg(&self.config.media, choice)) {
+        match new_t38_leg(&negotiate::t38_leg(&self.config.media, choice)) {
             Ok(leg) => self.put_leg(id, port, Leg::T38(leg), Flow::T38),
             Err(why) => {
                 self.log(Some(id), true, format!("no T.38 relay: {why}"));
@@ -59,4 +59,15 @@ impl Gateway {
             Some(Flow::None) | None => "media to follow",
         }
     }
+}
+
+#[cfg(feature = "spandsp")]
+fn new_t38_leg(config: &T38Config) -> Result<T38Leg, tipring_dsp::spandsp::Error> {
+    T38Leg::new(config)
+}
+
+/// Without an engine nothing of T.38 is offered or accepted ([`Gateway::new`] sees to that), so nobody comes here with a choice of it.
+#[cfg(not(feature = "spandsp"))]
+fn new_t38_leg(_config: &T38Config) -> Result<T38Leg, &'static str> {
+    Err("this build has no T.38 engine")
 }

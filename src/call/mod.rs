@@ -290,7 +290,11 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway with these settings. `seed` decides tags, SSRCs and jitter.
-    pub fn new(config: Config, sip: Endpoint, resolver: Resolver, seed: u64) -> Self {
+    pub fn new(mut config: Config, sip: Endpoint, resolver: Resolver, seed: u64) -> Self {
+        if cfg!(not(feature = "spandsp")) {
+            // No engine, no T.38: faxes go as audio.
+            config.media.t38 = None;
+        }
         let ports = config.ports.iter().map(|p| PortState {
             name: p.name.clone(),
             number: p.number.clone(),

@@ -170,7 +170,8 @@ impl Gateway {
         call.dialog = None;
         let learned = call.target.as_ref().is_some_and(|t| t.learned);
         // A place that rang was the right one, whatever it says afterwards.
-        let stale = call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
+        let stale =
+            call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
         if learned && stale && call.query.is_some() {
             // Asked already; the answer decides.
             call.state = State::Resolving;

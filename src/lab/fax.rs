@@ -16,6 +16,8 @@ use tipring_hw::sim::{FaxReport, Happening};
 
 /// What the fax machines send at (V.17's mean power in libspandsp), dBm0: the signal of [`FaxParams::snr_db`].
 pub const FAX_LEVEL_DBM0: f32 = -14.0;
+/// Noise stays below this, dBm0: modems must see a carrier from -43 dBm0 on (V.17 3.2), and may from -48.
+const NOISE_MAX_DBM0: f32 = -50.0;
 /// A run that takes longer has failed: a page at 2400 bit/s and all of T.30's retries fit.
 const RUN_MAX_MS: u64 = 30 * 60_000;
 
@@ -182,11 +184,7 @@ pub fn run(params: &FaxParams, tray: &mut dyn Tray) -> Result<FaxOutcome, FaxErr
 }
 
 fn world_spec(params: &FaxParams, seed: u64, folder: PathBuf) -> WorldSpec {
-    let noise = params.snr_db.map_or(LineParams::HOUSE.noise_to_machine_dbm0, |snr| {
-        // At the ear the signal has lost what the line loses.
-        FAX_LEVEL_DBM0 - LineParams::HOUSE.loss_to_machine_db - snr
-    });
-    let line = LineParams { noise_to_machine_dbm0: noise, noise_from_machine_dbm0: noise, ..LineParams::HOUSE };
+    let line = params.snr_db.map_or(LineParams::HOUSE, |snr| noisy_line(params.mode, snr));
     let fax = FaxSpec { ecm: params.ecm, max_bps: params.bps, receive_into: Some(folder) };
     let t38 = (params.mode == Mode::T38).then(|| {
         let (control, image) = params.redundancy.map_or((3, 2), |n| (n, n));
@@ -199,14 +197,25 @@ fn world_spec(params: &FaxParams, seed: u64, folder: PathBuf) -> WorldSpec {
         gateway
     };
     let mut spec = WorldSpec::new(seed, vec![office("caller", "2003", 0.0), office("answerer", "3003", params.drift_ppm)]);
-    spec.link = Params {
-        loss: params.loss,
-        burst: params.burst,
-        delay: ms(params.delay_ms),
-        jitter: ms(params.jitter_ms),
-        ..Params::default()
-    };
+    spec.link =
+        Params { loss: params.loss, burst: params.burst, delay: ms(params.delay_ms), jitter: ms(params.jitter_ms), ..Params::default() };
     spec
+}
+
+/// A line with this ratio at every ear. It is long enough (loses enough) for the noise to stay below what a modem takes for a carrier:
+/// on a short line with loud noise libspandsp's receivers never see a carrier end, which is not what is to be measured. It is not longer
+/// than libspandsp's V.21 receiver hears (-30 dBm0).
+fn noisy_line(mode: Mode, snr_db: f32) -> LineParams {
+    let loss_db = (FAX_LEVEL_DBM0 - snr_db - NOISE_MAX_DBM0).clamp(1.0, 13.0);
+    // T.38 begins anew at the second line; audio comes to it as weak as the first one left it.
+    let (second_db, before_db) = if mode == Mode::G711 { (1.0, loss_db) } else { (loss_db, 0.0) };
+    LineParams {
+        loss_from_machine_db: loss_db,
+        noise_from_machine_dbm0: FAX_LEVEL_DBM0 - loss_db - snr_db,
+        loss_to_machine_db: second_db,
+        noise_to_machine_dbm0: FAX_LEVEL_DBM0 - before_db - second_db - snr_db,
+        ..LineParams::HOUSE
+    }
 }
 
 /// One call: the sender's report with the seconds it took, and the receiver's.

@@ -16,9 +16,9 @@ pub mod spec;
 
 pub use network::{Host, Network};
 pub use site::{Journal, Site, sip_address};
-pub use spec::{DirectorySpec, EmergencySpec, GatewaySpec, MachineSpec, PortSpec, WorldSpec};
 #[cfg(feature = "spandsp")]
 pub use spec::FaxSpec;
+pub use spec::{DirectorySpec, EmergencySpec, GatewaySpec, MachineSpec, PortSpec, WorldSpec};
 
 use crate::call::CallRecord;
 use crate::clock::{Instant, Rng, WallMs, ms};
@@ -65,7 +65,16 @@ impl World {
             Registry::new(d, Instant::ZERO, WallMs(WALL_AT_START_MS), disk)
         });
         let sites = spec.gateways.into_iter().enumerate().map(|(i, g)| Site::new(i, g, registry.is_some(), &mut rng)).collect();
-        let mut world = World { now: Instant::ZERO, rng, network, sites, registry, violation: None, work_at: (Instant::ZERO, 0), outside: VecDeque::new() };
+        let mut world = World {
+            now: Instant::ZERO,
+            rng,
+            network,
+            sites,
+            registry,
+            violation: None,
+            work_at: (Instant::ZERO, 0),
+            outside: VecDeque::new(),
+        };
         for i in 0..world.sites.len() {
             world.start(i);
         }
@@ -297,13 +306,11 @@ impl World {
         let life = self.sites[site].life;
         for out in self.sites[site].take_out() {
             match out {
-                Out::Datagram { src, dst, bytes } => {
-                    match site_of(dst).filter(|to| *to < directory) {
-                        Some(to) => self.network.send(self.now, site, to, Parcel::Datagram { src, dst, bytes }),
-                        None if self.outside.len() < OUTSIDE_MAX => self.outside.push_back((src, dst, bytes)),
-                        None => {}
-                    }
-                }
+                Out::Datagram { src, dst, bytes } => match site_of(dst).filter(|to| *to < directory) {
+                    Some(to) => self.network.send(self.now, site, to, Parcel::Datagram { src, dst, bytes }),
+                    None if self.outside.len() < OUTSIDE_MAX => self.outside.push_back((src, dst, bytes)),
+                    None => {}
+                },
                 Out::Ask(ticket, request) => self.network.send(self.now, site, directory, Parcel::Ask { site, life, ticket, request }),
             }
         }

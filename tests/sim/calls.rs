@@ -39,6 +39,22 @@ fn req_k6_c10_a_phone_dials_by_dtmf_the_far_phone_rings_and_both_hear_each_other
 }
 
 #[test]
+fn datagrams_stamped_on_arrival_save_most_of_a_frame_of_delay() {
+    let mean_ms = |stamped: bool| {
+        let delays = (1..=4).map(|seed| {
+            let mut spec = two_offices(seed);
+            spec.gateways.iter_mut().for_each(|g| g.receive_timestamps = stamped);
+            let (there, back) = conversation(&mut registered(spec));
+            there + back
+        });
+        delays.sum::<f64>() / 8.0
+    };
+    let (without, with) = (mean_ms(false), mean_ms(true));
+    println!("mouth to ear, mean: {without:.1} ms, with arrival stamps {with:.1} ms");
+    assert!(with < without - 5.0, "{with} {without}");
+}
+
+#[test]
 fn one_seed_sends_the_same_bytes_twice_and_another_seed_sends_others() {
     let run = |seed| {
         let mut world = registered(two_offices(seed));
@@ -199,7 +215,22 @@ fn nobody_answers() {
     rings(&mut world, B, 0, 10_000);
     hears(&mut world, A, 0, ProgressTone::Reorder, 30_000);
     let (a, b) = (record(&mut world, A, 0, 5_000), record(&mut world, B, 0, 5_000));
-    assert!(!a.completed && b.result == "it rang, nobody answered", "{a:?} {b:?}");
+    assert_eq!((a.completed, a.result.as_str(), b.result.as_str()), (false, "it rang, nobody answered", "it rang, nobody answered"));
+    comes_to_rest(&mut world);
+}
+
+#[test]
+fn a_learned_place_that_rang_in_vain_is_not_rung_a_second_time() {
+    let mut spec = two_offices(19);
+    spec.gateways[B].no_answer_ms = 10_000;
+    let mut world = registered(spec);
+    world.site(A).learn("3001", sip_address(B));
+    world.dial(A, 0, "3001");
+    let a = record(&mut world, A, 0, 30_000);
+    assert_eq!((a.route, a.result.as_str()), ("learned", "it rang, nobody answered"));
+    world.run_ms(10_000);
+    assert_eq!(world.records(B).len(), 1, "{}", story(&world));
+    assert_eq!(world.site(A).disk.len(), 1, "the route was right");
     comes_to_rest(&mut world);
 }
 
@@ -320,4 +351,21 @@ fn a_digit_pressed_in_a_call_arrives_as_an_event() {
     let digits = |r: &tipring::call::CallRecord| r.audio.map(|(_, s)| (s.digits_sent, s.digits_received));
     assert_eq!((digits(&a), digits(&b)), (Some((1, 0)), Some((0, 1))));
     comes_to_rest(&mut world);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // What is measured is the machine this runs on.
+fn the_world_is_many_times_faster_than_real_time() {
+    let began = std::time::Instant::now();
+    let mut world = registered(two_offices(20));
+    connect(&mut world);
+    world.run_ms(120_000);
+    let talking = world.now().as_ms() as f64 / began.elapsed().as_millis().max(1) as f64;
+    world.hang_up(A, 0);
+    world.hang_up(B, 0);
+    let (at, began) = (world.now(), std::time::Instant::now());
+    world.run_ms(600_000);
+    let idle = world.now().ms_since(at) as f64 / began.elapsed().as_millis().max(1) as f64;
+    println!("two gateways: {talking:.0} times real time in a call, {idle:.0} times idle");
+    assert!(talking > 5.0 && idle > 20.0, "{talking} {idle}");
 }

@@ -145,7 +145,8 @@ fn run(seed: u64, actions: u32, tally: &mut Tally) {
     }
     let rests = world.run_until(240_000, |w| w.unrest().is_none());
     assert!(rests, "seed {seed}: {:?}\n{}", world.unrest(), story(&world));
-    let journals: Vec<(u64, usize, usize)> = (0..3).map(|s| world.journal(s)).map(|j| (j.socket_overflows, j.commands_max, j.burst_max)).collect();
+    let journals: Vec<(u64, usize, usize)> =
+        (0..3).map(|s| world.journal(s)).map(|j| (j.socket_overflows, j.commands_max, j.burst_max)).collect();
     assert!(journals.iter().all(|(_, commands, burst)| *commands < 64 && *burst < 64), "seed {seed}: {journals:?}");
     // And calls go through again.
     assert!(world.run_until(120_000, |w| (0..3).all(|s| w.site(s).registered() == 2)), "seed {seed}: {}", story(&world));

@@ -113,7 +113,8 @@ fn req_k1_k3_pages_cross_a_network_that_loses_packets() {
         let tray = Tray::new(&format!("loss{seed}"));
         let pages = letters(seed, 1);
         let mut spec = fax_offices(seed, &tray, ecm);
-        spec.link = Params { loss, delay: core::time::Duration::from_millis(30), jitter: core::time::Duration::from_millis(10), ..spec.link };
+        spec.link =
+            Params { loss, delay: core::time::Duration::from_millis(30), jitter: core::time::Duration::from_millis(10), ..spec.link };
         let mut world = registered(spec);
         let out = send(&mut world, &tray, &pages);
         assert_delivered(&world, &out, &pages, ecm);
@@ -135,4 +136,110 @@ fn req_k1_a_peer_without_t38_still_gets_the_page_as_audio() {
         assert!(a.fax.is_none() && b.fax.is_none() && a.audio.is_some());
         comes_to_rest(&mut world);
     }
+}
+
+impl tipring::lab::fax::Tray for Tray {
+    fn folder(&self) -> PathBuf {
+        self.0.clone()
+    }
+    fn put(&mut self, tiff: &[u8]) -> std::io::Result<PathBuf> {
+        let path = self.0.join("document.tif");
+        std::fs::write(&path, tiff)?;
+        Ok(path)
+    }
+    fn take(&mut self, file: &std::path::Path) -> std::io::Result<Vec<u8>> {
+        let bytes = std::fs::read(file)?;
+        std::fs::remove_file(file)?;
+        Ok(bytes)
+    }
+}
+
+/// The table *network x protection -> pages*, printed for the reader; the rows that are promised are asserted.
+#[test]
+fn the_laboratory_says_what_a_network_does_to_faxes() {
+    use tipring::lab::fax::{FaxParams, Mode, run};
+    let mut tray = Tray::new("lab");
+    let usual = FaxParams { pages: letters(41, 1), runs: 3, seed: 41, delay_ms: 40, jitter_ms: 20, ..FaxParams::default() };
+    let g711 = FaxParams { mode: Mode::G711, ..usual.clone() };
+    let rows = [
+        ("T.38 quiet", 3, usual.clone()),
+        ("T.38 1 %", 3, FaxParams { loss: 0.01, ..usual.clone() }),
+        ("T.38 3 %", 3, FaxParams { loss: 0.03, ..usual.clone() }),
+        ("T.38 5 % bursts of 2", 2, FaxParams { loss: 0.05, burst: 2.0, ..usual.clone() }),
+        ("T.38 1 %, no redundancy", 0, FaxParams { loss: 0.01, redundancy: Some(0), ..usual.clone() }),
+        ("T.38 line 26 dB", 3, FaxParams { snr_db: Some(26.0), ..usual.clone() }),
+        ("T.38 line 20 dB", 0, FaxParams { snr_db: Some(20.0), ..usual.clone() }),
+        ("T.38 drift 50 ppm", 3, FaxParams { drift_ppm: 50.0, ..usual.clone() }),
+        ("G.711 line 30 dB", 3, FaxParams { snr_db: Some(30.0), ..g711.clone() }),
+        ("G.711 quiet", 3, g711.clone()),
+        ("G.711 drift 40 ppm", 3, FaxParams { drift_ppm: 40.0, ..g711.clone() }),
+        ("G.711 0.2 %", 0, FaxParams { loss: 0.002, ..g711 }),
+    ];
+    for (name, least, params) in rows {
+        let out = run(&params, &mut tray).expect("these modes are built");
+        println!(
+            "{name:26} {}/{} completed, {}/{} pages identical, p50 {:.1} s, {} bit/s {:?}",
+            out.completed, out.runs, out.pages_identical, out.pages_sent, out.seconds_p50, out.bps_p50, out.failures
+        );
+        assert!(out.completed >= least, "{name}: {out:?}");
+    }
+    let not_yet = FaxParams { mode: Mode::T38Dtls, ..usual };
+    assert_eq!(run(&not_yet, &mut tray).unwrap_err().to_string(), "T.38 in DTLS is not built yet");
+}
+
+#[test]
+fn a_fax_stopped_at_either_machine_frees_everything() {
+    for (stopped, after_ms) in [(A, 3_000), (A, 9_000), (B, 9_000), (A, 16_000), (B, 16_000)] {
+        let tray = Tray::new(&format!("stop{stopped}{after_ms}"));
+        let pages = letters(51, 1);
+        let mut world = registered(fax_offices(51, &tray, true));
+        let tiff = tray.put("sent.tif", &pages);
+        world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
+        world.run_ms(after_ms);
+        world.hang_up(stopped, 1);
+        let sent = report(&mut world, A, 90_000);
+        assert!(!sent.ok, "{sent:?}");
+        let a = record(&mut world, A, 0, 30_000);
+        // Stopped before T.38, it was a call like any other that the caller ended.
+        assert_eq!(a.completed, a.fax.is_none(), "{a:?}");
+        comes_to_rest(&mut world);
+    }
+}
+
+#[test]
+fn a_gateway_that_dies_in_the_middle_of_a_page_leaves_nothing_behind_at_the_other() {
+    let tray = Tray::new("dies");
+    let pages = letters(52, 1);
+    let mut spec = fax_offices(52, &tray, true);
+    spec.gateways[A].media.watchdog_ms = 5_000;
+    let mut world = registered(spec);
+    let tiff = tray.put("sent.tif", &pages);
+    world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
+    world.run_ms(15_000);
+    world.kill(B);
+    let a = record(&mut world, A, 0, 60_000);
+    assert!(!a.completed, "{a:?}");
+    world.start(B);
+    assert!(world.run_until(120_000, |w| w.site(B).registered() == 2));
+    comes_to_rest(&mut world);
+}
+
+#[test]
+fn req_k1_with_ecm_a_page_survives_a_network_that_is_cut_for_a_second() {
+    let tray = Tray::new("cut");
+    let pages = letters(53, 1);
+    let mut world = registered(fax_offices(53, &tray, true));
+    let tiff = tray.put("sent.tif", &pages);
+    world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
+    world.run_ms(14_500);
+    world.partition(A, B, true);
+    world.run_ms(1_000);
+    world.partition(A, B, false);
+    let (sent, received) = (report(&mut world, A, 120_000), report(&mut world, B, 30_000));
+    assert!(sent.ok && received.ok, "{sent:?} {received:?} {}", story(&world));
+    assert_identical(&pages, &received);
+    let call = record(&mut world, B, 0, 10_000);
+    let fax = call.fax.expect("a fax leg");
+    assert!(fax.received.lost > 10 && fax.record.repeat_requests > 0, "the cut hit the page: {fax:?}");
+    comes_to_rest(&mut world);
 }

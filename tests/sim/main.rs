@@ -3,5 +3,6 @@
 mod calls;
 mod chaos;
 mod faxes;
+mod peers;
 mod registrations;
 mod stage;

@@ -25,7 +25,8 @@ fn req_c4_c11_every_port_registers_by_itself_at_start_and_is_told_its_number() {
     for (number, site) in [("2001", A), ("2002", A), ("3001", B), ("3002", B)] {
         assert_eq!(contact(&world, number), Some(sip_address(site)), "{number}");
     }
-    let numbers: Vec<_> = world.site(A).gateway().expect("it runs").ports().iter().map(|p| p.number.as_ref().map(|n| n.to_string())).collect();
+    let numbers: Vec<_> =
+        world.site(A).gateway().expect("it runs").ports().iter().map(|p| p.number.as_ref().map(|n| n.to_string())).collect();
     assert_eq!(numbers, [Some("2001".to_owned()), Some("2002".to_owned())]);
 }
 
@@ -68,7 +69,8 @@ fn req_c6_a_reserved_number_goes_to_its_owner_only_and_dynamic_ones_are_picked_f
     spec.directory = Some(DirectorySpec { dynamic: Some(("3001", "3003")), ..DirectorySpec::default() });
     spec.gateways[B].ports.pop();
     let mut world = registered(spec);
-    let numbers: Vec<_> = world.site(2).gateway().expect("it runs").ports().iter().map(|p| p.number.as_ref().map(|n| n.to_string())).collect();
+    let numbers: Vec<_> =
+        world.site(2).gateway().expect("it runs").ports().iter().map(|p| p.number.as_ref().map(|n| n.to_string())).collect();
     assert_eq!(numbers, [Some("3002".to_owned())], "3001 is reserved");
     world.dial(A, 0, "3002");
     rings(&mut world, 2, 0, 10_000);

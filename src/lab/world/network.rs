@@ -77,7 +77,14 @@ impl Network {
                 links.insert((from, to), Netem::new(params, rng.next_u64()));
             }
         }
-        Network { links, cut: BTreeSet::new(), fingerprint: 0xcbf2_9ce4_8422_2325, datagrams: 0, lost_in_cuts: 0, overheard: VecDeque::new() }
+        Network {
+            links,
+            cut: BTreeSet::new(),
+            fingerprint: 0xcbf2_9ce4_8422_2325,
+            datagrams: 0,
+            lost_in_cuts: 0,
+            overheard: VecDeque::new(),
+        }
     }
 
     /// Other faults on one direction from here on.

@@ -135,7 +135,7 @@ struct Running {
     gateway: Gateway,
     registrants: Vec<(PortId, Registrant)>,
     commands: VecDeque<Command>,
-    sockets: BTreeMap<(LegId, Channel), VecDeque<(SocketAddr, Vec<u8>)>>,
+    sockets: BTreeMap<(LegId, Channel), VecDeque<(Instant, SocketAddr, Vec<u8>)>>,
     begun: BTreeSet<CallId>,
     ended: BTreeSet<String>,
     /// Turns that a port has been on hook with a call.
@@ -208,7 +208,8 @@ impl Site {
             cache.learn(dialled.clone(), route.clone());
         }
         let resolver = Resolver::new(numbers, Number::parse(ECHO).ok(), cache, self.spec.lookup_ms + 500);
-        let leg = |i: u16| LegSockets { rtp: self.media_address(LegId(i), Channel::Rtp), udptl: self.media_address(LegId(i), Channel::Udptl) };
+        let leg =
+            |i: u16| LegSockets { rtp: self.media_address(LegId(i), Channel::Rtp), udptl: self.media_address(LegId(i), Channel::Udptl) };
         let config = call::Config {
             ports,
             services: self.spec.services,
@@ -364,7 +365,7 @@ impl Site {
         };
         let socket = running.sockets.entry((LegId(offset / 4), channel)).or_default();
         if socket.len() < SOCKET_DATAGRAMS_MAX {
-            socket.push_back((src, bytes.to_vec()));
+            socket.push_back((now, src, bytes.to_vec()));
         } else {
             self.journal.socket_overflows += 1;
         }
@@ -438,8 +439,9 @@ impl Site {
         }
         for ((leg, channel), socket) in &mut running.sockets {
             if board.leg_in_use(*leg) {
-                for (src, bytes) in socket.drain(..socket.len().min(DATAGRAMS_PER_TICK_MAX)) {
-                    board.from_net(now, *leg, *channel, src, &bytes);
+                for (arrived, src, bytes) in socket.drain(..socket.len().min(DATAGRAMS_PER_TICK_MAX)) {
+                    let at = if self.spec.receive_timestamps { arrived } else { now };
+                    board.from_net(at, *leg, *channel, src, &bytes);
                 }
             }
         }
@@ -477,7 +479,9 @@ impl Site {
         let Some(running) = &mut self.running else { return };
         while let Some(action) = running.gateway.poll_action() {
             match action {
-                Action::Lookup(query, number) if self.has_directory => self.out.push(Out::Ask(Ticket::Lookup(query), Request::Lookup { number })),
+                Action::Lookup(query, number) if self.has_directory => {
+                    self.out.push(Out::Ask(Ticket::Lookup(query), Request::Lookup { number }))
+                }
                 Action::Lookup(query, _) => running.gateway.handle_lookup(now, query, Answer::No(NoRoute::Unknown)),
                 Action::Route(number, Some(route)) => {
                     self.disk.insert(number, route);
@@ -496,7 +500,9 @@ impl Site {
             while let Some(outgoing) = registrant.poll_request() {
                 let request = match outgoing.ask {
                     Ask::Register(register) => Request::Register(register),
-                    Ask::Deregister { number, instance } => Request::Deregister { user: user_of(self.index), number, instance: Some(instance) },
+                    Ask::Deregister { number, instance } => {
+                        Request::Deregister { user: user_of(self.index), number, instance: Some(instance) }
+                    }
                 };
                 self.out.push(Out::Ask(Ticket::Registration(i as u16, outgoing.serial), request));
             }
@@ -510,7 +516,9 @@ impl Site {
         while let Some(command) = running.gateway.poll_command() {
             running.commands.push_back(command);
         }
-        if running.stopping && running.gateway.is_idle() && running.registrants.iter().all(|(_, r)| r.state() == crate::registration::State::Stopped)
+        if running.stopping
+            && running.gateway.is_idle()
+            && running.registrants.iter().all(|(_, r)| r.state() == crate::registration::State::Stopped)
         {
             self.kill();
         }
@@ -547,7 +555,9 @@ impl Site {
     /// Why the site is not at rest: with every machine on hook and time for SIP's last timers, there is nothing to say.
     pub fn unrest(&self) -> Option<String> {
         let running = self.running.as_ref()?;
-        if let Some(p) = (0..self.spec.ports.len()).find(|p| running.board.line(PortId(*p as u16)).is_some_and(|l| l.state() != LineState::OnHook)) {
+        if let Some(p) =
+            (0..self.spec.ports.len()).find(|p| running.board.line(PortId(*p as u16)).is_some_and(|l| l.state() != LineState::OnHook))
+        {
             let state = running.board.line(PortId(p as u16)).map(crate::line::Line::state);
             return Some(format!("the line of {} is {state:?}", self.spec.ports[p].name));
         }

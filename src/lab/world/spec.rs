@@ -74,6 +74,8 @@ pub struct GatewaySpec {
     pub lookup_ms: u64,
     /// By how much the clock of its board is fast, parts per million: its 20 ms are shorter by so much.
     pub clock_ppm: f64,
+    /// The system stamps datagrams as they arrive (SO_TIMESTAMPNS); without it they count as arrived when the media thread takes them.
+    pub receive_timestamps: bool,
 }
 
 /// Where emergency calls go.
@@ -115,6 +117,7 @@ impl GatewaySpec {
             learned_silence_ms: 2_000,
             lookup_ms: 1_500,
             clock_ppm: 0.0,
+            receive_timestamps: false,
         }
     }
 }
