@@ -53,6 +53,8 @@ pub struct MediaStats {
     pub send_errors: AtomicU64,
     /// Histogram of the gateway's own part of a turn (the ports' exchange left out).
     pub tick_us: Histogram,
+    /// Histogram of the CPU time of the gateway's own part: what it costs, where `tick_us` is how long it took on a shared machine.
+    pub tick_cpu_us: Histogram,
     /// Histogram of the ports' exchange: hardware, or the simulated machines' own work.
     pub exchange_us: Histogram,
     /// Histogram of how late the thread woke up.
@@ -146,6 +148,9 @@ impl MediaThread {
     }
 
     fn run(mut self) {
+        if !super::sys::real_time() {
+            tracing::info!("the media thread has no real-time priority here (CAP_SYS_NICE or RLIMIT_RTPRIO would give it)");
+        }
         let mut next = clock::now();
         let mut held: Option<Event> = None;
         while !self.stop.load(Ordering::Relaxed) {
@@ -168,6 +173,7 @@ impl MediaThread {
         let begin = clock::now();
         board.gather(ports);
         let gathered = clock::now();
+        let gathered_cpu_ns = super::sys::thread_cpu_ns();
         stats.exchange_us.add(gathered.as_us() - begin.as_us());
         let errors = &stats.send_errors;
         let mut out = |leg: LegId, channel: Channel, to: SocketAddr, bytes: &[u8]| {
@@ -208,6 +214,7 @@ impl MediaThread {
         stats.stray_datagrams.store(counters.stray_datagrams, Ordering::Relaxed);
         stats.events_lost.store(counters.events_lost + counters.port_events_lost, Ordering::Relaxed);
         stats.tick_us.add(clock::now().as_us() - gathered.as_us());
+        stats.tick_cpu_us.add((super::sys::thread_cpu_ns() - gathered_cpu_ns) / 1000);
     }
 }
 
