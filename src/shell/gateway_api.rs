@@ -128,6 +128,7 @@ fn status(daemon: &mut Daemon) -> Value {
         ticks_skipped: count(&media.ticks_skipped),
         tick_us_p50: media.tick_us.quantile_us(0.5),
         tick_us_p99: media.tick_us.quantile_us(0.99),
+        tick_cpu_us_p99: media.tick_cpu_us.quantile_us(0.99),
         exchange_us_p99: media.exchange_us.quantile_us(0.99),
         late_us_p99: media.late_us.quantile_us(0.99),
         events_lost: count(&media.events_lost),

@@ -187,6 +187,8 @@ impl Board {
             let place = &mut self.places[p];
             t38.prime(now, place.heard.make_contiguous(), &mut |to, bytes| out(leg_id, Channel::Udptl, to, bytes));
             place.heard.clear();
+            // Nobody watches the line while the relay has it; who does so afterwards begins anew.
+            (place.watch, place.played, place.echo) = (Watch::new(), Watch::new(), None);
         }
         self.place_of_leg[usize::from(leg_id.0)] = Some(port.0);
         self.places[p].connection = Connection::Leg { id: leg_id, leg, silent_told: false };
@@ -237,8 +239,11 @@ impl Board {
             &mut self.places[p];
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
+        // The relay hears for itself, and digits, CNG or a preamble mean nothing to anybody else: the two watches would cost more than it.
+        let t38 = matches!(connection, Connection::Leg { leg, .. } if matches!(**leg, Leg::T38(_)));
+        let watching = listening && !(t38 && *talks);
         let mut findings: heapless::Vec<Finding, FINDINGS_MAX> = heapless::Vec::new();
-        if listening {
+        if watching {
             findings.extend(watch.rx(from_line).iter().copied());
             if *talks {
                 played.rx(to_line);
@@ -250,7 +255,7 @@ impl Board {
                 findings.retain(|finding| !is_echo(finding, *echo, played));
             }
         }
-        *digit = if listening { line_digit(*digit, &findings, watch.digit_suspected() && echo.is_none()) } else { LineDigit::None };
+        *digit = if watching { line_digit(*digit, &findings, watch.digit_suspected() && echo.is_none()) } else { LineDigit::None };
         for finding in &findings {
             match finding {
                 Finding::V21Preamble { .. } => {
@@ -266,7 +271,7 @@ impl Board {
                 Finding::DigitStarted { .. } | Finding::DigitEnded { .. } | Finding::ToneEnded { .. } | Finding::V21Ended { .. } => {}
             }
         }
-        if matches!(connection, Connection::Leg { leg, .. } if matches!(**leg, Leg::T38(_))) || !listening {
+        if t38 || !listening {
             *keep_heard = false;
             heard.clear();
         }

@@ -242,7 +242,8 @@ mod fax {
                     }
                 }
                 Event::Cng(_) | Event::AnswerTone(_) | Event::Retired { .. } => {}
-                Event::LegSilent { port, .. } | Event::SimRefused(port, _) => self.faults.push(format!("board {side} port {}", port.0)),
+                Event::LegSilent { port, silent_ms } => self.faults.push(format!("board {side} {port}: nothing from the other for {silent_ms} ms")),
+                Event::SimRefused(port, why) => self.faults.push(format!("board {side} {port}: {why}")),
             }
             Ok(())
         }

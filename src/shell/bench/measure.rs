@@ -1,6 +1,6 @@
 //! Stop-watches that count this thread's CPU time only.
 
-use rustix::time::{ClockId, clock_gettime};
+pub use crate::shell::sys::thread_cpu_ns as cpu_ns;
 
 /// One run lasts at least so long, so that the clock's own cost (a system call) does not show.
 const RUN_NS: u64 = 10_000_000;
@@ -11,12 +11,6 @@ const RUNS_MIN: u32 = 3;
 pub struct Budget {
     /// Nanoseconds.
     pub cpu_ns: u64,
-}
-
-/// CPU time of this thread, ns.
-pub fn cpu_ns() -> u64 {
-    let t = clock_gettime(ClockId::ThreadCPUTime);
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
 /// Nanoseconds a unit in the best of several runs. `go` does `units` units of work.
