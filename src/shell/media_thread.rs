@@ -7,7 +7,7 @@
 use super::clock;
 use crate::clock::ms;
 use crate::id::LegId;
-use crate::limits::{COMMAND_QUEUE, DATAGRAM_BYTES_MAX, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
+use crate::limits::{COMMAND_QUEUE, DATAGRAM_BYTES_MAX, DATAGRAMS_FLOOD_MAX, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
 use crate::media::Channel;
 use crate::tick::{Board, Command, Event};
 use heapless::spsc::{Consumer, Producer, Queue};
@@ -218,16 +218,25 @@ impl MediaThread {
     }
 }
 
-/// Takes what arrived, at most [`DATAGRAMS_PER_TICK_MAX`] a socket.
+/// Takes what arrived: [`DATAGRAMS_PER_TICK_MAX`] a socket, and beyond that [`DATAGRAMS_FLOOD_MAX`] in all, so that a flood on one port
+/// neither delays the audio behind it nor takes the others' turn. Of the sockets that no call uses one leg's are looked at each time,
+/// so that what strangers send there is counted.
 fn drain(board: &mut Board, sockets: &[LegSocketSet], now: crate::clock::Instant) {
     let mut buffer = [0u8; DATAGRAM_BYTES_MAX];
+    let mut flood = DATAGRAMS_FLOOD_MAX;
+    let idle_turn = board.stats().ticks as usize % sockets.len().max(1);
     for (i, set) in sockets.iter().enumerate() {
         let leg = LegId(i as u16);
-        if !board.leg_in_use(leg) {
+        if i != idle_turn && !board.leg_in_use(leg) {
             continue;
         }
         for channel in [Channel::Rtp, Channel::Rtcp, Channel::Udptl] {
-            for _ in 0..DATAGRAMS_PER_TICK_MAX {
+            let mut taken = 0;
+            while taken < DATAGRAMS_PER_TICK_MAX || flood > 0 {
+                if taken >= DATAGRAMS_PER_TICK_MAX {
+                    flood -= 1;
+                }
+                taken += 1;
                 match set.of(channel).recv_from(&mut buffer) {
                     Ok((n, src)) => board.from_net(now, leg, channel, src, &buffer[..n]),
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
