@@ -33,7 +33,7 @@ mod run {
     pub fn main() {
         let args: Vec<String> = std::env::args().collect();
         let (Some(mode), Some(seconds)) = (args.get(1), args.get(2).and_then(|s| s.parse().ok())) else {
-            eprintln!("t38fuzz sequences|calls|raw SECONDS SEED [CRASHFILE]");
+            eprintln!("t38fuzz sequences|calls|raw|replay SECONDS SEED [CRASHFILE]");
             std::process::exit(2);
         };
         let seed: u64 = args.get(3).and_then(|s| s.parse().ok()).unwrap_or(1);

@@ -134,12 +134,16 @@ impl Gateway {
             sys::t38_set_tx_packet_interval(t, c_int::try_from(config.packet_ms.clamp(10, 60)).unwrap_or(30) * 1000);
         }
     }
-    /// Hears 20 ms of the line.
-    pub fn rx(&mut self, from_line: &Frame) {
+    /// Hears the next samples of the line, at most a frame. In short pieces is better: C lets the image modem hear the whole piece and
+    /// then the V.21 receiver, and when that believes to hear a carrier, a flag or an abort, the octets that the image modem has got since
+    /// it was trained are thrown away. In pieces of 20 ms the page behind an FTT lost its first row that way.
+    pub fn rx(&mut self, from_line: &[i16]) {
         // C restores DC in place.
-        let mut samples = *from_line;
+        let mut samples = [0; FRAME_SAMPLES];
+        let n = from_line.len().min(FRAME_SAMPLES);
+        samples[..n].copy_from_slice(&from_line[..n]);
         // SAFETY: the buffer holds the samples announced.
-        unsafe { sys::t38_gateway_rx(self.c.as_ptr(), samples.as_mut_ptr(), FRAME_SAMPLES as c_int) };
+        unsafe { sys::t38_gateway_rx(self.c.as_ptr(), samples.as_mut_ptr(), n as c_int) };
     }
     /// Speaks 20 ms to the line.
     pub fn tx(&mut self, to_line: &mut Frame) {

@@ -26,10 +26,16 @@ pub enum Step<'a> {
     Reset,
 }
 
+/// Samples of the line that an engine hears at a time, before it is asked for packets. Two are less than a symbol of the fastest modem
+/// (2400 baud), so nothing that the end of training sets off can come between the modem and its first octet (see
+/// [`tipring_dsp::spandsp::t38_gateway::Gateway::rx`]); and the filter acts on a frame before the next sample is heard.
+pub const LINE_SAMPLES: usize = 2;
+const _: () = assert!(tipring_dsp::FRAME_SAMPLES % LINE_SAMPLES == 0, "a frame is whole pieces");
+
 /// Audio on one side, T.38 on the other. No method allocates, blocks or fails: an engine in trouble is silent and says so in its counts.
 pub trait Engine: Send {
-    /// Hears 20 ms of the line.
-    fn from_line(&mut self, frame: &Frame);
+    /// Hears the line's next samples: [`LINE_SAMPLES`] of them.
+    fn from_line(&mut self, samples: &[i16]);
     /// Speaks 20 ms to the line.
     fn to_line(&mut self, frame: &mut Frame);
     /// Hears the network.
@@ -65,8 +71,8 @@ mod by_spandsp {
     }
 
     impl Engine for SpandspEngine {
-        fn from_line(&mut self, frame: &Frame) {
-            self.gateway.rx(frame);
+        fn from_line(&mut self, samples: &[i16]) {
+            self.gateway.rx(samples);
         }
         fn to_line(&mut self, frame: &mut Frame) {
             self.gateway.tx(frame);

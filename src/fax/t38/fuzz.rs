@@ -117,7 +117,6 @@ pub fn t38_sequence(bytes: &[u8]) {
                     line.to_line(&mut heard);
                     leg.tick(Instant::from_ms(now), &heard, &mut spoken, &mut |_, _| {});
                     line.from_line(&spoken);
-                    while line.poll().is_some() {}
                 }
                 continue;
             }
@@ -169,7 +168,11 @@ impl LineEngine {
     }
     fn from_line(&mut self, frame: &tipring_dsp::Frame) {
         use super::engine::Engine;
-        self.engine.from_line(if self.filter.deaf() { &tipring_dsp::SILENCE } else { frame });
+        let frame = if self.filter.deaf() { &tipring_dsp::SILENCE } else { frame };
+        for samples in frame.chunks_exact(super::engine::LINE_SAMPLES) {
+            self.engine.from_line(samples);
+            while self.poll().is_some() {}
+        }
     }
     fn poll(&mut self) -> Option<(Packet, u8)> {
         use super::engine::Engine;

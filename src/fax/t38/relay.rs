@@ -6,7 +6,7 @@
 //! Switch-over: the leg is made when a re-INVITE is answered, some hundred milliseconds after the called machine began its V.21 preamble.
 //! [`T38Leg::prime`] lets it hear what was on the line meanwhile, so that the DIS is not lost; the caller's leg starts idle.
 
-use super::engine::{Engine, Step};
+use super::engine::{Engine, LINE_SAMPLES, Step};
 use super::filter::{Filter, FilterStats, Outgoing};
 use super::ifp::{self, DataType, Packet, Syntax};
 use super::udptl::{self, Class, ErrorCorrection, Receiver, ReceiverStats, Sender};
@@ -250,7 +250,13 @@ impl T38Leg {
         }
     }
     fn hear_line(&mut self, frame: &Frame, out: &mut dyn FnMut(SocketAddr, &[u8])) {
-        self.engine.from_line(frame);
+        for samples in frame.chunks_exact(LINE_SAMPLES) {
+            self.engine.from_line(samples);
+            self.collect(out);
+        }
+    }
+    /// Sends what the engine has made.
+    fn collect(&mut self, out: &mut dyn FnMut(SocketAddr, &[u8])) {
         // An engine holds no more than its queue; the bound is for one that would not stop.
         for _ in 0..IFP_QUEUE {
             let Some((packet, copies)) = self.engine.poll() else { return };
