@@ -11,6 +11,7 @@ pub mod directory_client;
 pub mod gateway;
 pub mod gateway_api;
 pub mod http;
+pub mod lab;
 pub mod log;
 pub mod media_thread;
 pub mod png;

@@ -84,6 +84,9 @@ enum Verb {
         #[command(flatten)]
         daemon: Daemon,
     },
+    /// Measurements in virtual time, repeatable by seed
+    #[command(subcommand)]
+    Lab(super::lab::Lab),
     /// CPU cost of each part on this machine
     Bench(super::bench::Options),
 }
@@ -188,6 +191,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Reservations { change, daemon } => ask::reservations(&daemon, change).await,
         Verb::Accounts { change, daemon } => ask::accounts(&daemon, change).await,
         Verb::Sim { port, action, daemon } => sim::run(&daemon, &port, action).await,
+        Verb::Lab(lab) => super::lab::run(lab),
         Verb::Bench(options) => super::bench::run(&options),
     }
 }

@@ -4,7 +4,7 @@
 //! without it. Everything is checked: the sound by correlation, the pages pel by pel. What was sent comes from outside (`--page`,
 //! `--speech`) or from a seed; what is compared is what the far machine wrote.
 
-mod faxes;
+pub(super) mod faxes;
 mod processes;
 mod report;
 mod speech;
