@@ -238,7 +238,7 @@ impl Board {
         // A digit that we play to the line comes back from the hybrid as a digit. Sent on, it would run to and fro for ever.
         *played = mean_square(to_line).max(*played * ECHO_DECAY);
         let echo = is_echo(from_line, *played);
-        let may_speak = listening && !(echo && !matches!(digit, LineDigit::On(_)));
+        let may_speak = listening && (!echo || matches!(digit, LineDigit::On(_)));
         *digit = if may_speak { line_digit(*digit, &findings, watch.digit_suspected()) } else { LineDigit::None };
         for finding in &findings {
             match finding {

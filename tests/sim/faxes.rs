@@ -168,7 +168,7 @@ fn the_laboratory_says_what_a_network_does_to_faxes() {
         ("T.38 5 % bursts of 2", 2, FaxParams { loss: 0.05, burst: 2.0, ..usual.clone() }),
         ("T.38 1 %, no redundancy", 0, FaxParams { loss: 0.01, redundancy: Some(0), ..usual.clone() }),
         ("T.38 line 26 dB", 3, FaxParams { snr_db: Some(26.0), ..usual.clone() }),
-        ("T.38 line 20 dB", 0, FaxParams { snr_db: Some(20.0), ..usual.clone() }),
+        ("T.38 line 23 dB", 0, FaxParams { snr_db: Some(23.0), ..usual.clone() }),
         ("T.38 drift 50 ppm", 3, FaxParams { drift_ppm: 50.0, ..usual.clone() }),
         ("G.711 line 30 dB", 3, FaxParams { snr_db: Some(30.0), ..g711.clone() }),
         ("G.711 quiet", 3, g711.clone()),
