@@ -14,8 +14,11 @@ pub const CALLS_MAX: usize = 2 * PORTS_MAX;
 pub const COMMAND_QUEUE: usize = 1024;
 /// Events queued from the tick domain to the event domain.
 pub const EVENT_QUEUE: usize = 1024;
-/// Datagrams that one leg takes from its socket in one tick; the rest waits for the next. 20 ms of audio is one or two.
+/// Datagrams that every socket of a leg may bring in one tick, whatever the others do. 20 ms of audio is one or two.
 pub const DATAGRAMS_PER_TICK_MAX: usize = 8;
+/// Datagrams beyond those in one tick, all sockets together: strangers who flood a port must not make the peer's audio wait behind them.
+/// 25,600 a second on one port, for half a millisecond of the tick.
+pub const DATAGRAMS_FLOOD_MAX: usize = 512;
 /// The largest datagram a media socket reads. RTP G.711 is 172 bytes; UDPTL with redundancy a few hundred.
 pub const DATAGRAM_BYTES_MAX: usize = 1500;
 /// The largest SIP message on UDP that is read.

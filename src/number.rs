@@ -50,6 +50,7 @@ impl DialString {
         if s.is_empty() { Err(NumberError::Empty) } else { Ok(s) }
     }
     /// Adds a key (ASCII). `Err` when the string is full: the caller refuses the call, it does not forget digits.
+    #[expect(clippy::result_unit_err, reason = "there is one way to fail, and the caller says what it means for the call")]
     pub fn push(&mut self, key: u8) -> Result<(), ()> {
         debug_assert!(matches!(key, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D'));
         self.0.push(char::from(key)).map_err(|_| ())

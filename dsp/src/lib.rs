@@ -19,13 +19,13 @@ pub mod g711;
 pub mod level;
 pub mod line_model;
 pub mod noise;
+pub mod page;
 pub mod plc;
 pub mod progress;
 pub mod resample;
+#[cfg(feature = "spandsp")]
+pub mod spandsp;
 pub mod tone;
 pub mod tone_plan;
 pub mod v21;
 pub mod watch;
-pub mod page;
-#[cfg(feature = "spandsp")]
-pub mod spandsp;

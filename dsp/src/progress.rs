@@ -228,6 +228,9 @@ impl Rhythm {
     }
 
     fn fits(&self) -> bool {
+        if self.has_stopped() {
+            return false;
+        }
         if self.is_continuous() {
             return self.on && self.run_ms >= self.continuous_ms;
         }
@@ -312,6 +315,28 @@ mod tests {
         let ended = (0..5).find_map(|_| d.rx(&[0; FRAME_SAMPLES]));
         assert!(matches!(ended, Some(ProgressEvent::Ended { tone: ProgressTone::Dial, .. })));
         assert_eq!(d.current(), None);
+    }
+
+    #[test]
+    fn a_tone_that_stops_ends_once_and_does_not_come_back() {
+        for p in &PLANS {
+            for cadence in [p.dial, p.ringback, p.busy, p.reorder] {
+                let (mut d, mut g) = (ProgressDetector::new(p), ToneGenerator::new(&cadence));
+                let (mut started, mut ended) = (0, 0);
+                for i in 0..1500 {
+                    let mut frame = [0; FRAME_SAMPLES];
+                    if i < 1000 {
+                        g.tx(&mut frame);
+                    }
+                    match d.rx(&frame) {
+                        Some(ProgressEvent::Started { .. }) => started += 1,
+                        Some(ProgressEvent::Ended { .. }) => ended += 1,
+                        None => {}
+                    }
+                }
+                assert_eq!((started, ended, d.current()), (1, 1, None), "{} {cadence:?}", p.country);
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Call-progress tones and ringing by country, as data.
 //!
-//! Sources: ITU-T E.180 and its supplement 2 (various tones used in national networks), T1.401 for North America, BT SIN 350,
-//! ETSI TBR 21 networks' national annexes. A frequency given there as `a x b` (modulated) is written as the sum it is.
+//! The document to hold these rows against is ITU-T E.180 supplement 2 (various tones used in national networks); for GB also BT SIN
+//! 350. Checked so far against a published list: US dial, ringback, busy, reorder and ringing; DE dial, stutter dial, ringback, busy,
+//! reorder and call waiting. The other rows are written from general knowledge of those lists and are unchecked; least sure are the
+//! howlers (where none is specified, a fast loud burst of the national frequency), stutter dial tones, JP and AU.
+//! A frequency given there as `a x b` (modulated) is written as a sum of its carrier and side tones.
 //! Levels are per frequency, at the line, before any loss plan.
 
 use crate::tone::{Cadence, FOREVER_MS, Section};

@@ -2,7 +2,8 @@
 //!
 //! 300 bit/s, 1 is 1650 Hz and 0 is 1850 Hz. A discriminator tells the two apart, a loop finds the middle of the bits, and the flag
 //! 0x7E is looked for in the bits. No speech, tone or faster carrier spells three flags in a row at 300 bit/s with most of its power
-//! in this band.
+//! in this band. A modem that speaks V.8bis does: it too sends flags on channel 2, for half a second, before its answer tone; who must
+//! tell the two apart reads the frame that follows.
 
 use crate::front::{self, Bands, FAST_HOP, FAST_HOPS, Phasor};
 use crate::level::power_of;

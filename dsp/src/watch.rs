@@ -17,7 +17,7 @@ pub const FINDINGS_MAX: usize = 16;
 /// Something heard. Samples are counted from the first one that the [`Watch`] was given; a digit is its ASCII key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Finding {
-    /// A digit is confirmed (some 35 to 55 ms after it began).
+    /// A digit is confirmed (40 to 60 ms after it began, the wait for the end of the frame included).
     DigitStarted {
         /// ASCII key.
         digit: u8,
@@ -33,7 +33,7 @@ pub enum Finding {
         /// Its length.
         duration_ms: u32,
     },
-    /// A fax or answer tone is confirmed (some 0.23 s after it began).
+    /// A fax or answer tone is confirmed (about 0.25 s after it began).
     ToneStarted {
         /// Which.
         tone: FaxTone,
@@ -131,7 +131,7 @@ impl Watch {
         &self.findings
     }
 
-    /// Something that looks like a digit sounds now, confirmed or not: true within 13 to 20 ms of its start (and the frame's end).
+    /// Something that looks like a digit sounds now, confirmed or not: true in the first frame that ends 15 ms or more after its start.
     pub fn digit_suspected(&self) -> bool {
         self.dtmf.suspect()
     }
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_of_digits_comes_out_in_order_and_once() {
+    fn req_k3_a_call_of_digits_comes_out_in_order_and_once() {
         let mut g = crate::dtmf::Generator::new(crate::dtmf::Sending { on_ms: 60, off_ms: 50, ..Default::default() });
         let digits = b"0123456789*#ABCD00118822";
         for d in digits {

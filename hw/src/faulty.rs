@@ -41,7 +41,7 @@ impl<P: Port> Faulty<P> {
     }
     fn strikes(&mut self, per_mille: u32) -> bool {
         // The upper half of the product maps 32 bits of chance to 0..1000.
-        per_mille > 0 && ((self.chance.bits() >> 32) * 1000 >> 32) < u64::from(per_mille)
+        per_mille > 0 && (((self.chance.bits() >> 32) * 1000) >> 32) < u64::from(per_mille)
     }
 }
 

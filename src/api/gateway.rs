@@ -46,7 +46,7 @@ pub struct Registration {
     pub state: String,
 }
 
-/// Counters of the media thread. Times are the upper edge of the doubling bucket that holds the quantile.
+/// Counters of the media thread. Times are at most 25 % above the true quantile.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MediaCounters {
     /// Turns made.
@@ -57,6 +57,8 @@ pub struct MediaCounters {
     pub tick_us_p50: u64,
     /// The same at p99.
     pub tick_us_p99: u64,
+    /// CPU time of the gateway's own part, at p99.
+    pub tick_cpu_us_p99: u64,
     /// The ports' exchange: hardware, or simulated machines.
     pub exchange_us_p99: u64,
     /// How late the thread woke up.
@@ -149,6 +151,8 @@ pub enum SimAction {
         /// Its path, as the gateway sees it.
         file: String,
     },
+    /// End the recording and write it.
+    StopRecording,
     /// Put pages into the fax machine and dial.
     SendFax {
         /// The number.

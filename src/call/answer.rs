@@ -129,10 +129,8 @@ impl Gateway {
         let (from, flowing) = (call.from, call.flow != Flow::None);
         match (from, sdp) {
             // Early media: the peer's own ringback or announcement is heard in place of ours (RFC 3960).
-            (End::Port(port), Some(sdp)) if !flowing => {
-                if self.connect_audio(now, id, port, sdp).is_ok() {
-                    self.commands.push_back(Command::Line(port, LineCommand::Connect));
-                }
+            (End::Port(port), Some(sdp)) if !flowing && self.connect_audio(now, id, port, sdp).is_ok() => {
+                self.commands.push_back(Command::Line(port, LineCommand::Connect));
             }
             (End::Port(port), None) if status == 180 && !flowing => self.commands.push_back(Command::Line(port, LineCommand::Ringback)),
             _ => {}

@@ -349,7 +349,7 @@ impl Gateway {
             }
             Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, &leg),
             Event::Sim(..) => {}
-            Event::NotSimulated(port) => self.log(None, true, format!("{} is not simulated", self.port_name(port))),
+            Event::SimRefused(port, why) => self.log(None, true, format!("{}: {why}", self.port_name(port))),
         }
     }
 

@@ -278,7 +278,7 @@ impl Gateway {
         let live = |c: &Call| !c.emergency && c.state != State::Closing;
         if full && let Some((&id, _)) = self.calls.iter().rev().find(|(_, c)| live(c)) {
             self.close(now, id, Cause::Preempted);
-            if !self.free_legs.is_empty() || self.calls.get(&id).is_none() {
+            if !self.free_legs.is_empty() || !self.calls.contains_key(&id) {
                 return;
             }
             // Its sockets come back when the board has taken the leg off; do not wait for the counters.

@@ -72,3 +72,51 @@ impl Source {
         line.split('=').next().unwrap_or("").trim().to_owned()
     }
 }
+
+impl Source {
+    /// A problem with the value of a dotted key (`media.ports`, `port[2].name`), at the line where it stands, or where its table begins.
+    pub fn at_key(&self, key: &str, message: impl Into<String>) -> ConfigError {
+        ConfigError { file: self.path.clone(), line: self.line_of(key), key: key.to_owned(), message: message.into() }
+    }
+
+    /// The line of a dotted key, from 1; 0 if neither it nor its table stands in the file.
+    fn line_of(&self, key: &str) -> usize {
+        let (table, name) = key.rsplit_once('.').unwrap_or(if key.contains('[') { (key, "") } else { ("", key) });
+        let (table, index) = match table.split_once('[') {
+            Some((table, index)) => (table, index.trim_end_matches(']').parse().unwrap_or(0)),
+            None => (table, 0usize),
+        };
+        let (mut inside, mut seen, mut found) = (table.is_empty(), 0, 0);
+        for (i, line) in self.text.lines().enumerate() {
+            let line = line.trim();
+            if line.starts_with('[') {
+                inside = line == format!("[{table}]");
+                if line == format!("[[{table}]]") {
+                    inside = seen == index;
+                    seen += 1;
+                }
+                if inside {
+                    found = i + 1;
+                }
+            } else if inside && line.split('=').next().is_some_and(|k| k.trim() == name) {
+                return i + 1;
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_points_at_its_line() {
+        let text = "[sip]\nlisten = \"x\"\n\n[[port]]\nname = \"a\"\n\n[[port]]\nname = \"a\"\n";
+        let source = Source::new(Path::new("g.toml"), text.into());
+        assert_eq!(source.at_key("sip.listen", "bad").to_string(), "g.toml:2: sip.listen: bad");
+        assert_eq!(source.at_key("port[1].name", "twice").line, 8);
+        assert_eq!(source.at_key("port[1]", "twice").line, 7);
+        assert_eq!(source.at_key("media.ports", "missing").line, 0);
+    }
+}

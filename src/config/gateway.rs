@@ -238,7 +238,7 @@ impl GatewayConfig {
     /// Rules that span keys. Every problem is named; an empty list means the file can run.
     pub fn check(&self, source: &Source) -> Vec<ConfigError> {
         let mut problems = Vec::new();
-        let mut problem = |key: &str, message: String| problems.push(source.error(key, message));
+        let mut problem = |key: &str, message: String| problems.push(source.at_key(key, message));
         if !self.api.listen.ip().is_loopback() {
             problem("api.listen", "the API has no password, so it must listen on a loopback address".into());
         }
@@ -250,7 +250,15 @@ impl GatewayConfig {
             problem("media.ports", format!("[{first}, {last}] is no range of unprivileged ports that begins with an even one"));
         }
         if self.legs() < self.ports.len() {
-            problem("media.ports", format!("{} ports of this gateway need {} UDP ports, the range has room for {} legs", self.ports.len(), 4 * self.ports.len(), self.legs()));
+            problem(
+                "media.ports",
+                format!(
+                    "{} ports of this gateway need {} UDP ports, the range has room for {} legs",
+                    self.ports.len(),
+                    4 * self.ports.len(),
+                    self.legs()
+                ),
+            );
         }
         for codec in &self.media.codecs {
             if crate::negotiate::law(codec).is_none() {
@@ -265,7 +273,7 @@ impl GatewayConfig {
                 problem(key, format!("{dscp} is no DSCP (0 to 63)"));
             }
         }
-        if tipring_dsp::tone_plan::country(&self.line.country).is_none() {
+        if tipring_dsp::tone_plan::TonePlan::of(&self.line.country).is_none() {
             problem("line.country", format!("no tone plan for {:?}", self.line.country));
         }
         if let Err(why) = crate::digit_map::DigitMap::parse(&self.line.digit_map, &self.emergency_numbers()) {
@@ -319,6 +327,25 @@ impl GatewayConfig {
         problems
     }
 
+    /// Fills in the passwords that stand in `password_file`s (`number,password` lines; the path is relative to the configuration).
+    pub fn take_passwords(&mut self, source: &Source) -> Vec<ConfigError> {
+        let mut problems = Vec::new();
+        for (i, port) in self.ports.iter_mut().enumerate() {
+            let Some(file) = &port.password_file else { continue };
+            let Some(user) = port.user.clone().or_else(|| port.number.clone()) else { continue };
+            let path = source.path().parent().map_or_else(|| file.clone(), |dir| dir.join(file));
+            let found = match std::fs::read_to_string(&path) {
+                Ok(text) => password_of(&text, &user).ok_or_else(|| format!("{}: no line for {user}", path.display())),
+                Err(e) => Err(format!("{}: {e}", path.display())),
+            };
+            match found {
+                Ok(password) => port.password = Some(password),
+                Err(why) => problems.push(source.at_key(&format!("port[{i}].password_file"), why)),
+            }
+        }
+        problems
+    }
+
     /// What `emergency.target` names.
     pub fn emergency_target(&self, target: &str) -> Option<crate::call::EmergencyTarget> {
         use crate::call::EmergencyTarget;
@@ -336,4 +363,10 @@ impl GatewayConfig {
             own => own.iter().map(String::as_str).collect(),
         }
     }
+}
+
+/// The password of `user` in `number,password` lines; `#` begins a comment line.
+fn password_of(text: &str, user: &str) -> Option<String> {
+    let rows = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    rows.filter_map(|l| l.split_once(',')).find(|(number, _)| number.trim() == user).map(|(_, password)| password.trim().to_owned())
 }

@@ -2,3 +2,55 @@
 
 pub mod directory;
 pub mod error;
+pub mod gateway;
+
+use error::{ConfigError, Source};
+use std::path::{Path, PathBuf};
+
+/// A daemon's configuration, whichever it is.
+pub enum AnyConfig {
+    /// `tipring directory`
+    Directory(Box<directory::Config>),
+    /// `tipring gateway`
+    Gateway(Box<gateway::GatewayConfig>),
+}
+
+/// The configuration's name: the file's, without its ending.
+pub fn name(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "tipring".into(), |s| s.to_string_lossy().into_owned())
+}
+
+/// Where configurations keep their state: `$TIPRING_STATE`, or `target/state`.
+pub fn state_root() -> PathBuf {
+    std::env::var_os("TIPRING_STATE").map_or_else(|| PathBuf::from("target/state"), PathBuf::from)
+}
+
+fn read(path: &Path) -> Result<String, Vec<ConfigError>> {
+    let unreadable = |e: std::io::Error| vec![Source::new(path, String::new()).whole(e.to_string())];
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// Reads and checks a gateway's configuration.
+pub fn gateway(path: &Path) -> Result<gateway::GatewayConfig, Vec<ConfigError>> {
+    let source = Source::new(path, read(path)?);
+    let mut config: gateway::GatewayConfig = source.parse().map_err(|e| vec![e])?;
+    let mut problems = config.check(&source);
+    problems.extend(config.take_passwords(&source));
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// Reads and checks a directory's configuration.
+pub fn directory(path: &Path) -> Result<directory::Config, Vec<ConfigError>> {
+    directory::parse(path, read(path)?, &state_root())
+}
+
+/// Reads whichever configuration the file is: a gateway's has a `[sip]` table and ports, a directory's a `domain`.
+pub fn any(path: &Path) -> Result<AnyConfig, Vec<ConfigError>> {
+    let text = read(path)?;
+    let is_directory = text.lines().any(|l| l.trim_start().starts_with("domain") && l.contains('='));
+    if is_directory {
+        directory(path).map(|c| AnyConfig::Directory(Box::new(c)))
+    } else {
+        gateway(path).map(|c| AnyConfig::Gateway(Box::new(c)))
+    }
+}

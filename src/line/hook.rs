@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Dial pulses: 8 to 22 a second with 39 to 67 % break make breaks of 18 to 84 ms and makes of up to 76 ms; digits are 200 ms or more
-//! apart (EN 300 001 clause 5.1; TIA-470). Ten pulses are the digit 0.
+//! apart (ETSI EN 300 001, TIA-470). Ten pulses are the digit 0.
 
 use crate::clock::{Instant, ms};
 

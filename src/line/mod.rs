@@ -22,109 +22,29 @@
 //! Every state but the resting ones (OnHook, Talking, LockedOut, Gone) is left by a timer if nothing else happens, and hanging up leads
 //! to OnHook from each, with one [`Event::WentOnHook`], within [`Timeouts::hang_up_ms`] (while Talking: within the flash window).
 
+mod command;
+mod config;
+mod event;
 mod hook;
 mod ringing;
 
+pub use command::Command;
+pub use config::{LineConfig, Timeouts};
+pub use event::Event;
+
 use crate::clock::{Instant, TimerTable, ms};
-use crate::digit_map::{DigitMap, Verdict};
+use crate::digit_map::Verdict;
 use crate::limits::LINE_EVENTS_MAX;
 use crate::number::DialString;
 use hook::{Closed, Hook, Meaning};
 use ringing::Ringing;
-use std::sync::Arc;
 use tipring_dsp::tone::{Cadence, ToneGenerator};
-use tipring_dsp::tone_plan::TonePlan;
 use tipring_dsp::watch::Finding;
 use tipring_dsp::{Frame, SILENCE};
 use tipring_hw::{PortCommand, PortEvent};
 
 /// Length of a turn.
 const TURN_MS: u64 = 20;
-
-/// How a line behaves.
-#[derive(Clone, Debug)]
-pub struct LineConfig {
-    /// Tones and ring cadence of the country.
-    pub tones: &'static TonePlan,
-    /// What can be dialled; shared by the lines of a gateway.
-    pub digit_map: Arc<DigitMap>,
-    /// Every time of the line.
-    pub timeouts: Timeouts,
-    /// Count dial pulses.
-    pub pulse_dialling: bool,
-    /// Whether a short break while talking is a hook flash; if not it is nothing.
-    pub flash: bool,
-    /// What the caller hears when the other side hung up first.
-    pub far_end_gone: FailureTone,
-    /// Opens the loop for this long when the other side hung up (answering machines and fax machines see it); 0 for never.
-    pub disconnect_break_ms: u16,
-    /// Reverses the battery while the call is answered (payphones, meters).
-    pub answer_reversal: bool,
-}
-
-impl LineConfig {
-    /// The usual line of a country.
-    pub fn new(tones: &'static TonePlan, digit_map: Arc<DigitMap>) -> Self {
-        LineConfig {
-            tones,
-            digit_map,
-            timeouts: Timeouts::default(),
-            pulse_dialling: true,
-            flash: true,
-            far_end_gone: FailureTone::Reorder,
-            disconnect_break_ms: 0,
-            answer_reversal: false,
-        }
-    }
-}
-
-/// Every time of a line, in ms.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timeouts {
-    /// Dial tone without a digit.
-    pub first_digit_ms: u32,
-    /// Between two digits, and after the last where the number could be longer.
-    pub inter_digit_ms: u32,
-    /// The `T` of the digit map.
-    pub short_ms: u32,
-    /// A key held this long is no longer waited for.
-    pub key_held_max_ms: u32,
-    /// Shortest break that is a hook flash.
-    pub flash_min_ms: u32,
-    /// Longest break that is a hook flash; while talking a hang-up is known only then.
-    pub flash_max_ms: u32,
-    /// A break this long is a hang-up wherever a flash has no meaning.
-    pub hang_up_ms: u32,
-    /// How long the loop must stay closed while ringing to be an answer.
-    pub ring_trip_ms: u32,
-    /// How long the line rings at most.
-    pub ringing_max_ms: u32,
-    /// How long a dialled call may take to be answered.
-    pub await_call_max_ms: u32,
-    /// Busy or reorder tone, then the howler.
-    pub failure_tone_ms: u32,
-    /// The howler, then silence.
-    pub howler_ms: u32,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Timeouts {
-            first_digit_ms: 15_000,
-            inter_digit_ms: 4_000,
-            short_ms: 2_000,
-            key_held_max_ms: 10_000,
-            flash_min_ms: 90,
-            flash_max_ms: 700,
-            hang_up_ms: 200,
-            ring_trip_ms: 40,
-            ringing_max_ms: 180_000,
-            await_call_max_ms: 180_000,
-            failure_tone_ms: 20_000,
-            howler_ms: 60_000,
-        }
-    }
-}
 
 /// Where a line stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,72 +83,6 @@ pub enum FailureTone {
     Busy,
     /// The call cannot be completed.
     Reorder,
-}
-
-/// What the call asks of the line. One that makes no sense where the line stands (the person was faster) changes nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Command {
-    /// Ring the phone. Answered by [`Event::RingRefused`] if it is not on hook.
-    Ring {
-        /// Distinctive cadence (on, off ... in ms); the country's own if `None`.
-        cadence_ms: Option<&'static [u32]>,
-    },
-    /// Stop ringing: the caller gave up.
-    StopRinging,
-    /// The far end rings: ringback tone.
-    Ringback,
-    /// No tone while the call goes on being made.
-    Silence,
-    /// Connect audio, both ways.
-    Connect,
-    /// Busy tone.
-    Busy,
-    /// Reorder tone.
-    Reorder,
-    /// The other side hung up.
-    FarEndGone,
-    /// Dial tone and a new number (after a flash).
-    DialTone,
-    /// Messages wait, or no longer: dial tone stutters from the next time on.
-    MessagesWaiting(bool),
-    /// Whatever it was doing, it ends: an idle line, or silence until the phone is hung up.
-    Reset,
-}
-
-/// What the line tells the call.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// Lifted to make a call.
-    WentOffHook,
-    /// A complete number.
-    Dialled {
-        /// The keys, without a closing `#`.
-        keys: DialString,
-        /// It is one of the emergency numbers.
-        emergency: bool,
-    },
-    /// Digits that no row of the digit map begins with, or too many; the caller hears reorder.
-    Misdialled(DialString),
-    /// Too slow: what was dialled till then (possibly nothing); the caller hears reorder.
-    DialTimeout(DialString),
-    /// Hook flash while talking.
-    Flash,
-    /// Hung up. Exactly once for each [`Event::WentOffHook`] or [`Event::Answered`].
-    WentOnHook,
-    /// Lifted while ringing.
-    Answered,
-    /// Rang for too long; the line is on hook again.
-    RingTimeout,
-    /// Cannot ring: not on hook (glare: it was lifted in the same moment), or no device.
-    RingRefused,
-    /// A dialled call took too long; the caller hears reorder.
-    CallTimeout,
-    /// Left off hook until the howler was over.
-    LockedOut,
-    /// The device does not answer; if the line was off hook, [`Event::WentOnHook`] came first.
-    PortGone,
-    /// The device answers again.
-    PortBack,
 }
 
 /// Whose samples go to the phone in this turn.

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::digit_map::DigitMap;
+use std::sync::Arc;
 use tipring_dsp::line_model::LineParams;
 use tipring_dsp::progress::ProgressTone;
+use tipring_dsp::tone_plan::TonePlan;
 use tipring_dsp::watch::Watch;
 use tipring_hw::sim::{Control, Happening, Phone, SimEvent, SimPort};
 use tipring_hw::{Port, PortEvent};

@@ -20,7 +20,7 @@ impl Ringing {
     }
     /// Is the current on?
     pub(super) const fn current(&self) -> bool {
-        self.section % 2 == 0
+        self.section.is_multiple_of(2)
     }
     /// When the section that begins `now` ends.
     pub(super) fn section_end(&self, now: Instant) -> Instant {

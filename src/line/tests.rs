@@ -1,6 +1,8 @@
 use super::*;
 use crate::digit_map::DigitMap;
 use proptest::prelude::*;
+use std::sync::Arc;
+use tipring_dsp::tone_plan::TonePlan;
 
 /// A line and what happened on it, in virtual turns.
 struct Bench {

@@ -89,6 +89,14 @@ pub fn offer_t38(local: &Local, port: u16, t38: &T38) -> Session {
     with_media(session(local), t38_line(local, port, t38))
 }
 
+/// The offer with a T.38 line behind its others: audio and fax said at once (T.38 Annex D.2.3), the peer takes what it can.
+/// The offer comes back as it was if it has no room.
+pub fn with_t38(mut offer: Session, local: &Local, port: u16, t38: &T38) -> Session {
+    // A full session keeps its lines: the early word about T.38 is a courtesy, the re-INVITE comes anyway.
+    let _ = offer.media.push(t38_line(local, port, t38));
+    offer
+}
+
 /// `offer` made fit to follow `last`, our last description in this dialog: its lines stand first, and lines that it does not have are
 /// closed with port 0, since lines never go away (RFC 3264 s.8). The version is one more than the last.
 pub fn reoffer(mut offer: Session, last: &Session) -> Session {

@@ -12,7 +12,7 @@ mod parse;
 mod payload;
 mod t38;
 
-pub use build::{Audio, LineAnswer, Local, NothingInCommon, answer, offer_audio, offer_t38, reoffer};
+pub use build::{Audio, LineAnswer, Local, NothingInCommon, answer, offer_audio, offer_t38, reoffer, with_t38};
 pub use parse::SdpError;
 pub use payload::{Codec, Payload};
 pub use t38::{RateManagement, T38, UdpEc};

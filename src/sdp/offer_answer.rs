@@ -182,6 +182,9 @@ mod tests {
         Refusal,
     }
 
+    /// Versions alone: state, open offer, agreed local and remote.
+    type EndKey = (State, Option<u64>, Option<(u64, u64)>);
+
     #[derive(Clone, Default)]
     struct World {
         ends: [Negotiation; 2],
@@ -192,7 +195,7 @@ mod tests {
 
     impl World {
         /// A name for the state, so that the walk ends.
-        fn key(&self) -> (Vec<(State, Option<u64>, Option<(u64, u64)>)>, [VecDeque<Message>; 2]) {
+        fn key(&self) -> (Vec<EndKey>, [VecDeque<Message>; 2]) {
             let version = |s: &Session| s.origin.version;
             let end = |n: &Negotiation| {
                 let agreed = n.agreed().map(|a| (version(&a.local), version(&a.remote)));

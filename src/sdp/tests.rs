@@ -113,6 +113,16 @@ fn an_answer_keeps_the_order_of_lines_and_closes_what_it_refuses() {
 }
 
 #[test]
+fn audio_and_t38_are_offered_at_once() {
+    let offer = with_t38(offer_audio(&local(), 4000, &Audio::default()), &local(), 4002, &ours());
+    let offer = Session::parse(&offer.emit()).unwrap();
+    assert_eq!((offer.audio().unwrap().port, offer.t38().unwrap().port), (4000, 4002));
+    let (audio, t38) = (Audio::default(), ours());
+    let both = answer(&local(), &offer, &[LineAnswer::Audio(6000, &audio), LineAnswer::T38(6002, &t38)]).unwrap();
+    assert!(both.audio().is_some() && both.t38().is_some());
+}
+
+#[test]
 fn hold_is_answered_in_all_its_forms() {
     use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
     for (offered, ours, want) in [

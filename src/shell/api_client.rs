@@ -32,6 +32,17 @@ impl std::error::Error for ApiError {}
 
 /// Sends one request; 2xx answers are returned, others become [`ApiError::Refused`] with the server's own message.
 pub async fn request(at: SocketAddr, method: &str, path: &str, body: Option<&(impl Serialize + Sync)>) -> Result<Value, ApiError> {
+    request_as(at, None, method, path, body).await
+}
+
+/// `request` with the operator's token.
+pub async fn request_as(
+    at: SocketAddr,
+    token: Option<&str>,
+    method: &str,
+    path: &str,
+    body: Option<&(impl Serialize + Sync)>,
+) -> Result<Value, ApiError> {
     let lost = |e: &dyn std::fmt::Display| ApiError::Unreachable(at, e.to_string());
     let exchange = async {
         let stream = tokio::net::TcpStream::connect(at).await.map_err(|e| lost(&e))?;
@@ -41,13 +52,12 @@ pub async fn request(at: SocketAddr, method: &str, path: &str, body: Option<&(im
             Some(body) => serde_json::to_vec(body).map_err(|e| lost(&e))?,
             None => Vec::new(),
         };
-        let request = hyper::Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", at.to_string())
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(bytes)))
-            .map_err(|e| lost(&e))?;
+        let mut request =
+            hyper::Request::builder().method(method).uri(path).header("host", at.to_string()).header("content-type", "application/json");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(Bytes::from(bytes))).map_err(|e| lost(&e))?;
         let answer = sender.send_request(request).await.map_err(|e| lost(&e))?;
         let status = answer.status().as_u16();
         let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|e| lost(&e))?.to_bytes();

@@ -4,10 +4,10 @@
 //! of the board, answers of the directory, a request of the API, a deadline, a signal.
 
 use super::clock;
-use super::directory_client::DirectoryClient;
 use super::gateway_api::{self, Request};
 use super::media_thread::{self, LegSocketSet, MediaStats, MediaThread};
 use super::records::RecordsFile;
+use super::registrations::{self, Directory, PortRegistration};
 use super::routes_file::RoutesFile;
 use super::simulate;
 use crate::call::{self, Action, Gateway, LegSockets, PortConfig};
@@ -19,7 +19,6 @@ use crate::limits::SIP_BYTES_MAX;
 use crate::line::LineConfig;
 use crate::negotiate::{MediaPolicy, T38Policy};
 use crate::number::Number;
-use crate::registration::Registrant;
 use crate::resolve::{QueryId, Resolver};
 use crate::sip::Endpoint;
 use crate::tick::{Board, Command, Event};
@@ -67,7 +66,7 @@ impl std::error::Error for StartError {}
 /// What comes back from a task that spoke with the directory.
 enum FromDirectory {
     Lookup(QueryId, crate::resolve::Answer),
-    Registration(usize, super::directory_client::RegistrationAnswer),
+    Registration(usize, u64, crate::registration::Outcome),
 }
 
 /// Counts of the daemon for `status`.
@@ -90,7 +89,7 @@ pub struct Daemon {
     /// The calls.
     pub gateway: Gateway,
     /// One a port that registers.
-    pub registrants: Vec<(PortId, Registrant)>,
+    pub registrants: Vec<PortRegistration>,
     /// The media thread's numbers.
     pub media: Arc<MediaStats>,
     /// Counts.
@@ -104,9 +103,11 @@ pub struct Daemon {
     backlog: std::collections::VecDeque<Command>,
     routes: RoutesFile,
     records: RecordsFile,
-    directory: Option<DirectoryClient>,
+    directory: Option<Directory>,
     answers: mpsc::Sender<FromDirectory>,
     stopping: Option<crate::clock::Instant>,
+    /// What was last logged of each registration.
+    told: Vec<String>,
 }
 
 /// Runs a gateway until SIGTERM or SIGINT.
@@ -117,11 +118,13 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     if let Some(problem) = damaged {
         tracing::warn!("{problem}");
     }
-    let sip_socket = super::sys::udp_socket(config.sip.listen, config.sip.dscp).map_err(|e| system(&format!("sip.listen {}", config.sip.listen), &e))?;
+    let sip_socket =
+        super::sys::udp_socket(config.sip.listen, config.sip.dscp).map_err(|e| system(&format!("sip.listen {}", config.sip.listen), &e))?;
     let sip_socket = UdpSocket::from_std(sip_socket).map_err(|e| system("sip.listen", &e))?;
     let sockets = leg_sockets(&config).map_err(|e| system("media.ports", &e))?;
-    let api = tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
-    let (sim_notes, ports) = simulate::ports(&config, &state).map_err(|e| system("port", &e))?;
+    let api =
+        tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
+    let ports = simulate::ports(&config, &state).map_err(|e| system("port", &e))?;
 
     let gateway = build_gateway(&config, &routes);
     let board = build_board(&config, sockets.len());
@@ -138,15 +141,15 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     let (api_in, api_out) = mpsc::channel(64);
     let api_task = tokio::spawn(gateway_api::serve(api, api_in));
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
-    let directory = config.directory.as_ref().map(|d| DirectoryClient::new(d.api, Duration::from_millis(d.lookup_timeout_ms)));
-    let registrants = simulate::registrants(&config).map_err(|e| system("port", &e))?;
+    let directory = Directory::of(&config);
+    let registrants = registrations::registrants(&config, &state).map_err(|e| system("directory", &e))?;
     let mut daemon = Daemon {
         name,
         gateway,
         registrants,
         media,
         totals: Totals::default(),
-        notes: sim_notes,
+        notes: simulate::Notes::new(config.ports.len()),
         started: clock::now(),
         commands: command_in,
         events: event_out,
@@ -156,9 +159,16 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         directory,
         answers,
         stopping: None,
+        told: vec![String::new(); config.ports.len()],
         config,
     };
-    tracing::info!("gateway {} up: SIP {}, API {}, {} ports", daemon.name, daemon.config.sip.listen, daemon.config.api.listen, daemon.config.ports.len());
+    tracing::info!(
+        "gateway {} up: SIP {}, API {}, {} ports",
+        daemon.name,
+        daemon.config.sip.listen,
+        daemon.config.api.listen,
+        daemon.config.ports.len()
+    );
     let outcome = daemon.run(&sip_socket, &wake, answers_out, api_out).await;
     stop.store(true, Ordering::Relaxed);
     api_task.abort();
@@ -169,7 +179,13 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
 }
 
 impl Daemon {
-    async fn run(&mut self, sip: &UdpSocket, wake: &UnixDatagram, mut answers: mpsc::Receiver<FromDirectory>, mut api: mpsc::Receiver<Request>) -> io::Result<()> {
+    async fn run(
+        &mut self,
+        sip: &UdpSocket,
+        wake: &UnixDatagram,
+        mut answers: mpsc::Receiver<FromDirectory>,
+        mut api: mpsc::Receiver<Request>,
+    ) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut datagram = vec![0u8; SIP_BYTES_MAX];
@@ -270,15 +286,15 @@ impl Daemon {
 
     fn register(&mut self, now: crate::clock::Instant) {
         let Some(client) = &self.directory else { return };
-        for (i, (_, registrant)) in self.registrants.iter_mut().enumerate() {
-            if registrant.poll_timeout().is_some_and(|at| at <= now) {
-                registrant.handle_timeout(now);
+        for (i, port) in self.registrants.iter_mut().enumerate() {
+            if port.registrant.poll_timeout().is_some_and(|at| at <= now) {
+                port.registrant.handle_timeout(now);
             }
-            while let Some(request) = registrant.poll_request() {
-                let (client, answers) = (client.clone(), self.answers.clone());
+            while let Some(request) = port.registrant.poll_request() {
+                let (client, login, answers) = (client.clone(), port.login(), self.answers.clone());
                 tokio::spawn(async move {
-                    let answer = client.register(request).await;
-                    let _nobody_waits = answers.send(FromDirectory::Registration(i, answer)).await;
+                    let (serial, outcome) = client.carry_out(login, request).await;
+                    let _nobody_waits = answers.send(FromDirectory::Registration(i, serial, outcome)).await;
                 });
             }
         }
@@ -288,13 +304,14 @@ impl Daemon {
         let now = clock::now();
         match answer {
             FromDirectory::Lookup(query, answer) => self.clocked().handle_lookup(now, query, answer),
-            FromDirectory::Registration(i, answer) => {
-                let Some((port, registrant)) = self.registrants.get_mut(i) else { return };
-                let before = registrant.state_words();
-                registrant.handle_response(now, answer);
-                let (port, number, after) = (*port, registrant.number().cloned(), registrant.state_words());
-                if before != after {
-                    tracing::info!("{}: {after}", self.config.ports[usize::from(port.0)].name);
+            FromDirectory::Registration(i, serial, outcome) => {
+                let Some(registration) = self.registrants.get_mut(i) else { return };
+                registration.registrant.handle_response(now, serial, outcome);
+                let (port, number, words) = (registration.port, registration.registrant.number().cloned(), registration.words());
+                if self.told[i] != words {
+                    let number = number.as_ref().map_or_else(|| "no number".into(), ToString::to_string);
+                    tracing::info!("{}: {number} {words}", self.config.ports[usize::from(port.0)].name);
+                    self.told[i] = words;
                 }
                 if self.stopping.is_none() && number.is_some() {
                     self.gateway.set_port_number(port, number);
@@ -305,12 +322,46 @@ impl Daemon {
 
     fn take_events(&mut self) {
         while let Some(event) = self.events.dequeue() {
-            if let Event::Sim(port, happening) = event {
-                self.notes.take(port, *happening);
-                continue;
+            match &event {
+                Event::Sim(port, happening) => self.notes.take(*port, happening),
+                Event::SimRefused(port, why) => self.notes.refused(*port, *why),
+                _ => {}
             }
             self.clocked().handle_tick_event(clock::now(), event);
         }
+    }
+
+    /// `tipring lookup`: the chain's answer for a number, from what was learned or from the directory.
+    pub fn look_up_for(&mut self, number: &str, reply: tokio::sync::oneshot::Sender<gateway_api::Answer>) {
+        use gateway_api::lookup_json;
+        let Ok(number) = Number::parse(number) else {
+            let _nobody_waits = reply.send(Err((axum::http::StatusCode::BAD_REQUEST, format!("{number:?} is no number"))));
+            return;
+        };
+        let resolver = self.gateway.resolver();
+        if resolver.port_of(&number).is_some() || resolver.is_echo(&number) {
+            let contact = self.config.sip.listen;
+            let here = crate::resolve::Answer::Found { number, contact, fingerprint: None };
+            let _nobody_waits = reply.send(Ok(lookup_json(&here, "this gateway")));
+            return;
+        }
+        let learned = resolver.learned().find(|(n, _)| **n == number).map(|(_, r)| r.clone());
+        let directory = self.directory.clone();
+        tokio::spawn(async move {
+            let answer = match directory {
+                Some(directory) => directory.look_up(&number).await,
+                None => crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown),
+            };
+            let silent = answer == crate::resolve::Answer::No(crate::resolve::NoRoute::DirectorySilent);
+            let value = match learned {
+                Some(r) if silent => {
+                    let stored = crate::resolve::Answer::Found { number: r.number, contact: r.contact, fingerprint: r.fingerprint };
+                    lookup_json(&stored, "learned; the directory does not answer")
+                }
+                _ => lookup_json(&answer, "the directory"),
+            };
+            let _nobody_waits = reply.send(Ok(value));
+        });
     }
 
     /// Puts a command of `tipring sim` on its way.
@@ -319,7 +370,7 @@ impl Daemon {
     }
 
     fn next_deadline(&self) -> crate::clock::Instant {
-        let registrations = self.registrants.iter().filter_map(|(_, r)| r.poll_timeout()).min();
+        let registrations = self.registrants.iter().filter_map(|r| r.registrant.poll_timeout()).min();
         let retry = if self.backlog.is_empty() { None } else { Some(clock::now() + Duration::from_millis(20)) };
         let idle = clock::now() + Duration::from_secs(1);
         [self.gateway.poll_timeout(), registrations, retry, self.stopping, Some(idle)].into_iter().flatten().min().unwrap_or(idle)
@@ -333,14 +384,14 @@ impl Daemon {
         tracing::info!("{signal}: ending {} calls and giving the numbers back", self.gateway.calls().len());
         self.stopping = Some(now + Duration::from_millis(SHUTDOWN_MS));
         self.clocked().shut_down(now);
-        for (_, registrant) in &mut self.registrants {
-            registrant.deregister(now);
+        for port in &mut self.registrants {
+            port.registrant.shut_down(now);
         }
     }
 
     fn may_stop(&self) -> bool {
         let Some(limit) = self.stopping else { return false };
-        let gone = self.gateway.is_idle() && self.registrants.iter().all(|(_, r)| r.is_down());
+        let gone = self.gateway.is_idle() && self.registrants.iter().all(|r| r.registrant.state() == crate::registration::State::Stopped);
         gone || clock::now() >= limit
     }
 }
@@ -348,11 +399,14 @@ impl Daemon {
 fn leg_sockets(config: &GatewayConfig) -> io::Result<Vec<LegSocketSet>> {
     let ip = config.sip.listen.ip();
     let bind = |port: u16| {
-        super::sys::udp_socket(SocketAddr::new(ip, port), config.media.dscp).map_err(|e| io::Error::new(e.kind(), format!("UDP {ip}:{port}: {e}")))
+        super::sys::udp_socket(SocketAddr::new(ip, port), config.media.dscp)
+            .map_err(|e| io::Error::new(e.kind(), format!("UDP {ip}:{port}: {e}")))
     };
     let first = config.media.ports[0];
     let wanted = config.legs().min(2 * config.ports.len() + SERVICES);
-    (0..wanted as u16).map(|i| Ok(LegSocketSet { rtp: bind(first + 4 * i)?, rtcp: bind(first + 4 * i + 1)?, udptl: bind(first + 4 * i + 2)? })).collect()
+    (0..wanted as u16)
+        .map(|i| Ok(LegSocketSet { rtp: bind(first + 4 * i)?, rtcp: bind(first + 4 * i + 1)?, udptl: bind(first + 4 * i + 2)? }))
+        .collect()
 }
 
 fn build_board(config: &GatewayConfig, legs: usize) -> Board {
@@ -383,7 +437,7 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
     let legs = config.legs().min(2 * config.ports.len() + SERVICES) as u16;
     let leg = |i: u16| LegSockets { rtp: SocketAddr::new(ip, first + 4 * i), udptl: SocketAddr::new(ip, first + 4 * i + 2) };
     let m = &config.media;
-    let t38 = m.t38.then(|| T38Policy {
+    let t38 = m.t38.then_some(T38Policy {
         max_datagram: m.t38_max_datagram,
         redundancy_control: m.t38_redundancy_control,
         redundancy_image: m.t38_redundancy_image,
@@ -405,7 +459,8 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,
     };
-    let mut sip = Endpoint::new(crate::sip::Config::new(config.sip.listen, format!("tipring/{}", env!("CARGO_PKG_VERSION"))), clock::seed());
+    let mut sip =
+        Endpoint::new(crate::sip::Config::new(config.sip.listen, format!("tipring/{}", env!("CARGO_PKG_VERSION"))), clock::seed());
     sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
     Gateway::new(settings, sip, resolver, clock::seed())
 }

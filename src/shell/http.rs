@@ -144,6 +144,7 @@ async fn lookup(State(shared): At, Extension(peer): From, Path(number): Path<Str
 }
 
 /// The user whose credentials the request carries; else the challenge to answer.
+#[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
 fn logged_in(shared: &Shared, Peer(peer): Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
     let now = clock::now();
     let mut machines = shared.machines();
@@ -190,6 +191,7 @@ fn is_operator(shared: &Shared, Peer(peer): Peer, headers: &HeaderMap) -> bool {
     peer.ip().is_loopback() && token.is_some_and(|t| digest::same(t.as_bytes(), shared.admin_token.as_bytes()))
 }
 
+#[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
 fn operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<(), Response> {
     if is_operator(shared, peer, headers) {
         Ok(())

@@ -7,7 +7,7 @@
 use super::clock;
 use crate::clock::ms;
 use crate::id::LegId;
-use crate::limits::{COMMAND_QUEUE, DATAGRAM_BYTES_MAX, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
+use crate::limits::{COMMAND_QUEUE, DATAGRAM_BYTES_MAX, DATAGRAMS_FLOOD_MAX, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
 use crate::media::Channel;
 use crate::tick::{Board, Command, Event};
 use heapless::spsc::{Consumer, Producer, Queue};
@@ -38,7 +38,7 @@ impl LegSocketSet {
     }
 }
 
-/// Numbers the media thread keeps for `status`. Times are in microseconds; the buckets of the histograms double.
+/// Numbers the media thread keeps for `status`. Times are in microseconds.
 #[derive(Default)]
 pub struct MediaStats {
     /// Turns made.
@@ -53,32 +53,54 @@ pub struct MediaStats {
     pub send_errors: AtomicU64,
     /// Histogram of the gateway's own part of a turn (the ports' exchange left out).
     pub tick_us: Histogram,
+    /// Histogram of the CPU time of the gateway's own part: what it costs, where `tick_us` is how long it took on a shared machine.
+    pub tick_cpu_us: Histogram,
     /// Histogram of the ports' exchange: hardware, or the simulated machines' own work.
     pub exchange_us: Histogram,
     /// Histogram of how late the thread woke up.
     pub late_us: Histogram,
 }
 
-/// A histogram of microseconds in 24 doubling buckets.
-#[derive(Default)]
+/// Buckets of a [`Histogram`]: four to each doubling, up to half a minute.
+const BUCKETS: usize = 96;
+
+/// A histogram of microseconds whose buckets are a quarter of a doubling wide, so that what is read from it is at most 25 % too high.
 pub struct Histogram {
-    buckets: [AtomicU64; 24],
+    buckets: [AtomicU64; BUCKETS],
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram { buckets: [const { AtomicU64::new(0) }; BUCKETS] }
+    }
 }
 
 impl Histogram {
+    /// Counts one value.
     fn add(&self, us: u64) {
-        let bucket = (64 - us.leading_zeros() as usize).min(23);
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.buckets[Self::bucket(us)].fetch_add(1, Ordering::Relaxed);
+    }
+    /// The top bit and the two below it.
+    fn bucket(us: u64) -> usize {
+        if us < 4 {
+            return us as usize;
+        }
+        let top = 63 - us.leading_zeros() as usize;
+        ((top - 1) * 4 + (us >> (top - 2) & 3) as usize).min(BUCKETS - 1)
+    }
+    /// The first value beyond a bucket.
+    fn edge(bucket: usize) -> u64 {
+        if bucket < 4 { bucket as u64 + 1 } else { (bucket as u64 % 4 + 5) << (bucket / 4 - 1) }
     }
     /// The upper edge (in microseconds) of the bucket in which the `q` quantile lies.
     pub fn quantile_us(&self, q: f64) -> u64 {
-        let counts: Vec<u64> = self.buckets.iter().map(|b| b.load(Ordering::Relaxed)).collect();
+        let counts: [u64; BUCKETS] = core::array::from_fn(|i| self.buckets[i].load(Ordering::Relaxed));
         let total: u64 = counts.iter().sum();
         let mut seen = 0;
         for (i, n) in counts.iter().enumerate() {
             seen += n;
             if total > 0 && seen as f64 >= q * total as f64 {
-                return 1 << i;
+                return Self::edge(i);
             }
         }
         0
@@ -126,6 +148,9 @@ impl MediaThread {
     }
 
     fn run(mut self) {
+        if !super::sys::real_time() {
+            tracing::info!("the media thread has no real-time priority here (CAP_SYS_NICE or RLIMIT_RTPRIO would give it)");
+        }
         let mut next = clock::now();
         let mut held: Option<Event> = None;
         while !self.stop.load(Ordering::Relaxed) {
@@ -148,6 +173,7 @@ impl MediaThread {
         let begin = clock::now();
         board.gather(ports);
         let gathered = clock::now();
+        let gathered_cpu_ns = super::sys::thread_cpu_ns();
         stats.exchange_us.add(gathered.as_us() - begin.as_us());
         let errors = &stats.send_errors;
         let mut out = |leg: LegId, channel: Channel, to: SocketAddr, bytes: &[u8]| {
@@ -188,19 +214,29 @@ impl MediaThread {
         stats.stray_datagrams.store(counters.stray_datagrams, Ordering::Relaxed);
         stats.events_lost.store(counters.events_lost + counters.port_events_lost, Ordering::Relaxed);
         stats.tick_us.add(clock::now().as_us() - gathered.as_us());
+        stats.tick_cpu_us.add((super::sys::thread_cpu_ns() - gathered_cpu_ns) / 1000);
     }
 }
 
-/// Takes what arrived, at most [`DATAGRAMS_PER_TICK_MAX`] a socket.
+/// Takes what arrived: [`DATAGRAMS_PER_TICK_MAX`] a socket, and beyond that [`DATAGRAMS_FLOOD_MAX`] in all, so that a flood on one port
+/// neither delays the audio behind it nor takes the others' turn. Of the sockets that no call uses one leg's are looked at each time,
+/// so that what strangers send there is counted.
 fn drain(board: &mut Board, sockets: &[LegSocketSet], now: crate::clock::Instant) {
     let mut buffer = [0u8; DATAGRAM_BYTES_MAX];
+    let mut flood = DATAGRAMS_FLOOD_MAX;
+    let idle_turn = board.stats().ticks as usize % sockets.len().max(1);
     for (i, set) in sockets.iter().enumerate() {
         let leg = LegId(i as u16);
-        if !board.leg_in_use(leg) {
+        if i != idle_turn && !board.leg_in_use(leg) {
             continue;
         }
         for channel in [Channel::Rtp, Channel::Rtcp, Channel::Udptl] {
-            for _ in 0..DATAGRAMS_PER_TICK_MAX {
+            let mut taken = 0;
+            while taken < DATAGRAMS_PER_TICK_MAX || flood > 0 {
+                if taken >= DATAGRAMS_PER_TICK_MAX {
+                    flood -= 1;
+                }
+                taken += 1;
                 match set.of(channel).recv_from(&mut buffer) {
                     Ok((n, src)) => board.from_net(now, leg, channel, src, &buffer[..n]),
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
@@ -221,5 +257,28 @@ fn flush(set: &LegSocketSet) {
                 break;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_lies_below_the_edge_of_its_bucket_and_not_below_the_last() {
+        for us in (0..10_000).chain((14..24).flat_map(|top| [(1 << top) - 1, 1 << top, (1 << top) + 1])) {
+            let bucket = Histogram::bucket(us);
+            assert!(us < Histogram::edge(bucket), "{us}");
+            assert!(bucket == 0 || us >= Histogram::edge(bucket - 1), "{us}");
+        }
+        assert_eq!(Histogram::bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn quantiles_are_at_most_a_quarter_too_high() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.quantile_us(0.5), 0);
+        (1..=1000).for_each(|us| histogram.add(us));
+        assert_eq!((histogram.quantile_us(0.5), histogram.quantile_us(0.99)), (512, 1024));
     }
 }

@@ -58,9 +58,12 @@ pub fn to_json(r: &CallRecord) -> Value {
 fn fax_json(f: &crate::fax::t38::relay::FaxStats) -> Value {
     let r = &f.record;
     json!({
-        "pages": r.pages, "bps": r.bps, "ecm": r.ecm, "modem": r.modem, "coding": r.coding, "resolution": r.resolution,
-        "caller_ident": r.caller_ident, "called_ident": r.called_ident, "result": r.words(), "delivered": r.delivered(),
-        "packets_sent": f.packets_sent, "packets_received": f.packets_received, "lost": f.lost, "recovered": f.recovered, "garbage": f.garbage,
+        "mode": "t38", "pages": r.pages, "bps": r.bps, "rate": r.rate.map(|v| v.to_string()), "ecm": r.ecm,
+        "coding": r.coding.map(|c| format!("{c:?}").to_uppercase()),
+        "caller_ident": r.caller_ident.to_string(), "called_ident": r.called_ident.to_string(),
+        "result": r.words(), "delivered": r.delivered(), "training_failures": r.training_failures, "repeat_requests": r.repeat_requests,
+        "datagrams_in": f.datagrams_in, "datagrams_out": f.datagrams_out, "lost": f.received.lost, "recovered": f.received.by_redundancy + f.received.by_fec,
+        "garbage": f.garbage, "foreign": f.foreign,
     })
 }
 

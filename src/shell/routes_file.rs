@@ -52,8 +52,11 @@ impl RoutesFile {
     pub fn cache(&self) -> RouteCache {
         let mut cache = RouteCache::new(ROUTES_MAX);
         for (dialled, row) in &self.rows {
-            let (Ok(dialled), Ok(number), Ok(contact)) = (Number::parse(dialled), Number::parse(&row.number), row.contact.parse()) else { continue };
-            cache.learn(dialled, LearnedRoute { number, contact, fingerprint: row.fingerprint.clone(), learned_at: WallMs(row.learned_ms) });
+            let (Ok(dialled), Ok(number), Ok(contact)) = (Number::parse(dialled), Number::parse(&row.number), row.contact.parse()) else {
+                continue;
+            };
+            cache
+                .learn(dialled, LearnedRoute { number, contact, fingerprint: row.fingerprint.clone(), learned_at: WallMs(row.learned_ms) });
         }
         cache
     }

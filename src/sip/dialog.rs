@@ -28,7 +28,7 @@ impl Dialog {
         let mut route_set: Vec<Vec<u8>> = response.headers.values("Record-Route").map(<[u8]>::to_vec).collect();
         route_set.reverse();
         let target = match (response.contact(), &request.start) {
-            (Some(contact), _) => contact.uri.as_bytes().to_vec(),
+            (Some(contact), _) => contact.uri.request_uri().to_vec(),
             (None, super::message::StartLine::Request { uri, .. }) => uri.clone(),
             (None, super::message::StartLine::Response { .. }) => Vec::new(),
         };
@@ -59,7 +59,7 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: request.cseq().ok().map(|c| c.number),
             route_set: request.headers.values("Record-Route").map(<[u8]>::to_vec).collect(),
-            target: request.contact().or(from).map(|c| c.uri.as_bytes().to_vec()).unwrap_or_default(),
+            target: request.contact().or(from).map(|c| c.uri.request_uri().to_vec()).unwrap_or_default(),
             flow: source,
             by_flow: !request.top_via().is_ok_and(|v| v.is_honest(source)),
         }
@@ -68,7 +68,7 @@ impl Dialog {
     /// Takes a new remote target from a re-INVITE or its 2xx (s.12.2), and notes where the peer is seen.
     pub fn refresh_target(&mut self, message: &Message, source: SocketAddr) {
         if let Some(contact) = message.contact() {
-            self.target = contact.uri.as_bytes().to_vec();
+            self.target = contact.uri.request_uri().to_vec();
         }
         self.flow = source;
     }
@@ -100,7 +100,7 @@ impl Dialog {
         let mut uri = self.target.clone();
         if let (true, Some(router)) = (strict, &first) {
             // A strict router (RFC 2543) wants itself in the Request-URI and the target last (s.12.2.1.1).
-            uri = router.uri.as_bytes().to_vec();
+            uri = router.uri.request_uri().to_vec();
             routes.remove(0);
             routes.push([b"<", self.target.as_slice(), b">"].concat());
         }
@@ -163,6 +163,14 @@ mod tests {
     fn a_peer_behind_a_translator_is_answered_where_it_is_seen() {
         let seen = "198.51.100.4:31000".parse().unwrap();
         assert_eq!(Dialog::from_request(&invite(""), b"t", seen).next_request(Method::Bye).1, seen);
+    }
+
+    #[test]
+    fn headers_in_a_contact_do_not_get_into_the_request_line() {
+        let mut m = invite("");
+        m.headers.set("Contact", b"<sip:2@192.0.2.9:5062;x=y?Route=%3Csip:evil%3E>".to_vec());
+        let (bye, _) = Dialog::from_request(&m, b"t", "192.0.2.9:5060".parse().unwrap()).next_request(Method::Bye);
+        assert_eq!(bye.request_uri().unwrap().as_bytes(), b"sip:2@192.0.2.9:5062;x=y");
     }
 
     #[test]

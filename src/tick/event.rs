@@ -3,7 +3,7 @@
 use super::leg::Leg;
 use crate::id::{LegId, PortId};
 use crate::line::Event as LineEvent;
-use tipring_hw::sim::SimEvent;
+use tipring_hw::sim::{ControlError, SimEvent};
 
 /// Something that happened in the tick domain.
 pub enum Event {
@@ -33,6 +33,6 @@ pub enum Event {
     },
     /// The simulated machine at a port tells what it heard or did.
     Sim(PortId, Box<SimEvent>),
-    /// A `Simulate` command reached a port that is no simulation.
-    NotSimulated(PortId),
+    /// A `Simulate` command was refused by the port: it is a real one, or its machine cannot do that now.
+    SimRefused(PortId, ControlError),
 }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use tipring_dsp::Frame;
 
 /// One network leg.
+#[expect(clippy::large_enum_variant, reason = "legs travel boxed as a whole; one indirection more would cost every tick")]
 pub enum Leg {
     /// G.711 in RTP, digits as RFC 4733 events.
     Audio(AudioLeg),

@@ -24,10 +24,13 @@ use crate::line::{Audio, Line, LineConfig, State};
 use crate::media::{Channel, LineDigit};
 use heapless::Deque;
 use std::net::SocketAddr;
-use tipring_dsp::level::mean_square;
 use tipring_dsp::watch::{FINDINGS_MAX, FaxTone, Finding, Watch};
 use tipring_dsp::{Frame, SILENCE};
+use tipring_hw::sim::ControlError;
 use tipring_hw::{Port, PortEvent};
+
+/// An echo is looked for so many turns after we stopped playing the key: detection lags, and the hybrid's tail is short.
+const ECHO_TURNS: u8 = 6;
 
 /// What a line's audio is joined to.
 enum Connection {
@@ -41,13 +44,15 @@ struct Place {
     /// `None` at a service place.
     line: Option<Line>,
     watch: Watch,
+    /// Hears what we play, so that its echo in the hybrid is not taken for the machine's own digits or flags.
+    played: Watch,
+    /// The key whose echo is being heard, and turns since we stopped playing it.
+    echo: Option<(u8, u8)>,
     connection: Connection,
     events: heapless::Vec<PortEvent, 16>,
     from_line: Frame,
     to_line: Frame,
     digit: LineDigit,
-    /// How loud the line was made to sound lately (mean square): what comes back softer is its echo.
-    played: f32,
     /// The line's audio is through to the connection: in conversation, or a service place.
     talks: bool,
     /// The last frames heard, so that a T.38 relay that starts in the middle of a V.21 preamble hears its beginning too.
@@ -86,12 +91,13 @@ impl Board {
         let place = |line| Place {
             line,
             watch: Watch::new(),
+            played: Watch::new(),
+            echo: None,
             connection: Connection::None,
             events: heapless::Vec::new(),
             from_line: SILENCE,
             to_line: SILENCE,
             digit: LineDigit::None,
-            played: 0.0,
             talks: true,
             heard: Deque::new(),
             keep_heard: false,
@@ -160,9 +166,9 @@ impl Board {
                 }
             }
             Command::Simulate(port, control) => {
-                let done = ports.get_mut(usize::from(port.0)).map(|p| p.control(*control));
-                if !matches!(done, Some(Ok(()))) {
-                    push(&mut self.events, &mut self.stats, Event::NotSimulated(port));
+                let done = ports.get_mut(usize::from(port.0)).map_or(Err(ControlError::NotSimulated), |p| p.control(*control));
+                if let Err(why) = done {
+                    push(&mut self.events, &mut self.stats, Event::SimRefused(port, why));
                 }
             }
         }
@@ -181,6 +187,8 @@ impl Board {
             let place = &mut self.places[p];
             t38.prime(now, place.heard.make_contiguous(), &mut |to, bytes| out(leg_id, Channel::Udptl, to, bytes));
             place.heard.clear();
+            // Nobody watches the line while the relay has it; who does so afterwards begins anew.
+            (place.watch, place.played, place.echo) = (Watch::new(), Watch::new(), None);
         }
         self.place_of_leg[usize::from(leg_id.0)] = Some(port.0);
         self.places[p].connection = Connection::Leg { id: leg_id, leg, silent_told: false };
@@ -227,19 +235,27 @@ impl Board {
     fn observe(&mut self, p: usize) {
         let port = PortId(p as u16);
         let (events, stats) = (&mut self.events, &mut self.stats);
-        let Place { line, watch, events: port_events, from_line, to_line, digit, played, heard, keep_heard, connection, talks } =
+        let Place { line, watch, played, echo, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks } =
             &mut self.places[p];
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
+        // The relay hears for itself, and digits, CNG or a preamble mean nothing to anybody else: the two watches would cost more than it.
+        let t38 = matches!(connection, Connection::Leg { leg, .. } if matches!(**leg, Leg::T38(_)));
+        let watching = listening && !(t38 && *talks);
         let mut findings: heapless::Vec<Finding, FINDINGS_MAX> = heapless::Vec::new();
-        if listening {
+        if watching {
             findings.extend(watch.rx(from_line).iter().copied());
+            if *talks {
+                played.rx(to_line);
+                *echo = match (played.digit(), *echo) {
+                    (Some(key), _) => Some((key, 0)),
+                    (None, Some((key, turns))) if turns < ECHO_TURNS => Some((key, turns + 1)),
+                    (None, _) => None,
+                };
+                findings.retain(|finding| !is_echo(finding, *echo, played));
+            }
         }
-        // A digit that we play to the line comes back from the hybrid as a digit. Sent on, it would run to and fro for ever.
-        *played = mean_square(to_line).max(*played * ECHO_DECAY);
-        let echo = is_echo(from_line, *played);
-        let may_speak = listening && (!echo || matches!(digit, LineDigit::On(_)));
-        *digit = if may_speak { line_digit(*digit, &findings, watch.digit_suspected()) } else { LineDigit::None };
+        *digit = if watching { line_digit(*digit, &findings, watch.digit_suspected() && echo.is_none()) } else { LineDigit::None };
         for finding in &findings {
             match finding {
                 Finding::V21Preamble { .. } => {
@@ -247,7 +263,6 @@ impl Board {
                     push(events, stats, Event::V21Preamble(port));
                 }
                 // The far machine's own tone, back from our hybrid.
-                Finding::ToneStarted { .. } if echo => {}
                 Finding::ToneStarted { tone: FaxTone::Cng, .. } => push(events, stats, Event::Cng(port)),
                 Finding::ToneStarted { tone: FaxTone::Ced | FaxTone::AnsAm, .. } => {
                     *keep_heard = true;
@@ -256,7 +271,7 @@ impl Board {
                 Finding::DigitStarted { .. } | Finding::DigitEnded { .. } | Finding::ToneEnded { .. } | Finding::V21Ended { .. } => {}
             }
         }
-        if matches!(connection, Connection::Leg { leg, .. } if matches!(**leg, Leg::T38(_))) || !listening {
+        if t38 || !listening {
             *keep_heard = false;
             heard.clear();
         }
@@ -269,6 +284,8 @@ impl Board {
         *talks = line.tick(port_events, &findings, to_line) == Audio::Connected;
         if !is_off_hook(line) && listening {
             *watch = Watch::new();
+            *played = Watch::new();
+            *echo = None;
         }
         while let Some(event) = line.poll_event() {
             push(events, stats, Event::Line(port, event));
@@ -342,14 +359,14 @@ fn is_off_hook(line: &Line) -> bool {
     !matches!(line.state(), State::OnHook | State::Ringing | State::Gone)
 }
 
-/// What was played is remembered as loud as it was for a frame or two: the echo of a port is back within 20 ms, detection takes 40.
-const ECHO_DECAY: f32 = 0.5;
-/// Return loss of the worst line that is in use, as power: what is this much softer than what was played is taken for its echo.
-const ECHO_LOSS: f32 = 0.25;
-
-/// What comes from the line is no louder than the echo of what was played to it.
-fn is_echo(from_line: &Frame, played: f32) -> bool {
-    mean_square(from_line) < played * ECHO_LOSS
+/// True for what is only our own signal coming back: the same key, the same tone, or HDLC flags while we play flags.
+fn is_echo(finding: &Finding, echo: Option<(u8, u8)>, played: &Watch) -> bool {
+    match finding {
+        Finding::DigitStarted { digit, .. } | Finding::DigitEnded { digit, .. } => echo.is_some_and(|(key, _)| key == *digit),
+        Finding::V21Preamble { .. } => played.v21_present(),
+        Finding::ToneStarted { tone, .. } => played.tone() == Some(*tone),
+        Finding::ToneEnded { .. } | Finding::V21Ended { .. } => false,
+    }
 }
 
 /// What the audio leg must know of the digit that is on the line now.

@@ -80,6 +80,8 @@ pub struct Gateway {
     /// Owned; raw because C holds a copy and writes through it while we are in a call with `&mut self`.
     queue: NonNull<Queue>,
     refused: u32,
+    config: GatewayConfig,
+    modems: c_int,
 }
 
 // SAFETY: the C state and the queue are reachable only from this value; libspandsp has no thread-local state.
@@ -101,31 +103,47 @@ impl Gateway {
             drop(unsafe { Box::from_raw(queue.as_ptr()) });
             return Err(Error::OutOfMemory);
         };
+        let mut gateway = Gateway { c, core, queue, refused: 0, config: *config, modems };
+        gateway.configure();
+        Ok(gateway)
+    }
+    /// Begins anew with the line silent and nothing heard, in the same memory. Packets not yet polled are dropped.
+    pub fn reset(&mut self) {
+        // SAFETY: the C state is alive and of the right size; C takes it as new memory and allocates nothing.
+        unsafe {
+            sys::t38_gateway_init(self.c.as_ptr(), Some(packet_made), self.queue.as_ptr().cast::<c_void>());
+            self.queue.as_mut().waiting.clear();
+        }
+        self.configure();
+    }
+    fn configure(&mut self) {
+        let (config, g, t) = (self.config, self.c.as_ptr(), self.core.as_ptr());
         // Proprietary facilities (NSF, NSC, NSS) are made unrecognisable: a relay in the middle cannot follow what two machines of one
-        // maker would agree on. The C side copies three octets more than it is told, hence the length of the arrays.
+        // maker would agree on. The C side copies three octets more than it is told, hence the length of the array.
         let nobody = [0xFFu8, 0, 0, 0, 0, 0, 0, 0];
         // SAFETY: both states are alive; `nobody` is longer than the six octets read.
         unsafe {
-            let g = c.as_ptr();
             sys::t38_gateway_set_nsx_suppression(g, nobody.as_ptr(), 3, nobody.as_ptr(), 3);
             sys::t38_gateway_set_transmit_on_idle(g, true);
-            sys::t38_gateway_set_supported_modems(g, modems);
+            sys::t38_gateway_set_supported_modems(g, self.modems);
             sys::t38_gateway_set_ecm_capability(g, config.ecm);
             sys::t38_gateway_set_fill_bit_removal(g, config.fill_bit_removal);
             sys::t38_gateway_set_tep_mode(g, config.tep);
-            let t = core.as_ptr();
             sys::t38_set_t38_version(t, 0);
             sys::t38_set_sequence_number_handling(t, true);
             sys::t38_set_tx_packet_interval(t, c_int::try_from(config.packet_ms.clamp(10, 60)).unwrap_or(30) * 1000);
         }
-        Ok(Gateway { c, core, queue, refused: 0 })
     }
-    /// Hears 20 ms of the line.
-    pub fn rx(&mut self, from_line: &Frame) {
+    /// Hears the next samples of the line, at most a frame. In short pieces is better: C lets the image modem hear the whole piece and
+    /// then the V.21 receiver, and when that believes to hear a carrier, a flag or an abort, the octets that the image modem has got since
+    /// it was trained are thrown away. In pieces of 20 ms the page behind an FTT lost its first row that way.
+    pub fn rx(&mut self, from_line: &[i16]) {
         // C restores DC in place.
-        let mut samples = *from_line;
+        let mut samples = [0; FRAME_SAMPLES];
+        let n = from_line.len().min(FRAME_SAMPLES);
+        samples[..n].copy_from_slice(&from_line[..n]);
         // SAFETY: the buffer holds the samples announced.
-        unsafe { sys::t38_gateway_rx(self.c.as_ptr(), samples.as_mut_ptr(), FRAME_SAMPLES as c_int) };
+        unsafe { sys::t38_gateway_rx(self.c.as_ptr(), samples.as_mut_ptr(), n as c_int) };
     }
     /// Speaks 20 ms to the line.
     pub fn tx(&mut self, to_line: &mut Frame) {

@@ -450,4 +450,37 @@ mod tests {
         assert_eq!(o.packet(Side::Net, &Packet::Data(end)), None);
         assert_eq!(say(&mut o, Side::Net, 0x31, &[]), Some(Fcf::Mcf));
     }
+
+    #[test]
+    fn the_record_of_a_captured_call_is_what_its_maker_says() {
+        use crate::clock::Instant;
+        use crate::fax::t38::{fuzz, ifp, udptl};
+        // Made by libspandsp 0.0.6 (see the shared folder's manifest).
+        let table = [
+            ("t38-term-term-mh", "2 pages, V.17 14400, delivered (MCF seen for last page)"),
+            ("t38-gw-gw-ecm-mmr", "1 page, V.17 14400, ECM, delivered (MCF seen for last page)"),
+            ("t38-term-gw-v29-mr", "1 page, V.29 9600, delivered (MCF seen for last page)"),
+            ("t38-loss3-ecm", "1 page, V.17 14400, ECM, delivered (MCF seen for last page)"),
+            ("t38-nored-v27", "1 page, V.27ter 4800, delivered (MCF seen for last page)"),
+        ];
+        for (name, words) in table {
+            let Some(file) = fuzz::shared_file(&format!("recordings/generated/{name}.pcap")) else { return };
+            let mut o = Observer::new();
+            let mut receivers = [udptl::Receiver::new(), udptl::Receiver::new()];
+            let mut first_port = None;
+            let mut unread = 0;
+            for (n, (port, payload)) in fuzz::udp_payloads_of_pcap(&file).into_iter().enumerate() {
+                let side = if *first_port.get_or_insert(port) == port { Side::Line } else { Side::Net };
+                let r = &mut receivers[side as usize];
+                r.receive(&udptl::parse(payload).expect("a good datagram"));
+                while let Some(p) = r.pop(Instant::from_ms(20 * n as u64)) {
+                    match ifp::parse_padded(p.ifp, ifp::Syntax::Asn1998) {
+                        Ok(packet) => drop(o.packet(side, &packet)),
+                        Err(_) => unread += 1,
+                    }
+                }
+            }
+            assert_eq!((o.record().words().as_str(), unread), (words, 0), "{name}: {:?}", receivers.each_ref().map(|r| r.stats()));
+        }
+    }
 }

@@ -1,5 +1,8 @@
 //! What turns a line's audio into IFP packets and back. The relay knows only this trait, so that our own modems can take libspandsp's place.
 
+// `from_` and `to_` name places (the line, the network), as everywhere outside `dsp`; they convert nothing.
+#![allow(clippy::wrong_self_convention)]
+
 use super::ifp::{DataType, FieldType, Indicator, Packet};
 use tipring_dsp::Frame;
 
@@ -19,12 +22,20 @@ pub enum Step<'a> {
     },
     /// This many packets are lost just here.
     Missing(u16),
+    /// Forget everything and begin anew, with a silent line on both sides.
+    Reset,
 }
+
+/// Samples of the line that an engine hears at a time, before it is asked for packets. Two are less than a symbol of the fastest modem
+/// (2400 baud), so nothing that the end of training sets off can come between the modem and its first octet (see
+/// [`tipring_dsp::spandsp::t38_gateway::Gateway::rx`]); and the filter acts on a frame before the next sample is heard.
+pub const LINE_SAMPLES: usize = 2;
+const _: () = assert!(tipring_dsp::FRAME_SAMPLES % LINE_SAMPLES == 0, "a frame is whole pieces");
 
 /// Audio on one side, T.38 on the other. No method allocates, blocks or fails: an engine in trouble is silent and says so in its counts.
 pub trait Engine: Send {
-    /// Hears 20 ms of the line.
-    fn from_line(&mut self, frame: &Frame);
+    /// Hears the line's next samples: [`LINE_SAMPLES`] of them.
+    fn from_line(&mut self, samples: &[i16]);
     /// Speaks 20 ms to the line.
     fn to_line(&mut self, frame: &mut Frame);
     /// Hears the network.
@@ -60,8 +71,8 @@ mod by_spandsp {
     }
 
     impl Engine for SpandspEngine {
-        fn from_line(&mut self, frame: &Frame) {
-            self.gateway.rx(frame);
+        fn from_line(&mut self, samples: &[i16]) {
+            self.gateway.rx(samples);
         }
         fn to_line(&mut self, frame: &mut Frame) {
             self.gateway.tx(frame);
@@ -73,6 +84,7 @@ mod by_spandsp {
                     self.seq = self.seq.wrapping_add(n.min(1000));
                     return;
                 }
+                Step::Reset => return self.gateway.reset(),
                 Step::Indicator(i) => Packet::Indicator(i),
                 Step::Field { modem, kind, data } => match Data::one(modem, kind, data) {
                     Ok(d) => Packet::Data(d),

@@ -1,16 +1,23 @@
 //! Between the decoder and the engine: only legal orders pass.
 //!
-//! Two duties. **Order**: data follows the indicator that announces it (a lost indicator is put back), one carrier carries either HDLC or
-//! non-ECM data, a frame has a bounded length, an end of signal is an end and comes once. **Direction**: fax is half duplex. An engine has
-//! one image modem; libspandsp even one piece of memory for sending and receiving, and runs wild if an image carrier begins in one
-//! direction while the other is armed. So an image from the network passes only while the engine cannot be waiting for one from the
-//! line, and the engine is deaf to the line while it speaks (which also keeps the echo of our own DCS out of its ears).
+//! **Order.** Data follows the indicator that announces it (a lost indicator is put back), a carrier carries either HDLC or non-ECM data
+//! and the kind that T.30 has agreed on, a frame has a bounded length, a carrier ends once and never without having carried anything
+//! (libspandsp would then send flags for ever). An HDLC frame is handed over whole: libspandsp begins to send one that is still arriving,
+//! and if it dries up takes the rest for another frame. The preamble passes at once, so the machine on the line hears flags meanwhile.
 //!
-//! When is the engine armed for an image from the line? From the moment it hears DCS or CTC on the line, or DTC from the network; it
-//! stays so until DCS comes from the network *and* a V.21 carrier on the line has ended after that. Doubt counts as armed.
+//! **Direction.** Fax is half duplex and an engine has one image modem. libspandsp keeps the one for sending and the one for receiving
+//! in the same memory and runs wild if one begins while the other is in use; fuzzing without this filter finds it in seconds. So an
+//! engine serves one direction of images: [`Side::Net`] once an image carrier, DCS or CTC came from the network, [`Side::Line`]
+//! once DCS or CTC came from the line or DTC from the network. To turn it round it is reset; if the line
+//! did it, that costs one repetition of its DCS.
+//! While the engine speaks it is deaf to the line, which also keeps the echo of our own DCS out of its ears.
+//!
+//! **Time.** An engine that goes on speaking long after its last order is reset.
 
 use super::engine::Step;
 use super::ifp::{Data, DataType, FieldType, Indicator, Packet};
+use crate::fax::t30::frame::{self, Fcf, bit};
+use crate::fax::t30::observer::Side;
 use crate::limits::HDLC_FRAME_BYTES_MAX;
 use tipring_dsp::Frame;
 
@@ -29,6 +36,8 @@ pub struct FilterStats {
     pub indicators_restored: u32,
     /// Image packets held back because the call has no clearance.
     pub no_clearance: u32,
+    /// Times the engine was reset: the direction turned, or it would not stop.
+    pub resets: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,34 +47,50 @@ enum Carries {
     NonEcm,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sending {
-    /// No image from the network is on its way to the line.
-    No,
-    /// One was passed on and is not over. `on_air`: heard on the line; `quiet`: frames of silence since; `age`: frames altogether.
-    Image { on_air: bool, quiet: u16, age: u16 },
+/// Frames of silence after which the engine has ceased to speak: 75 ms lie between two signals, so two whole frames are silent.
+const QUIET_FRAMES: u16 = 2;
+/// An engine that speaks this long after its last order does not stop by itself: its longest queue is 256 frames of ECM, 37 s.
+const RUNAWAY_FRAMES: u16 = 45 * 50;
+
+/// What becomes of a packet that the engine made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outgoing {
+    /// It goes to the network.
+    Send,
+    /// It does not: an image without clearance.
+    Hold,
+    /// It does, and then the engine must be reset: the line has become the sender.
+    SendAndReset,
 }
 
-/// The frames of silence that end an image: 75 ms lie between two signals, so two whole frames at least are silent.
-const QUIET_FRAMES: u16 = 2;
-/// Frames after which an image that never got on the line is forgotten: 30 s.
-const STALE_FRAMES: u16 = 1500;
-
-/// FCFs that arm the image modem, X bit clear except where it is part of the code.
-const DCS: u8 = 0x41;
-const CTC: u8 = 0x48;
-const DTC: u8 = 0x81;
-
-/// The start of an HDLC frame, enough to know it by.
-#[derive(Clone, Copy)]
-struct Head {
-    octets: [u8; 3],
-    len: usize,
+/// An HDLC frame from the network, on its way to being whole.
+struct Collected {
+    octets: heapless::Vec<u8, HDLC_FRAME_BYTES_MAX>,
     spoilt: bool,
 }
 
+impl Collected {
+    const NEW: Collected = Collected { octets: heapless::Vec::new(), spoilt: false };
+    fn restart(&mut self) {
+        self.octets.clear();
+        self.spoilt = false;
+    }
+    fn head(&self) -> Head {
+        let mut head = Head::NEW;
+        head.push(&self.octets);
+        head
+    }
+}
+
+/// The start of an HDLC frame, enough to know it by: address, control, FCF, and the FIF as far as bit 32.
+#[derive(Clone, Copy)]
+struct Head {
+    octets: [u8; 7],
+    len: usize,
+}
+
 impl Head {
-    const NEW: Head = Head { octets: [0; 3], len: 0, spoilt: false };
+    const NEW: Head = Head { octets: [0; 7], len: 0 };
     fn push(&mut self, data: &[u8]) {
         for b in data {
             if let Some(o) = self.octets.get_mut(self.len) {
@@ -74,8 +99,12 @@ impl Head {
             self.len += 1;
         }
     }
-    fn fcf(&self) -> Option<u8> {
-        (self.len >= 3).then_some(self.octets[2])
+    /// The FCF, once it is there. The engine looks at the third octet whatever the first two are, and so does this.
+    fn fcf(&self) -> Option<Fcf> {
+        if self.len >= 3 { Fcf::of(self.octets[2]) } else { None }
+    }
+    fn fif(&self) -> &[u8] {
+        &self.octets[3..self.len.clamp(3, 7)]
     }
 }
 
@@ -83,14 +112,24 @@ impl Head {
 pub struct Filter {
     indicator: Indicator,
     carries: Carries,
-    net: Head,
+    /// This carrier has carried something whole.
+    carried: bool,
+    /// What is left of this carrier is not passed on: the engine was reset under it.
+    dropping: bool,
+    net: Collected,
     line: Head,
-    /// The engine knows which image modem to listen with.
-    commanded: bool,
-    /// It may be listening with it.
-    armed: bool,
-    sending: Sending,
+    /// Who sends images, once that is known.
+    sender: Option<Side>,
+    /// ECM was commanded.
+    ecm: bool,
+    /// The modem that the engine listens with, by its Recommendation, since the last reset; empty if DTC did not tell.
+    armed: Option<&'static str>,
+    /// The next thing the line says may name another modem: nothing is confirmed (CFR) since then.
+    training: bool,
+    /// Training is over: image carriers carry images, not TCF.
+    images: bool,
     quiet_out: u16,
+    idle_orders: u16,
     cleared: bool,
     stats: FilterStats,
 }
@@ -107,12 +146,17 @@ impl Filter {
         Filter {
             indicator: Indicator::NoSignal,
             carries: Carries::Nothing,
-            net: Head::NEW,
+            carried: false,
+            dropping: false,
+            net: Collected::NEW,
             line: Head::NEW,
-            commanded: false,
-            armed: false,
-            sending: Sending::No,
+            sender: None,
+            ecm: false,
+            armed: None,
+            training: true,
+            images: false,
             quiet_out: QUIET_FRAMES,
+            idle_orders: 0,
             cleared: true,
             stats: FilterStats {
                 not_group_3: 0,
@@ -121,6 +165,7 @@ impl Filter {
                 too_long: 0,
                 indicators_restored: 0,
                 no_clearance: 0,
+                resets: 0,
             },
         }
     }
@@ -146,64 +191,103 @@ impl Filter {
     }
     /// True if the engine should hear silence in place of the line this tick.
     pub fn deaf(&self) -> bool {
-        self.quiet_out < QUIET_FRAMES || self.sending != Sending::No
+        self.quiet_out < QUIET_FRAMES
     }
-    /// A packet that the engine made of the line's signal. False if it must not go out (an image without clearance).
-    pub fn from_line(&mut self, packet: &Packet) -> bool {
-        let data = match packet {
+    /// A packet that the engine made of the line's signal.
+    pub fn from_line(&mut self, packet: &Packet) -> Outgoing {
+        let (image, turned) = match packet {
             Packet::Indicator(i) => {
                 self.line = Head::NEW;
-                if *i == Indicator::NoSignal {
-                    self.line_carrier_ended();
-                }
-                return self.cleared || !self.hold(i.is_fast());
+                // Begun anew while only flags pass, the engine hears the DCS with no modem of the last one in the way.
+                let again = *i == Indicator::V21Preamble && self.armed.is_some() && self.training;
+                (i.is_fast(), again)
             }
-            Packet::Data(d) => d,
+            Packet::Data(d) if d.modem() == DataType::V21 => (false, self.line_frames(d)),
+            Packet::Data(d) => (d.modem().is_fast(), false),
         };
-        if data.modem() == DataType::V21 {
-            for field in data.fields() {
-                self.line.push(field.data);
-                if let Some(good) = field.kind.fcs() {
-                    if good && self.line.fcf().is_some_and(|f| matches!(f & 0x7F, DCS | CTC)) {
-                        (self.commanded, self.armed) = (true, true);
-                    }
-                    self.line = Head::NEW;
-                }
-                if field.kind.ends_signal() {
-                    self.line = Head::NEW;
-                    self.line_carrier_ended();
-                }
+        match () {
+            () if image && !self.cleared => {
+                self.stats.no_clearance = self.stats.no_clearance.saturating_add(1);
+                Outgoing::Hold
             }
+            () if turned => {
+                self.reset();
+                Outgoing::SendAndReset
+            }
+            () => Outgoing::Send,
         }
-        self.cleared || !self.hold(data.modem().is_fast())
     }
-    /// The frame that the engine has just put on the line.
-    pub fn to_line(&mut self, frame: &Frame) {
+    /// The frame that the engine has just put on the line. True if the engine must be reset: it would never stop.
+    #[must_use]
+    pub fn to_line(&mut self, frame: &Frame) -> bool {
         let silent = frame.iter().all(|s| *s == 0);
         self.quiet_out = if silent { self.quiet_out.saturating_add(1) } else { 0 };
-        if let Sending::Image { on_air, quiet, age } = self.sending {
-            let (on_air, quiet) = if silent { (on_air, quiet.saturating_add(1)) } else { (true, 0) };
-            let over = on_air && quiet >= QUIET_FRAMES && !self.indicator.is_fast();
-            self.sending = if over || age >= STALE_FRAMES { Sending::No } else { Sending::Image { on_air, quiet, age: age + 1 } };
+        self.idle_orders = if self.deaf() { self.idle_orders.saturating_add(1) } else { 0 };
+        let runaway = self.idle_orders >= RUNAWAY_FRAMES;
+        if runaway {
+            self.reset();
         }
+        runaway
     }
 
+    /// The engine begins anew, and so does what is known of it.
+    fn reset(&mut self) {
+        let (cleared, mut stats) = (self.cleared, self.stats);
+        stats.resets = stats.resets.saturating_add(1);
+        *self = Filter { cleared, stats, dropping: true, sender: self.sender.filter(|s| *s == Side::Line), ..Filter::new() };
+    }
+    /// Follows the frames of the line. True if one of them turns the direction.
+    fn line_frames(&mut self, d: &Data) -> bool {
+        let mut turned = false;
+        for field in d.fields() {
+            self.line.push(field.data);
+            if matches!(self.line.fcf(), Some(Fcf::Dcs | Fcf::Ctc)) {
+                turned |= self.sender == Some(Side::Net);
+                self.sender = Some(Side::Line);
+            }
+            if field.kind.fcs() == Some(true) {
+                let head = self.line;
+                if matches!(head.fcf(), Some(Fcf::Dcs | Fcf::Ctc)) {
+                    // Another modem while one listens: libspandsp would put it in the place of the one at work.
+                    let modem = frame::dcs(head.fif()).rate.map_or("", frame::Rate::modem);
+                    turned |= self.armed.is_some_and(|armed| armed != modem);
+                    self.armed = Some(modem);
+                }
+                self.agreed(&head);
+            }
+            if field.kind.fcs().is_some() || field.kind.ends_signal() {
+                self.line = Head::NEW;
+            }
+        }
+        turned
+    }
+    /// A whole frame passed, in either direction: what the machines have agreed on decides what image carriers carry.
+    fn agreed(&mut self, head: &Head) {
+        match head.fcf() {
+            Some(Fcf::Cfr | Fcf::Ctr) => self.training = false,
+            Some(Fcf::Ftt | Fcf::Rtn | Fcf::Rtp | Fcf::Eom | Fcf::Dis | Fcf::Dtc) => self.training = true,
+            Some(Fcf::Pps | Fcf::Eor) => self.training |= head.fif().first().copied().and_then(Fcf::of) == Some(Fcf::Eom),
+            _ => {}
+        }
+        match head.fcf() {
+            Some(Fcf::Dcs | Fcf::Dtc) => (self.ecm, self.images) = (bit(head.fif(), 27), false),
+            Some(Fcf::Cfr) => self.images = true,
+            Some(Fcf::Ftt | Fcf::Rtn | Fcf::Rtp) => self.images = false,
+            _ => {}
+        }
+    }
     fn hold(&mut self, is_image: bool) -> bool {
         if is_image {
             self.stats.no_clearance = self.stats.no_clearance.saturating_add(1);
         }
         is_image
     }
-    fn line_carrier_ended(&mut self) {
-        // The engine chooses its receiver anew at this moment.
-        self.armed = self.commanded;
-    }
     /// May an image from the network reach the engine?
     fn image_may_pass(&mut self) -> bool {
         if !self.cleared {
             return !self.hold(true);
         }
-        if self.commanded || self.armed {
+        if self.sender == Some(Side::Line) {
             self.stats.wrong_direction = self.stats.wrong_direction.saturating_add(1);
             return false;
         }
@@ -216,7 +300,7 @@ impl Filter {
             self.stats.not_group_3 = self.stats.not_group_3.saturating_add(1);
             return;
         }
-        if i == self.indicator {
+        if i == self.indicator && !self.dropping {
             // Indicators come three times.
             return;
         }
@@ -226,13 +310,43 @@ impl Filter {
         self.start(i, to_engine);
     }
     fn start(&mut self, i: Indicator, to_engine: &mut impl FnMut(Step<'_>)) {
-        self.indicator = i;
-        self.carries = Carries::Nothing;
-        self.net = Head::NEW;
-        if i.is_fast() {
-            self.sending = Sending::Image { on_air: false, quiet: 0, age: 0 };
+        // A carrier that was not ended (its end is lost) is ended.
+        if let Some(modem) = self.indicator.announces() {
+            self.finish(modem, to_engine);
+            if i == Indicator::NoSignal {
+                return;
+            }
         }
+        if i.is_fast() {
+            self.sender = Some(Side::Net);
+        }
+        self.begin(i, to_engine);
+    }
+    fn begin(&mut self, i: Indicator, to_engine: &mut impl FnMut(Step<'_>)) {
+        self.indicator = i;
+        (self.carries, self.carried, self.dropping) = (Carries::Nothing, false, false);
+        self.net.restart();
+        self.idle_orders = 0;
         to_engine(Step::Indicator(i));
+    }
+    /// Which kind of data this carrier has to carry.
+    fn hdlc_agreed(&self, modem: DataType) -> bool {
+        modem == DataType::V21 || self.ecm && self.images
+    }
+    /// Brings the carrier in use to an end that the engine understands.
+    fn finish(&mut self, modem: DataType, to_engine: &mut impl FnMut(Step<'_>)) {
+        let mut say = |kind, data: &[u8]| to_engine(Step::Field { modem, kind, data });
+        let hdlc = self.hdlc_agreed(modem);
+        if hdlc && !self.carried {
+            // One octet with a bad FCS is what every receiver ignores.
+            say(FieldType::HdlcData, &[0xFF]);
+            say(FieldType::HdlcFcsBad, &[]);
+        }
+        if !hdlc && !self.carried {
+            say(FieldType::T4NonEcmData, &[0x00]);
+        }
+        say(if hdlc { FieldType::HdlcSigEnd } else { FieldType::T4NonEcmSigEnd }, &[]);
+        self.begin(Indicator::NoSignal, to_engine);
     }
     fn data(&mut self, d: &Data, to_engine: &mut impl FnMut(Step<'_>)) {
         let modem = d.modem();
@@ -241,6 +355,9 @@ impl Filter {
             return;
         }
         for field in d.fields() {
+            if self.dropping {
+                return;
+            }
             if field.kind > FieldType::T4NonEcmSigEnd {
                 self.stats.not_group_3 = self.stats.not_group_3.saturating_add(1);
                 continue;
@@ -262,23 +379,22 @@ impl Filter {
         }
     }
     fn field(&mut self, modem: DataType, kind: FieldType, data: &[u8], to_engine: &mut impl FnMut(Step<'_>)) {
+        self.idle_orders = 0;
         match kind {
             FieldType::T4NonEcmData => self.non_ecm(modem, data, to_engine),
-            FieldType::T4NonEcmSigEnd if self.carries == Carries::Hdlc => self.end(modem, FieldType::HdlcSigEnd, to_engine),
+            FieldType::HdlcData => self.hdlc(modem, data),
             FieldType::T4NonEcmSigEnd => {
                 self.non_ecm(modem, data, to_engine);
-                self.end(modem, FieldType::T4NonEcmSigEnd, to_engine);
+                self.finish(modem, to_engine);
             }
-            // Seen in the field: the HDLC end behind non-ECM data.
-            FieldType::HdlcSigEnd if self.carries == Carries::NonEcm => self.end(modem, FieldType::T4NonEcmSigEnd, to_engine),
-            FieldType::HdlcSigEnd => self.end(modem, FieldType::HdlcSigEnd, to_engine),
-            FieldType::HdlcData => self.hdlc(modem, data, to_engine),
+            // Seen in the field: the HDLC end behind non-ECM data. Which end the engine hears is decided by what was agreed.
+            FieldType::HdlcSigEnd => self.finish(modem, to_engine),
             FieldType::HdlcFcsOk | FieldType::HdlcFcsBad | FieldType::HdlcFcsOkSigEnd | FieldType::HdlcFcsBadSigEnd => {
                 // Seen in the field: data inside the field that should only judge it.
-                self.hdlc(modem, data, to_engine);
+                self.hdlc(modem, data);
                 self.frame_ended(modem, kind.fcs() == Some(true), to_engine);
-                if kind.ends_signal() {
-                    self.end(modem, FieldType::HdlcSigEnd, to_engine);
+                if kind.ends_signal() && !self.dropping {
+                    self.finish(modem, to_engine);
                 }
             }
             FieldType::CmMessage | FieldType::JmMessage | FieldType::CiMessage | FieldType::V34Rate => {}
@@ -288,51 +404,65 @@ impl Filter {
         if data.is_empty() {
             return;
         }
-        if self.carries == Carries::Hdlc || modem == DataType::V21 {
+        if self.hdlc_agreed(modem) || self.carries == Carries::Hdlc {
             self.stats.out_of_order = self.stats.out_of_order.saturating_add(1);
             return;
         }
-        self.carries = Carries::NonEcm;
+        (self.carries, self.carried) = (Carries::NonEcm, true);
         to_engine(Step::Field { modem, kind: FieldType::T4NonEcmData, data });
     }
-    fn hdlc(&mut self, modem: DataType, data: &[u8], to_engine: &mut impl FnMut(Step<'_>)) {
+    fn hdlc(&mut self, modem: DataType, data: &[u8]) {
         if data.is_empty() {
             return;
         }
-        if self.carries == Carries::NonEcm {
+        if !self.hdlc_agreed(modem) || self.carries == Carries::NonEcm {
             self.stats.out_of_order = self.stats.out_of_order.saturating_add(1);
             return;
         }
         self.carries = Carries::Hdlc;
-        if self.net.len + data.len() > HDLC_FRAME_BYTES_MAX {
+        if self.net.octets.extend_from_slice(data).is_err() {
             self.stats.too_long = self.stats.too_long.saturating_add(1);
             self.net.spoilt = true;
-            return;
         }
-        self.net.push(data);
-        to_engine(Step::Field { modem, kind: FieldType::HdlcData, data });
+    }
+    /// Notes who sends images by the frame that comes from the network. True if that turns the direction.
+    fn turns(&mut self, head: &Head) -> bool {
+        let before = self.sender;
+        match head.fcf() {
+            // CTC too: it would change the rate of the modem that listens to the line, to one that modem does not have.
+            Some(Fcf::Dcs | Fcf::Ctc) => {
+                self.sender = Some(Side::Net);
+                before == Some(Side::Line)
+            }
+            // Also when the line sends already: it may name another modem while the one that listens is at work.
+            Some(Fcf::Dtc) => {
+                self.sender = Some(Side::Line);
+                self.armed = Some("");
+                before.is_some()
+            }
+            _ => false,
+        }
     }
     fn frame_ended(&mut self, modem: DataType, good: bool, to_engine: &mut impl FnMut(Step<'_>)) {
-        let head = core::mem::replace(&mut self.net, Head::NEW);
-        if head.len == 0 || self.carries == Carries::NonEcm {
+        if self.net.octets.is_empty() {
             return;
         }
-        let mut good = good && !head.spoilt;
-        if good && modem == DataType::V21 {
-            match head.fcf() {
-                // The line would become the sender while an image is on its way to it.
-                Some(DTC) if self.sending != Sending::No => good = false,
-                Some(DTC) => (self.commanded, self.armed) = (true, true),
-                Some(fcf) if fcf & 0x7F == DCS => self.commanded = false,
-                _ => {}
+        let good = good && !self.net.spoilt;
+        if modem == DataType::V21 && good {
+            let head = self.net.head();
+            if self.turns(&head) {
+                let (octets, sender, armed) = (core::mem::take(&mut self.net.octets), self.sender, head.fcf() == Some(Fcf::Dtc));
+                self.reset();
+                to_engine(Step::Reset);
+                self.begin(Indicator::V21Preamble, to_engine);
+                (self.net.octets, self.sender, self.armed) = (octets, sender, armed.then_some(""));
             }
+            self.agreed(&head);
         }
-        let kind = if good { FieldType::HdlcFcsOk } else { FieldType::HdlcFcsBad };
-        to_engine(Step::Field { modem, kind, data: &[] });
-    }
-    fn end(&mut self, modem: DataType, kind: FieldType, to_engine: &mut impl FnMut(Step<'_>)) {
-        to_engine(Step::Field { modem, kind, data: &[] });
-        self.start(Indicator::NoSignal, to_engine);
+        to_engine(Step::Field { modem, kind: FieldType::HdlcData, data: &self.net.octets });
+        to_engine(Step::Field { modem, kind: if good { FieldType::HdlcFcsOk } else { FieldType::HdlcFcsBad }, data: &[] });
+        self.carried = true;
+        self.net.restart();
     }
 }
 
@@ -365,6 +495,7 @@ mod tests {
                     Step::Indicator(i) => i.to_string(),
                     Step::Field { modem, kind, data } => format!("{modem} {kind} {}", data.len()),
                     Step::Missing(n) => format!("missing {n}"),
+                    Step::Reset => "reset".into(),
                 });
             });
         }
@@ -422,23 +553,53 @@ mod tests {
         }
         assert_eq!(passed(&mut f, &[i(Indicator::V17Long14400), d(V17At14400, T4NonEcmData, &[0])]), [""; 0]);
         assert_eq!(f.stats().wrong_direction, 2);
-        // The tables turn: DCS from the network, then the end of a V.21 carrier on the line.
-        passed(&mut f, &frame(0xC1));
-        assert_eq!(passed(&mut f, &[i(Indicator::V17Long14400)]), [""; 0]);
-        f.from_line(&d(V21, HdlcSigEnd, &[]));
+        // The tables turn with a DCS from the network: the engine begins anew with it.
+        assert_eq!(passed(&mut f, &frame(0xC1))[..3], ["v21-preamble", "reset", "v21-preamble"]);
         assert_eq!(passed(&mut f, &[i(Indicator::V17Long14400)]), ["v17-14400-long-training"]);
+        // And back with one from the line.
+        let back: Vec<_> = frame(0x41).iter().map(|p| f.from_line(p)).collect();
+        assert_eq!(back, [Outgoing::Send, Outgoing::SendAndReset, Outgoing::Send]);
+        assert_eq!((passed(&mut f, &[i(Indicator::V17Long14400)]), f.stats().resets), (vec![], 2));
+    }
+
+    #[test]
+    fn a_carrier_never_ends_empty_or_in_the_middle_of_a_frame() {
+        let mut f = Filter::new();
+        let got = passed(&mut f, &[i(Indicator::V21Preamble), d(V21, HdlcSigEnd, &[])]);
+        assert_eq!(got, ["v21-preamble", "v21 hdlc-data 1", "v21 hdlc-fcs-BAD 0", "v21 hdlc-sig-end 0", "no-signal"]);
+        let got = passed(&mut f, &[i(Indicator::V21Preamble), d(V21, HdlcData, &[0xFF, 0xC8]), i(Indicator::V29Training9600)]);
+        assert_eq!(got, ["v21-preamble", "v21 hdlc-data 1", "v21 hdlc-fcs-BAD 0", "v21 hdlc-sig-end 0", "no-signal", "v29-9600-training"]);
+        let got = passed(&mut f, &[i(Indicator::NoSignal)]);
+        assert_eq!(got, ["v29-9600 t4-non-ecm-data 1", "v29-9600 t4-non-ecm-sig-end 0", "no-signal"]);
+    }
+
+    #[test]
+    fn an_engine_that_does_not_stop_is_reset() {
+        let mut f = Filter::new();
+        passed(&mut f, &[i(Indicator::V21Preamble)]);
+        let n = (1..).find(|_| f.to_line(&[100; 160]));
+        assert_eq!((n, f.stats().resets), (Some(usize::from(RUNAWAY_FRAMES)), 1));
     }
 
     #[test]
     fn carriers_do_not_mix_and_strangers_do_not_pass() {
         let mut f = Filter::new();
-        passed(&mut f, &[i(Indicator::V17Long14400), d(V17At14400, HdlcData, &[0xFF; 200])]);
+        assert_eq!(passed(&mut f, &[i(Indicator::V17Long14400), d(V17At14400, HdlcData, &[0xFF; 9])]), ["v17-14400-long-training"]);
+        // With ECM agreed, it is the other way round.
+        for p in [i(Indicator::V21Preamble), d(V21, HdlcData, &[0xFF, 0xC8, 0xC1, 0, 0, 0, 0x20]), d(V21, HdlcFcsOk, &[])] {
+            passed(&mut f, &[p]);
+        }
+        for p in frame(0x21) {
+            f.from_line(&p);
+        }
+        passed(&mut f, &[i(Indicator::V17Short14400), d(V17At14400, HdlcData, &[0xFF; 200])]);
         assert_eq!(passed(&mut f, &[d(V17At14400, T4NonEcmData, &[0])]), [""; 0]);
-        assert_eq!(passed(&mut f, &[d(V17At14400, HdlcData, &[0xFF; 61]), d(V17At14400, HdlcFcsOk, &[])]), ["v17-14400 hdlc-fcs-BAD 0"]);
+        let got = passed(&mut f, &[d(V17At14400, HdlcData, &[0xFF; 61]), d(V17At14400, HdlcFcsOk, &[])]);
+        assert_eq!(got, ["v17-14400 hdlc-data 200", "v17-14400 hdlc-fcs-BAD 0"]);
         assert_eq!(passed(&mut f, &[i(Indicator::V34PrimaryChannel), d(DataType::V8, CmMessage, b"1")]), [""; 0]);
-        assert_eq!(passed(&mut f, &[i(Indicator::V8Ansam)]), ["ced"]);
+        assert_eq!(passed(&mut f, &[i(Indicator::V8Ansam)]), ["v17-14400 hdlc-sig-end 0", "no-signal", "ced"]);
         let s = f.stats();
-        assert_eq!((s.out_of_order, s.too_long, s.not_group_3), (1, 1, 2));
+        assert_eq!((s.out_of_order, s.too_long, s.not_group_3), (2, 1, 2));
     }
 
     #[test]
@@ -447,8 +608,9 @@ mod tests {
         f.set_cleared(false);
         assert_eq!(passed(&mut f, &frame(0x41)).len(), 5);
         assert_eq!(passed(&mut f, &[i(Indicator::V17Long14400), d(V17At14400, T4NonEcmData, &[0])]), [""; 0]);
-        assert!(f.from_line(&i(Indicator::V21Preamble)));
-        assert!(!f.from_line(&i(Indicator::V17Long14400)) && !f.from_line(&d(V17At14400, T4NonEcmData, &[0])));
+        assert_eq!(f.from_line(&i(Indicator::V21Preamble)), Outgoing::Send);
+        assert_eq!(f.from_line(&i(Indicator::V17Long14400)), Outgoing::Hold);
+        assert_eq!(f.from_line(&d(V17At14400, T4NonEcmData, &[0])), Outgoing::Hold);
         f.set_cleared(true);
         assert_eq!(passed(&mut f, &[i(Indicator::V17Long14400)]).len(), 1);
     }
@@ -457,17 +619,9 @@ mod tests {
     fn the_engine_is_deaf_while_it_speaks() {
         let mut f = Filter::new();
         assert!(!f.deaf());
-        f.to_line(&[100; 160]);
-        assert!(f.deaf());
-        f.to_line(&[0; 160]);
-        f.to_line(&[0; 160]);
-        assert!(!f.deaf());
-        passed(&mut f, &[i(Indicator::V17Long14400)]);
-        assert!(f.deaf(), "an image is on its way");
-        f.to_line(&[100; 160]);
-        passed(&mut f, &[i(Indicator::NoSignal)]);
-        f.to_line(&[0; 160]);
-        f.to_line(&[0; 160]);
-        assert!(!f.deaf());
+        for (sample, deaf) in [(100, true), (0, true), (0, false), (0, false)] {
+            assert!(!f.to_line(&[sample; 160]));
+            assert_eq!(f.deaf(), deaf);
+        }
     }
 }

@@ -196,6 +196,8 @@ pub struct Field<'a> {
 }
 
 /// An IFP packet.
+// A packet owns its bytes without a heap, so the two variants cannot be of a size.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Packet {
     /// The line's signal changed.
@@ -300,16 +302,19 @@ pub fn parse_padded(bytes: &[u8], syntax: Syntax) -> Result<Packet, Error> {
 }
 
 fn parse_prefix(bytes: &[u8], syntax: Syntax) -> Result<(Packet, usize), Error> {
-    match parse_with(bytes, syntax, false) {
-        Ok(done) if done.1 == bytes.len() => Ok(done),
-        strict => match (parse_with(bytes, syntax, true), strict) {
-            (Ok(aligned), _) if aligned.1 == bytes.len() => Ok(aligned),
-            (_, strict) => strict,
-        },
+    let strict = parse_with(bytes, syntax, false);
+    // Both readings may fit; then the one whose padding is zero is the one that was meant.
+    let doubtful = !matches!(&strict, Ok((_, used, padding_zero)) if *padding_zero && *used == bytes.len());
+    if doubtful
+        && let Ok((packet, used, true)) = parse_with(bytes, syntax, true)
+        && used == bytes.len()
+    {
+        return Ok((packet, used));
     }
+    strict.map(|(packet, used, _)| (packet, used))
 }
 
-fn parse_with(bytes: &[u8], syntax: Syntax, align_fields: bool) -> Result<(Packet, usize), Error> {
+fn parse_with(bytes: &[u8], syntax: Syntax, align_fields: bool) -> Result<(Packet, usize, bool), Error> {
     if bytes.len() > IFP_BYTES_MAX {
         return Err(Error::TooLong);
     }
@@ -318,7 +323,7 @@ fn parse_with(bytes: &[u8], syntax: Syntax, align_fields: bool) -> Result<(Packe
     if r.take(1)? == 0 {
         let n = enumerated(&mut r, 4, Indicator::ROOT)?;
         let indicator = Indicator::from_number(n).ok_or(Error::Unknown)?;
-        return if has_data { Err(Error::DataWithIndicator) } else { Ok((Packet::Indicator(indicator), r.octets_used())) };
+        return if has_data { Err(Error::DataWithIndicator) } else { Ok((Packet::Indicator(indicator), r.octets_used(), true)) };
     }
     let modem = DataType::from_number(enumerated(&mut r, 4, DataType::ROOT)?).ok_or(Error::Unknown)?;
     if !has_data {
@@ -349,7 +354,7 @@ fn parse_with(bytes: &[u8], syntax: Syntax, align_fields: bool) -> Result<(Packe
         };
         data.push(kind, octets)?;
     }
-    Ok((Packet::Data(data), r.octets_used()))
+    Ok((Packet::Data(data), r.octets_used(), r.padding_is_zero()))
 }
 
 /// An extensible ENUMERATED: a flag, then the root value in `bits` bits, or the extension as a normally small number.
@@ -399,6 +404,9 @@ impl<'a> Bits<'a> {
         let got = self.bytes.get(from..from + n).ok_or(Error::Truncated)?;
         self.at += 8 * n;
         Ok(got)
+    }
+    fn padding_is_zero(&self) -> bool {
+        self.at.is_multiple_of(8) || self.bytes[self.at / 8] << (self.at % 8) == 0
     }
     fn octets_used(&self) -> usize {
         self.at.div_ceil(8)
@@ -451,7 +459,7 @@ impl Writer<'_> {
     fn put(&mut self, v: u32, n: u32) -> Result<(), Error> {
         for i in (0..n).rev() {
             let byte = self.out.get_mut(self.at / 8).ok_or(Error::CannotEmit)?;
-            if self.at % 8 == 0 {
+            if self.at.is_multiple_of(8) {
                 *byte = 0;
             }
             *byte |= ((v >> i & 1) as u8) << (7 - self.at % 8);

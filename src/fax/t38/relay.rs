@@ -6,8 +6,8 @@
 //! Switch-over: the leg is made when a re-INVITE is answered, some hundred milliseconds after the called machine began its V.21 preamble.
 //! [`T38Leg::prime`] lets it hear what was on the line meanwhile, so that the DIS is not lost; the caller's leg starts idle.
 
-use super::engine::{Engine, Step};
-use super::filter::{Filter, FilterStats};
+use super::engine::{Engine, LINE_SAMPLES, Step};
+use super::filter::{Filter, FilterStats, Outgoing};
 use super::ifp::{self, DataType, Packet, Syntax};
 use super::udptl::{self, Class, ErrorCorrection, Receiver, ReceiverStats, Sender};
 use crate::clock::Instant;
@@ -194,7 +194,9 @@ impl T38Leg {
         let sent = self.counts.datagrams_out;
         self.hear_line(if self.filter.deaf() { &SILENCE } else { from_line }, out);
         self.engine.to_line(to_line);
-        self.filter.to_line(to_line);
+        if self.filter.to_line(to_line) {
+            self.engine.from_net(Step::Reset);
+        }
         if self.counts.datagrams_out == sent {
             self.repeat(out);
         }
@@ -248,13 +250,23 @@ impl T38Leg {
         }
     }
     fn hear_line(&mut self, frame: &Frame, out: &mut dyn FnMut(SocketAddr, &[u8])) {
-        self.engine.from_line(frame);
+        for samples in frame.chunks_exact(LINE_SAMPLES) {
+            self.engine.from_line(samples);
+            self.collect(out);
+        }
+    }
+    /// Sends what the engine has made.
+    fn collect(&mut self, out: &mut dyn FnMut(SocketAddr, &[u8])) {
         // An engine holds no more than its queue; the bound is for one that would not stop.
         for _ in 0..IFP_QUEUE {
             let Some((packet, copies)) = self.engine.poll() else { return };
             self.observer.packet(Side::Line, &packet);
-            if self.filter.from_line(&packet) {
+            let fate = self.filter.from_line(&packet);
+            if fate != Outgoing::Hold {
                 self.send(&packet, copies, out);
+            }
+            if fate == Outgoing::SendAndReset {
+                self.engine.from_net(Step::Reset);
             }
         }
     }

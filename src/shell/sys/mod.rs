@@ -1,5 +1,7 @@
 //! The operating system's corners that std does not reach: pacing a thread, sockets with a traffic class.
 
+#![allow(unsafe_code)] // `sched_setscheduler` is reached through libc only.
+
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -14,8 +16,26 @@ pub fn sleep_until(at: std::time::Instant) {
     let clock = rustix::thread::ClockId::Monotonic;
     let present = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let nanos = present.tv_nsec as i128 + wait.as_nanos() as i128;
-    let deadline = rustix::thread::Timespec { tv_sec: present.tv_sec + (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as _ };
+    let deadline =
+        rustix::thread::Timespec { tv_sec: present.tv_sec + (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as _ };
     while rustix::thread::clock_nanosleep_absolute(clock, &deadline) == Err(rustix::io::Errno::INTR) {}
+}
+
+/// Asks for real-time scheduling of this thread, so that other work of the machine does not make a turn late. Low among the real-time
+/// priorities: a turn is 20 ms, the kernel's own threads are shorter. False where the system does not grant it (no `CAP_SYS_NICE` and
+/// no `RLIMIT_RTPRIO`); the thread then runs like any other.
+pub fn real_time() -> bool {
+    // SAFETY: an all-zero `sched_param` is a valid one (musl's has reserved fields), and the call reads nothing else.
+    let mut param: libc::sched_param = unsafe { std::mem::zeroed() };
+    param.sched_priority = 10;
+    // SAFETY: 0 is the calling thread; `param` lives through the call.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param) == 0 }
+}
+
+/// CPU time of the calling thread, in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pacing of the media thread reads the same monotone clock as shell/clock.rs")]

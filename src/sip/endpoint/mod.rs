@@ -75,10 +75,15 @@ struct ServerRecord {
     machine: ServerMachine,
     key: ServerKey,
     merge: Vec<u8>,
+    /// The request without its body, which may be large and is not needed again.
     request: Message,
+    /// It held no session description.
+    offerless: bool,
     last: Option<Vec<u8>>,
     dst: SocketAddr,
     local_tag: Vec<u8>,
+    /// The dialog that an INVITE belongs to.
+    dialog: Option<DialogId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -186,7 +191,7 @@ impl Endpoint {
         let mut from = NameAddr::new(Uri::sip(&call.from, self.config.contact));
         from.display = call.display.map(String::into_bytes);
         from.params.set("tag", local_tag.clone());
-        let mut request = Message::request(Method::Invite, uri.as_bytes())
+        let mut request = Message::request(Method::Invite, uri.request_uri())
             .with("Max-Forwards", "70")
             .with("From", from.emit())
             .with("To", NameAddr::new(uri).emit())
@@ -207,9 +212,21 @@ impl Endpoint {
 
     /// Says 180 Ringing to a caller.
     pub fn ringing(&mut self, now: Instant, id: DialogId) -> Result<(), CommandError> {
+        self.provisional(now, id, 180, Vec::new())
+    }
+
+    /// Says 183 Session Progress to a caller, with a session for announcements before the answer.
+    pub fn progress(&mut self, now: Instant, id: DialogId, sdp: Vec<u8>) -> Result<(), CommandError> {
+        self.provisional(now, id, 183, sdp)
+    }
+
+    fn provisional(&mut self, now: Instant, id: DialogId, status: u16, sdp: Vec<u8>) -> Result<(), CommandError> {
         let usage = self.usages.get(&id).ok_or(CommandError::UnknownDialog)?;
         let State::Ringing { tx, .. } = usage.state else { return Err(CommandError::WrongState) };
-        let response = self.response(tx, 180).with("Contact", self.contact());
+        let mut response = self.response(tx, status).with("Contact", self.contact());
+        if !sdp.is_empty() {
+            response = response.with_body("application/sdp", sdp);
+        }
         self.respond(now, tx, response);
         Ok(())
     }
@@ -225,7 +242,7 @@ impl Endpoint {
         let mut response = self.response(tx, 200).with("Contact", self.contact()).with("Allow", ALLOW);
         let record = self.servers.get(&tx).expect("an unanswered INVITE keeps its transaction");
         let (cseq, dst) = (record.request.cseq().map_or(0, |c| c.number), record.dst);
-        let offered = record.request.sdp().is_none();
+        let offered = record.offerless;
         if !sdp.is_empty() {
             response = response.with_body("application/sdp", sdp);
         }

@@ -42,7 +42,7 @@ impl Endpoint {
         let Some(key) = ServerKey::of(&request) else { return };
         let method = key.method.clone();
         if request.method() == Some(&Method::Ack) {
-            return self.handle_ack(now, src, &key, &request);
+            return self.handle_ack(now, &key, &request);
         }
         if let Some(id) = self.server_index.get(&key).copied() {
             return self.repeat_answer(id);
@@ -66,7 +66,10 @@ impl Endpoint {
         let merged = self.merge_index.contains_key(&merge);
         self.server_index.insert(key.clone(), tx);
         self.merge_index.entry(merge.clone()).or_insert(tx);
-        self.servers.insert(tx, ServerRecord { machine, key, merge, request: request.clone(), last: None, dst, local_tag });
+        let kept = Message { body: Vec::new(), ..request.clone() };
+        let offerless = request.sdp().is_none();
+        let record = ServerRecord { machine, key, merge, request: kept, offerless, last: None, dst, local_tag, dialog: None };
+        self.servers.insert(tx, record);
         self.sync_server(tx);
         let result = if method == Method::Cancel { Ok(()) } else { check(&request, merged) };
         match result.and_then(|()| self.dispatch(now, src, tx, &method, &request)) {
@@ -154,6 +157,9 @@ impl Endpoint {
             usage.timers.set(Timer::Ring, now + ms(TIMER_C_MS));
         }
         self.sync_dialog(id);
+        if let Some(record) = self.servers.get_mut(&tx) {
+            record.dialog = Some(id);
+        }
         Ok(())
     }
 
@@ -184,6 +190,7 @@ impl Endpoint {
         usage.timers.set(Timer::Ring, now + ms(TIMER_C_MS));
         if let Some(record) = self.servers.get_mut(&tx) {
             record.local_tag.clone_from(&usage.local_tag);
+            record.dialog = Some(id);
         }
         let trying = self.response(tx, 100);
         self.respond(now, tx, trying);
@@ -227,9 +234,9 @@ impl Endpoint {
         }
         let response = self.response(tx, 200);
         self.respond(now, tx, response);
-        let open = self.usages.iter().find_map(|(id, usage)| match &usage.state {
-            State::Ringing { tx, .. } if *tx == invite => Some((*id, true)),
-            State::Confirmed { theirs: Some(tx), .. } if *tx == invite => Some((*id, false)),
+        let open = self.servers.get(&invite).and_then(|r| r.dialog).and_then(|id| match &self.usages.get(&id)?.state {
+            State::Ringing { tx, .. } if *tx == invite => Some((id, true)),
+            State::Confirmed { theirs: Some(tx), .. } if *tx == invite => Some((id, false)),
             State::Ringing { .. } | State::Confirmed { .. } | State::Calling { .. } => None,
         });
         // A CANCEL behind the final answer changes nothing (s.9.2).
@@ -249,7 +256,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn handle_ack(&mut self, now: Instant, src: SocketAddr, key: &ServerKey, request: &Message) {
+    fn handle_ack(&mut self, now: Instant, key: &ServerKey, request: &Message) {
         if let Some(id) = self.server_index.get(key).copied()
             && let Some(ServerRecord { machine: ServerMachine::Invite(m), .. }) = self.servers.get_mut(&id)
             && m.state() != server_invite::State::Accepted
@@ -272,7 +279,6 @@ impl Endpoint {
         let closing = *closing;
         usage.timers.stop(Timer::Answer);
         usage.timers.stop(Timer::AckWait);
-        let _ = src;
         self.sync_dialog(id);
         if closing {
             self.send_bye(now, id);

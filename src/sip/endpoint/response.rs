@@ -22,7 +22,9 @@ impl Endpoint {
         self.sync_client(id);
         match heard {
             Heard::Absorbed => {}
-            Heard::AckAgain => self.ack_again(id, &response),
+            Heard::AckAgain => {
+                self.send_known_ack(id, &[]);
+            }
             Heard::PassUp => match purpose {
                 Purpose::Invite(dialog) => self.handle_invite_response(now, src, id, dialog, status, &response),
                 Purpose::ReInvite(dialog) => self.handle_reinvite_response(now, src, id, dialog, status, &response),
@@ -182,10 +184,6 @@ impl Endpoint {
         record.acks.clear();
         record.acks.push((Vec::new(), transmit.clone()));
         self.transmit(transmit);
-    }
-
-    fn ack_again(&mut self, tx: u64, _response: &Message) {
-        self.send_known_ack(tx, &[]);
     }
 
     fn send_ack(&mut self, tx: u64, dialog: &Dialog, tag: Vec<u8>) {

@@ -112,9 +112,10 @@ impl Endpoint {
                 self.counters.repeated += 1;
                 self.transmit(transmit);
             }
-            (Some(Timer::AckWait), State::Confirmed { .. }) => {
+            (Some(Timer::AckWait), State::Confirmed { closing, .. }) => {
+                let cause = if *closing { EndCause::HungUp } else { EndCause::NoAck };
                 self.send_bye(now, id);
-                return self.end(id, Event::Ended { dialog: id, cause: EndCause::NoAck, q850: None });
+                return self.end(id, Event::Ended { dialog: id, cause, q850: None });
             }
             (Some(Timer::Ring), State::Ringing { tx, .. }) => {
                 let tx = *tx;

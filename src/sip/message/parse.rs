@@ -114,10 +114,11 @@ fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
             // Folding: one space in place of line end and indentation (RFC 3261 s.7.3.1).
             match read.last_mut() {
                 Some(last) => {
-                    if !last.value.is_empty() {
+                    let more = line.trim_ascii();
+                    if !last.value.is_empty() && !more.is_empty() {
                         last.value.push(b' ');
                     }
-                    last.value.extend_from_slice(line.trim_ascii());
+                    last.value.extend_from_slice(more);
                 }
                 None => fault = Some(Fault::bad("Malformed header")),
             }

@@ -134,6 +134,15 @@ impl Uri {
     pub fn as_bytes(&self) -> &[u8] {
         &self.raw
     }
+    /// The URI as it may stand in a request line: without a headers part (RFC 3261 s.19.1.1).
+    pub fn request_uri(&self) -> &[u8] {
+        if !self.has_headers {
+            return &self.raw;
+        }
+        let host = self.raw.iter().rposition(|b| *b == b'@').unwrap_or(0);
+        let end = self.raw[host..].iter().position(|b| *b == b'?').map_or(self.raw.len(), |at| host + at);
+        &self.raw[..end]
+    }
     /// The user part with its escapes resolved, readable.
     pub fn user_text(&self) -> String {
         String::from_utf8_lossy(&unescape(self.user.as_deref().unwrap_or_default())).into_owned()

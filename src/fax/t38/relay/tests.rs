@@ -22,6 +22,8 @@ struct World {
     loss: f64,
     delay_ms: u64,
     jitter_ms: u64,
+    /// Noise on the caller's line, as the amplitude of a uniform distribution.
+    noise: f64,
     now_ms: u64,
     dir: PathBuf,
     sent: Vec<Bitmap>,
@@ -96,6 +98,7 @@ impl World {
             loss: s.loss,
             delay_ms: 20,
             jitter_ms: s.jitter_ms,
+            noise: 0.0,
             now_ms: 0,
             dir,
             sent,
@@ -112,6 +115,9 @@ impl World {
             }
             let (mut from_line, mut to_line) = (SILENCE, SILENCE);
             self.machines[side].tx(&mut from_line);
+            if side == 0 && self.noise > 0.0 {
+                from_line.iter_mut().for_each(|s| *s = s.saturating_add(((self.rng.unit() * 2.0 - 1.0) * self.noise) as i16));
+            }
             let (rng, wire) = (&mut self.rng, &mut self.wires[1 - side]);
             let (loss, delay, jitter, at) = (self.loss, self.delay_ms, self.jitter_ms, self.now_ms);
             self.legs[side].tick(now, &from_line, &mut to_line, &mut |_, octets| {
@@ -178,5 +184,108 @@ fn every_modem_crosses() {
         assert_eq!((sender.text, sender.bps), ("OK", max_bps));
         let (sent, got) = w.arrived();
         assert_eq!(sent, got);
+    }
+}
+
+#[test]
+fn a_leg_made_in_the_middle_of_the_preamble_does_not_lose_the_call() {
+    // The called machine has sent flags for 400 ms, heard by nobody, when its leg is made; the caller's leg begins idle.
+    for primed in [false, true] {
+        let mut w = World::new(&Scene { name: if primed { "primed" } else { "late" }, ..Scene::default() });
+        let mut heard = VecDeque::new();
+        let mut frame = SILENCE;
+        // CED 2.6 to 4 s, 75 ms of silence, then the preamble: run until it has gone on for 20 frames.
+        let mut preamble = 0;
+        for _ in 0..50 * 8 {
+            w.machines[1].tx(&mut frame);
+            w.machines[1].rx(&SILENCE);
+            w.machines[0].tx(&mut { SILENCE });
+            w.machines[0].rx(&SILENCE);
+            w.now_ms += 20;
+            heard.push_back(frame);
+            if heard.len() > 25 {
+                heard.pop_front();
+            }
+            if w.machines[1].phase() != tipring_dsp::spandsp::terminal::Phase::A {
+                preamble += 1;
+            }
+            if preamble == 20 {
+                break;
+            }
+        }
+        assert_eq!(preamble, 20);
+        if primed {
+            let (now, wire) = (Instant::from_ms(w.now_ms), &mut w.wires[0]);
+            let due = w.now_ms + 20;
+            w.legs[1].prime(now, heard.make_contiguous(), &mut |_, o| wire.push_back((due, o.to_vec())));
+        }
+        let (sender, _) = w.run();
+        assert_eq!(sender.text, "OK", "primed: {primed}");
+        println!("primed {primed}: the call took {} ms after the switch", w.now_ms);
+        let (sent, got) = w.arrived();
+        assert_eq!(sent, got);
+    }
+}
+
+#[test]
+fn loss_against_protection_is_as_the_table_says() {
+    let redundancy = |control, image| ErrorCorrection::Redundancy { control, image };
+    let table = [
+        ("none", ErrorCorrection::None),
+        ("redundancy 1/1", redundancy(1, 1)),
+        ("redundancy 3/2", redundancy(3, 2)),
+        ("redundancy 5/4", redundancy(5, 4)),
+        ("FEC 3x3", ErrorCorrection::Fec { span: 3, entries: 3 }),
+        ("FEC 4x5", ErrorCorrection::Fec { span: 4, entries: 5 }),
+    ];
+    // Whole calls of this many pages, each intact bit by bit.
+    const CALLS: u64 = 8;
+    println!("pages intact of {CALLS} | loss: 0 %, 0.5 %, 1 %, 2 %, 3 %, 5 %   (non-ECM / ECM)");
+    let mut at_default = Vec::new();
+    for (name, correction) in table {
+        let mut row = String::new();
+        for loss in [0.0, 0.005, 0.01, 0.02, 0.03, 0.05] {
+            let mut intact = [0; 2];
+            for ecm in [false, true] {
+                for seed in 0..CALLS {
+                    let mut w = World::new(&Scene { name: "loss", ecm, correction, loss, seed: 100 + seed, ..Scene::default() });
+                    w.run();
+                    let (sent, got) = w.arrived();
+                    intact[usize::from(ecm)] += u32::from(sent == got);
+                }
+            }
+            row += &format!("  {}/{}", intact[0], intact[1]);
+            if correction == redundancy(3, 2) {
+                at_default.push((loss, intact));
+            }
+        }
+        println!("{name:15} {row}");
+    }
+    for (loss, [plain, ecm]) in at_default {
+        if loss <= 0.02 {
+            assert!(u64::from(ecm) == CALLS && u64::from(plain) >= CALLS - 1, "default protection at {loss}: {plain}/{ecm}");
+        }
+    }
+}
+
+#[test]
+fn a_spoilt_training_check_is_answered_by_ftt_and_the_call_goes_on() {
+    for at in [76, 90, 104, 118] {
+        let mut w = World::new(&Scene { name: "ftt", seed: at, ..Scene::default() });
+        let mut since_dcs = 0;
+        for _ in 0..50 * 30 {
+            let record = w.legs[0].stats().record;
+            // Noise falls into the TCF of the first try: it begins 75 ms after DCS and trains for 1.4 s.
+            since_dcs += u64::from(record.rate.is_some());
+            w.noise = if (at..at + 25).contains(&since_dcs) { 6000.0 } else { 0.0 };
+            w.tick();
+        }
+        let (sender, _) = w.run();
+        let record = w.legs[0].stats().record;
+        println!("{} after {} FTT (the machine: {} at {})", record.words(), record.training_failures, sender.text, sender.bps);
+        assert!(record.training_failures > 0, "the noise fell into the TCF");
+        assert_eq!((sender.text, record.result), ("OK", Some(crate::fax::t30::observer::FaxResult::Delivered)));
+        let (sent, got) = w.arrived();
+        assert!(sent == got, "noise {} ms behind DCS: {} of {} rows", at * 20, got.first().map_or(0, |g| g.rows.len()), sent[0].rows.len());
     }
 }

@@ -157,7 +157,7 @@ fn hostile_datagrams_that_once_crashed_an_exchange_are_read_or_refused() {
     let Some(bytes) = crate::fax::t38::fuzz::shared_file("recordings/t38/udptl-hostile-ast-2016-003.pcap") else { return };
     let mut r = Receiver::new();
     let (mut good, mut bad) = (0, 0);
-    for payload in crate::fax::t38::fuzz::udp_payloads_of_pcap(&bytes) {
+    for (_, payload) in crate::fax::t38::fuzz::udp_payloads_of_pcap(&bytes) {
         crate::fax::t38::fuzz::udptl(payload);
         match parse(payload) {
             Ok(d) => {

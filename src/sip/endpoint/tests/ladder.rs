@@ -358,6 +358,43 @@ fn full_tables_refuse_and_say_so() {
 }
 
 #[test]
+fn a_flood_of_strangers_neither_grows_the_tables_nor_stops_the_calls_that_stand() {
+    let mut w = World::new(GOOD, 24);
+    let (a, b) = w.connected();
+    let config = w.ends[1].config.clone();
+    for n in 0..20_000 {
+        let method = ["INVITE", "OPTIONS", "BYE", "REGISTER", "CANCEL", "FLY"][n % 6];
+        let text = format!(
+            "{method} sip:2001@192.0.2.2 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.77:5060;branch=z9hG4bK{n}\r\nFrom: <sip:9@192.0.2.77>;tag={n}\r\n\
+             To: <sip:2001@192.0.2.2>\r\nCall-ID: {n}\r\nCSeq: 1 {method}\r\n\r\n"
+        );
+        w.ends[1].handle_datagram(w.now, addr(77), text.as_bytes());
+        while w.ends[1].poll_transmit().is_some() {}
+    }
+    let alive = w.ends[1].alive();
+    assert!(alive.server_transactions <= config.transactions_max / 4 * 3 + 1, "{alive:?}");
+    assert!(alive.dialogs <= config.dialogs_max && w.ends[1].counters().full > 0, "{alive:?}");
+    w.take(1);
+    w.ends[0].hangup(w.now, a, None).unwrap();
+    w.run_ms(100);
+    assert_eq!(w.take(1), ended(b, EndCause::Bye));
+    w.assert_all_gone();
+}
+
+#[test]
+fn an_announcement_before_the_answer_is_a_183_with_its_session() {
+    let mut w = World::new(GOOD, 25);
+    let a = w.call();
+    w.run_ms(100);
+    let b = w.incoming();
+    w.ends[1].progress(w.now, b, b"v=0 early".to_vec()).unwrap();
+    w.run_ms(100);
+    assert_eq!(w.take(0), [Event::Provisional { dialog: a, status: 183, sdp: Some(b"v=0 early".to_vec()) }]);
+    w.ends[0].hangup(w.now, a, None).unwrap();
+    w.assert_all_gone();
+}
+
+#[test]
 fn keep_alives_and_garbage_are_counted_and_nothing_else() {
     let mut w = World::new(GOOD, 21);
     let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[0; 12]].concat();

@@ -1,0 +1,165 @@
+# The stage of an interop case; sourced. A case is a script that exits 0 when it holds, calls `skip REASON` when the peer is not here, and
+# `fail REASON` when it does not hold. Whatever it starts with `keep` is ended with it.
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+name=$(basename "$0")
+bin=${TIPRING_BIN:?the program under test}
+work=${WORK_ROOT:-$(mktemp -d)}/$name
+mkdir -p "$work"
+export TIPRING_STATE=$work/state
+unset TIPRING_CONFIG
+started=()
+
+skip() { echo "$*"; exit 77; }
+fail() { echo "$*"; exit 1; }
+need() { local tool; for tool in "$@"; do command -v "$tool" >/dev/null || skip "$tool is not installed"; done; }
+as_root() { [ "$(id -u)" = 0 ] || skip "$1 needs root"; }
+keep() { started+=("$1"); }
+ended() {
+  local pid
+  for pid in "${started[@]+"${started[@]}"}"; do kill "$pid" 2>/dev/null; done
+  for pid in "${started[@]+"${started[@]}"}"; do wait "$pid" 2>/dev/null; done
+}
+trap ended EXIT
+need python3 jq
+
+# until SECONDS WHAT COMMAND...: polls; what does not come is the reason of the failure.
+until_true() {
+  local end=$((SECONDS + $1)) what=$2; shift 2
+  until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || fail "waited in vain for: $what"; sleep 0.1; done
+}
+# The first of 100 UDP and TCP ports that nobody uses.
+free_ports() {
+  python3 - <<'P'
+import random, socket, sys
+for _ in range(200):
+    base = random.randrange(10000, 19000, 100); held = []
+    try:
+        for p in range(base, base + 100):
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                s = socket.socket(socket.AF_INET, kind); held.append(s); s.bind(('127.0.0.1', p))
+        print(base); sys.exit(0)
+    except OSError: pass
+    finally: [s.close() for s in held]
+sys.exit(1)
+P
+}
+# gateway NAME FIRST_DIGIT [TOML...]: starts one with phone1, phone2 and fax1 at Xnnn; sets sip_NAME, media_NAME. Media is 32 ports.
+gateway() {
+  local gw=$1 digit=$2 base port kind n=0; shift 2
+  base=$(free_ports) || fail "no free ports"
+  printf -v "sip_$gw" %s "$base"; printf -v "media_$gw" %s $((base + 32))
+  {
+    printf '[sip]\nlisten = "127.0.0.1:%s"\n[api]\nlisten = "127.0.0.1:%s"\n[media]\nports = [%s, %s]\n' "$base" $((base + 1)) $((base + 32)) $((base + 63))
+    [ $# -gt 0 ] && printf '%s\n' "$@"
+    for port in phone1:sim-phone phone2:sim-phone fax1:sim-fax; do
+      n=$((n + 1)); printf '[[port]]\nname = "%s"\nkind = "%s"\nnumber = "%s00%s"\n' "${port%:*}" "${port#*:}" "$digit" $n
+    done
+  } > "$work/$gw.toml"
+  "$bin" gateway --config "$work/$gw.toml" 2> "$work/$gw.log" & keep $!
+  until_true 20 "gateway $gw" "$bin" status --config "$work/$gw.toml"
+}
+tipring() { local gw=$1; shift; "$bin" "$@" --json --config "$work/$gw.toml"; }
+sim() { local gw=$1; shift; tipring "$gw" sim "$@" >> "$work/sim.log" 2>&1 || fail "$gw sim $*: $(tail -n 1 "$work/sim.log")"; }
+# noted GW PORT WHAT: has the machine noticed it? (tones: their start)
+noted() { tipring "$1" sim "$2" notes | jq -e --arg w "$3" 'any(.[]; .what == $w and .detail != "stopped")'; }
+noticed() { until_true "${4:-30}" "$3 at $1 $2" noted "$1" "$2" "$3"; }
+up() { tipring "$1" calls | jq -e 'length > 0 and all(.[]; .state == "up")'; }
+idle() { tipring "$1" ports | jq -e 'all(.[]; .state == "idle")' && tipring "$1" calls | jq -e 'length == 0'; }
+# record GW N FILTER WHAT: the call's record, when there, must pass the jq filter.
+has_record() { [ "$(wc -l < "$TIPRING_STATE/$1/calls.jsonl")" -ge "$2" ]; }
+record() {
+  until_true 15 "call record $2 of $1" has_record "$1" "$2"
+  sed -n "$2p" "$TIPRING_STATE/$1/calls.jsonl" | jq -e "$3" > /dev/null || fail "$4: $(sed -n "$2p" "$TIPRING_STATE/$1/calls.jsonl")"
+}
+# dial GW PORT NUMBER
+dial() { sim "$1" "$2" off-hook; noticed "$1" "$2" dial-tone; sim "$1" "$2" dial "$3"; }
+# like SAID HEARD WHAT: at least 0.9 alike.
+like() {
+  local r; r=$(python3 "$here/audio.py" likeness "$1" "$2") || fail "$3: $r"
+  echo "$3: correlation $r" >> "$work/figures"
+  python3 -c "import sys; sys.exit(float('$r') < 0.9)" || fail "$3: correlation $r"
+}
+
+# --- SIPp
+
+# sipp_run SCENARIO PORT [ARGS...]: in the foreground; audio.pcap lies in the work folder.
+sipp_run() {
+  local scenario=$1 port=$2; shift 2
+  (cd "$work" && sipp -sf "$here/sipp/$scenario.xml" -i 127.0.0.1 -mi 127.0.0.1 -p "$port" -mp $((port + 20)) -m 1 -t u1 -timeout 40 -timeout_error -nostdin \
+    -trace_err -error_file sipp-err.log -trace_msg -message_file sipp-msg.log "$@" > sipp-out.log 2>&1 < /dev/null)
+}
+sipp_fault() { tail -n 2 "$work/sipp-err.log" 2>/dev/null | tr '\n' ' '; }
+
+# --- baresip
+
+# baresip_up USER SIP_PORT SOURCE.wav: a phone that answers by itself, says SOURCE over and over, and writes down what it sent and heard.
+baresip_up() {
+  local user=$1 port=$2 source=$3 dir=$work/baresip modules
+  modules=$(dirname "$(find /usr/lib /usr/local/lib -path '*baresip/modules/g711.so' 2>/dev/null | head -1)")
+  [ -f "$modules/g711.so" ] || skip "baresip has no g711 module here"
+  mkdir -p "$dir"
+  python3 "$here/audio.py" repeat "$source" 20 "$dir/source.wav"
+  cat > "$dir/config" <<C
+poll_method epoll
+sip_listen 127.0.0.1:$port
+audio_player aufile,$dir/player.wav
+audio_source aufile,$dir/source.wav
+audio_alert aufile,$dir/alert.wav
+audio_txmode thread
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+rtp_ports $((port + 20))-$((port + 39))
+rtcp_mux no
+jitter_buffer_type fixed
+jitter_buffer_delay 2-20
+module_path $modules
+module g711.so
+module aufile.so
+module sndfile.so
+snd_path $dir
+module_tmp uuid.so
+module_tmp account.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen 127.0.0.1:$((port + 1))
+net_interface 127.0.0.1
+call_max_calls 4
+C
+  echo "<sip:$user@127.0.0.1:$port>;answermode=auto;audio_codecs=PCMU;ptime=20;dtmfmode=rtpevent;regint=0" > "$dir/accounts"
+  : > "$dir/contacts"
+  (cd "$dir" && exec baresip -f "$dir" -v > "$dir/log" 2>&1 < /dev/null) & keep $!
+  baresip_control=$((port + 1))
+  until_true 10 "baresip" grep -q 'baresip is ready' "$dir/log"
+}
+baresip_do() {
+  python3 - "$baresip_control" "$@" <<'P'
+import json, socket, sys
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 3)
+m = json.dumps({'command': sys.argv[2], 'params': ' '.join(sys.argv[3:]), 'token': 'tipring'})
+s.sendall(f'{len(m)}:{m},'.encode()); s.settimeout(1)
+try: print(s.recv(65536).decode(errors='replace'))
+except socket.timeout: pass
+P
+}
+# What baresip heard (dec) or sent (enc) in its last call.
+baresip_wav() { ls -t "$work"/baresip/dump-*-"$1".wav 2>/dev/null | head -1; }
+
+# --- tshark as a second reader
+
+capture() {
+  need tshark; as_root "capturing"
+  tshark -q -i lo -f "udp portrange $1-$2" -w "$work/capture.pcapng" > "$work/tshark.log" 2>&1 & capture=$!; keep $capture
+  until_true 10 "the capture" grep -q Capturing "$work/tshark.log"
+}
+capture_ended() { kill -INT $capture 2>/dev/null; wait $capture 2>/dev/null; }
+read_as=()
+# packets FILTER: how many
+packets() { tshark -r "$work/capture.pcapng" "${read_as[@]+"${read_as[@]}"}" -Y "$1" -T fields -e frame.number 2>/dev/null | wc -l; }
+nothing_malformed() {
+  local bad words
+  bad=$(packets '_ws.malformed'); words=$(tshark -r "$work/capture.pcapng" "${read_as[@]+"${read_as[@]}"}" -Y '_ws.expert.severity == 8388608' -T fields -e frame.number -e _ws.expert.message 2>/dev/null | head -3 | tr '\t\n' ' ;')
+  [ "$bad" = 0 ] && [ -z "$words" ] || fail "tshark: $bad malformed packets; $words"
+}

@@ -1,0 +1,202 @@
+//! Verbs that ask a running daemon, or change it, over its local API.
+
+use super::{AccountChange, Daemon, Outcome, ReservationChange, RouteChange, config_path, problems};
+use crate::config::{self, AnyConfig};
+use crate::shell::api_client::{self, ApiError};
+use crate::shell::directory::ADMIN_TOKEN;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Address of the API and the state folder of the daemon that `--config` names.
+pub fn api_of(daemon: &Daemon) -> Result<(SocketAddr, PathBuf), Outcome> {
+    let path = config_path(daemon)?;
+    match config::any(&path).map_err(|found| problems(&found))? {
+        AnyConfig::Gateway(c) => Ok((c.api.listen, config::state_root().join(config::name(&path)))),
+        AnyConfig::Directory(c) => Ok((c.api_listen, c.state_dir)),
+    }
+}
+
+/// What an error of the API means for the exit code: a refusal is an answer, silence is not.
+pub fn failed(error: ApiError) -> Outcome {
+    eprintln!("{error}");
+    match error {
+        ApiError::Unreachable(..) => Outcome::Unusable("is the daemon running?".into()),
+        ApiError::Refused(..) => Outcome::No,
+    }
+}
+
+async fn ask(daemon: &Daemon, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Outcome> {
+    let (api, state) = api_of(daemon)?;
+    // A directory's operator is who can read its state folder; a gateway asks for nothing.
+    let token = std::fs::read_to_string(state.join(ADMIN_TOKEN)).ok();
+    api_client::request_as(api, token.as_deref().map(str::trim), method, path, body).await.map_err(failed)
+}
+
+/// A list: JSON as it came, or a table of the named columns.
+pub async fn rows(daemon: &Daemon, path: &str, columns: &[&str]) -> Outcome {
+    match ask(daemon, "GET", path, None).await {
+        Ok(value) => print_rows(daemon, &value, columns),
+        Err(outcome) => outcome,
+    }
+}
+
+fn print_rows(daemon: &Daemon, value: &Value, columns: &[&str]) -> Outcome {
+    if daemon.json {
+        println!("{value}");
+        return Outcome::Yes;
+    }
+    let empty = Vec::new();
+    let cell = |row: &Value, column: &str| match row.get(column) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(s)) => s.clone(),
+        Some(other) => other.to_string(),
+    };
+    let mut table: Vec<Vec<String>> = vec![columns.iter().map(|c| (*c).to_owned()).collect()];
+    table.extend(value.as_array().unwrap_or(&empty).iter().map(|row| columns.iter().map(|c| cell(row, c)).collect()));
+    let width = |i: usize| table.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    for row in &table {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}", w = *w)).collect();
+        println!("{}", cells.join("  ").trim_end());
+    }
+    Outcome::Yes
+}
+
+pub async fn status(daemon: &Daemon) -> Outcome {
+    let value = match ask(daemon, "GET", "/v1/status", None).await {
+        Ok(value) => value,
+        Err(outcome) => return outcome,
+    };
+    if daemon.json {
+        println!("{value}");
+        return Outcome::Yes;
+    }
+    print_tree(&value, 0);
+    Outcome::Yes
+}
+
+/// A JSON object as indented `name: value` lines.
+fn print_tree(value: &Value, depth: usize) {
+    let Some(object) = value.as_object() else { return };
+    for (key, value) in object {
+        let indent = "  ".repeat(depth);
+        match value {
+            Value::Object(_) => {
+                println!("{indent}{key}:");
+                print_tree(value, depth + 1);
+            }
+            Value::Array(rows) => {
+                println!("{indent}{key}:");
+                for row in rows {
+                    let words: Vec<String> = row.as_object().map_or_else(
+                        || vec![row.to_string()],
+                        |o| {
+                            o.values()
+                                .map(|v| v.as_str().map_or_else(|| if v.is_null() { "-".into() } else { v.to_string() }, str::to_owned))
+                                .collect()
+                        },
+                    );
+                    println!("{indent}  {}", words.join("  "));
+                }
+            }
+            Value::String(s) => println!("{indent}{key}: {s}"),
+            other => println!("{indent}{key}: {other}"),
+        }
+    }
+}
+
+pub async fn lookup(daemon: &Daemon, number: &str) -> Outcome {
+    match ask(daemon, "GET", &format!("/v1/lookup/{number}"), None).await {
+        Ok(value) => {
+            // A gateway says `found`, a directory `status`.
+            let found =
+                value.get("found").and_then(Value::as_bool).unwrap_or_else(|| value.get("status").and_then(Value::as_str) == Some("found"));
+            if daemon.json {
+                println!("{value}");
+            } else {
+                print_tree(&value, 0);
+            }
+            if found { Outcome::Yes } else { Outcome::No }
+        }
+        Err(outcome) => outcome,
+    }
+}
+
+async fn change(daemon: &Daemon, method: &str, path: &str, body: Option<Value>) -> Outcome {
+    match ask(daemon, method, path, body.as_ref()).await {
+        Ok(value) => {
+            if daemon.json {
+                println!("{value}");
+            }
+            Outcome::Yes
+        }
+        Err(outcome) => outcome,
+    }
+}
+
+pub async fn routes(daemon: &Daemon, wanted: Option<RouteChange>) -> Outcome {
+    match wanted {
+        None => rows(daemon, "/v1/routes", &["number", "contact", "learned_at", "fingerprint"]).await,
+        Some(RouteChange::Add { number, contact }) => {
+            change(daemon, "POST", "/v1/routes", Some(json!({"number": number, "contact": contact}))).await
+        }
+        Some(RouteChange::Remove { number }) => change(daemon, "DELETE", &format!("/v1/routes/{number}"), None).await,
+    }
+}
+
+pub async fn registrations(daemon: &Daemon) -> Outcome {
+    let mut after = String::new();
+    let mut all = Vec::new();
+    loop {
+        // The directory answers in pages, so that a list of a million numbers holds nobody up.
+        let page = match ask(daemon, "GET", &format!("/v1/registrations{after}"), None).await {
+            Ok(page) => page,
+            Err(outcome) => return outcome,
+        };
+        all.extend(page.get("registrations").and_then(Value::as_array).cloned().unwrap_or_default());
+        match page.get("next").and_then(Value::as_str) {
+            Some(next) => after = format!("?from={next}"),
+            None => break,
+        }
+    }
+    print_rows(daemon, &Value::Array(all), &["number", "user", "contact", "expires_in_s", "fingerprint"])
+}
+
+pub async fn reservations(daemon: &Daemon, wanted: Option<ReservationChange>) -> Outcome {
+    match wanted {
+        None => rows(daemon, "/v1/reservations", &["number", "user"]).await,
+        Some(ReservationChange::Add { number, user }) => {
+            change(daemon, "POST", "/v1/reservations", Some(json!({"number": number, "user": user}))).await
+        }
+        Some(ReservationChange::Remove { number }) => change(daemon, "DELETE", &format!("/v1/reservations/{number}"), None).await,
+    }
+}
+
+pub async fn accounts(daemon: &Daemon, wanted: Option<AccountChange>) -> Outcome {
+    match wanted {
+        None => rows(daemon, "/v1/accounts", &["user", "number"]).await,
+        Some(AccountChange::Remove { user }) => change(daemon, "DELETE", &format!("/v1/accounts/{user}"), None).await,
+        Some(AccountChange::Import { file }) => {
+            let path = match config_path(daemon) {
+                Ok(path) => path,
+                Err(outcome) => return outcome,
+            };
+            let config = match config::directory(&path) {
+                Ok(config) => config,
+                Err(found) => return problems(&found),
+            };
+            match crate::shell::accounts::import(&config, &file) {
+                Ok(count) => {
+                    if daemon.json {
+                        println!("{}", json!({"imported": count}));
+                    } else {
+                        println!("{count} accounts");
+                    }
+                    Outcome::Yes
+                }
+                Err(e) => Outcome::Unusable(format!("{}: {e}", file.display())),
+            }
+        }
+    }
+}

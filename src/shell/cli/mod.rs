@@ -1,0 +1,237 @@
+//! The command line. One verb, one thing; `--json` for scripts, short lines for people.
+//!
+//! Exit codes: 0 done and true, 1 done but the answer is no, 2 the input or the configuration is unusable.
+
+mod ask;
+mod check;
+mod sim;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Ordinary telephones and G3 fax machines on IP.
+#[derive(Parser)]
+#[command(name = "tipring", version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Which daemon a verb asks.
+#[derive(clap::Args, Clone)]
+pub(super) struct Daemon {
+    /// The daemon's configuration file
+    #[arg(long, env = "TIPRING_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// A directory and two gateways on loopback, with phones and fax machines: dial, talk, fax, and verify what arrived
+    Demo(super::demo::Options),
+    /// Run a gateway until SIGTERM
+    Gateway(Daemon),
+    /// Run a number directory until SIGTERM
+    Directory(Daemon),
+    /// Validate a configuration, name every problem with file and line, and say what would run
+    Check(Daemon),
+    /// How a daemon is
+    Status(Daemon),
+    /// A gateway's ports
+    Ports(Daemon),
+    /// A gateway's calls
+    Calls(Daemon),
+    /// Ask where a number is registered
+    Lookup {
+        /// The number
+        number: String,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// A gateway's learned routes
+    Routes {
+        #[command(subcommand)]
+        change: Option<RouteChange>,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// A directory's registrations
+    Registrations(Daemon),
+    /// A directory's reserved numbers
+    Reservations {
+        #[command(subcommand)]
+        change: Option<ReservationChange>,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// A directory's accounts
+    Accounts {
+        #[command(subcommand)]
+        change: Option<AccountChange>,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Do what a person at a simulated phone or fax machine would do
+    Sim {
+        /// The port's name
+        port: String,
+        #[command(subcommand)]
+        action: sim::Action,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// CPU cost of each part on this machine
+    Bench(super::bench::Options),
+}
+
+#[derive(Subcommand)]
+pub(super) enum RouteChange {
+    /// Learn a route by hand
+    Add {
+        /// The number as dialled
+        number: String,
+        /// ADDRESS:PORT of the peer's SIP
+        contact: String,
+    },
+    /// Forget a learned route
+    Remove {
+        /// The number as dialled
+        number: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum ReservationChange {
+    /// Reserve a number for a user
+    Add {
+        /// The number
+        number: String,
+        /// The account that may have it
+        user: String,
+    },
+    /// Give a reserved number back
+    Remove {
+        /// The number
+        number: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum AccountChange {
+    /// Read `number,password` lines into the store, whether the daemon runs or not
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+    /// Remove an account
+    Remove {
+        /// The user
+        user: String,
+    },
+}
+
+/// What a verb found: 0, 1 or 2, with the words already printed.
+pub(super) enum Outcome {
+    /// Done and true.
+    Yes,
+    /// Done, but the answer is no.
+    No,
+    /// Unusable input; one line for stderr.
+    Unusable(String),
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let code = if e.use_stderr() { 2 } else { 0 };
+            let _closed_pipe = e.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("tipring: {e}");
+            return ExitCode::from(2);
+        }
+    };
+    match runtime.block_on(run(cli.verb)) {
+        Outcome::Yes => ExitCode::SUCCESS,
+        Outcome::No => ExitCode::from(1),
+        Outcome::Unusable(words) => {
+            eprintln!("{words}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(verb: Verb) -> Outcome {
+    match verb {
+        Verb::Demo(options) => super::demo::run(options).await,
+        Verb::Gateway(daemon) => gateway(daemon).await,
+        Verb::Directory(daemon) => directory(daemon).await,
+        Verb::Check(daemon) => check::run(&daemon),
+        Verb::Status(daemon) => ask::status(&daemon).await,
+        Verb::Ports(daemon) => ask::rows(&daemon, "/v1/ports", &["name", "kind", "number", "state", "call"]).await,
+        Verb::Calls(daemon) => {
+            ask::rows(&daemon, "/v1/calls", &["call", "direction", "from", "to", "state", "media", "peer", "started"]).await
+        }
+        Verb::Lookup { number, daemon } => ask::lookup(&daemon, &number).await,
+        Verb::Routes { change, daemon } => ask::routes(&daemon, change).await,
+        Verb::Registrations(daemon) => ask::registrations(&daemon).await,
+        Verb::Reservations { change, daemon } => ask::reservations(&daemon, change).await,
+        Verb::Accounts { change, daemon } => ask::accounts(&daemon, change).await,
+        Verb::Sim { port, action, daemon } => sim::run(&daemon, &port, action).await,
+        Verb::Bench(options) => super::bench::run(&options),
+    }
+}
+
+/// The configuration file that a verb needs.
+pub(super) fn config_path(daemon: &Daemon) -> Result<PathBuf, Outcome> {
+    daemon.config.clone().ok_or_else(|| Outcome::Unusable("say which daemon: --config FILE, or $TIPRING_CONFIG".into()))
+}
+
+/// Problems of a configuration, one a line.
+pub(super) fn problems(problems: &[crate::config::error::ConfigError]) -> Outcome {
+    Outcome::Unusable(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+async fn gateway(daemon: Daemon) -> Outcome {
+    let path = match config_path(&daemon) {
+        Ok(path) => path,
+        Err(outcome) => return outcome,
+    };
+    super::log::start();
+    let config = match crate::config::gateway(&path) {
+        Ok(config) => config,
+        Err(found) => return problems(&found),
+    };
+    let name = crate::config::name(&path);
+    let state = crate::config::state_root().join(&name);
+    match super::gateway::run(name, config, state).await {
+        Ok(()) => Outcome::Yes,
+        Err(e) => Outcome::Unusable(format!("{}: {e}", path.display())),
+    }
+}
+
+async fn directory(daemon: Daemon) -> Outcome {
+    let path = match config_path(&daemon) {
+        Ok(path) => path,
+        Err(outcome) => return outcome,
+    };
+    super::log::start();
+    let config = match crate::config::directory(&path) {
+        Ok(config) => config,
+        Err(found) => return problems(&found),
+    };
+    match super::directory::run(config).await {
+        Ok(()) => Outcome::Yes,
+        Err(e) => Outcome::Unusable(format!("{}: {e}", path.display())),
+    }
+}

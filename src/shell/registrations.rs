@@ -1,0 +1,152 @@
+//! The gateway's side of the directory: one registrant a port, who it is, and the look-ups of its calls.
+
+use super::clock;
+use super::directory_client::{DirectoryClient, Login, Timeouts};
+use crate::api::directory::LookupAnswer;
+use crate::clock::Rng;
+use crate::config::gateway::{GatewayConfig, PortKind};
+use crate::directory::{Capabilities, Instance, Register, User};
+use crate::id::PortId;
+use crate::key::Fingerprint;
+use crate::number::Number;
+use crate::registration::{Outcome, Outgoing, Registrant, State};
+use crate::resolve::{Answer, NoRoute};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One port at the directory.
+pub struct PortRegistration {
+    /// Which port.
+    pub port: PortId,
+    /// The machine that keeps it registered.
+    pub registrant: Registrant,
+    login: Login,
+}
+
+impl PortRegistration {
+    /// How it stands, in words.
+    pub fn words(&self) -> String {
+        let r = &self.registrant;
+        let error = r.last_error().map(|e| format!(": {e}")).unwrap_or_default();
+        match (r.state(), r.is_registered()) {
+            (State::Stopped, _) => "deregistered".into(),
+            (State::Deregistering, _) => "deregistering".into(),
+            (_, true) => format!("registered{error}"),
+            (State::BackOff, false) => format!("not registered{error}"),
+            (State::Idle | State::Registering | State::Registered, false) => "registering".into(),
+        }
+    }
+}
+
+/// The directory as this gateway uses it.
+#[derive(Clone)]
+pub struct Directory {
+    client: Arc<DirectoryClient>,
+    /// Look-ups are made in the name of the first port.
+    login: Option<Login>,
+}
+
+impl Directory {
+    /// The directory of a configuration.
+    pub fn of(config: &GatewayConfig) -> Option<Self> {
+        let directory = config.directory.as_ref()?;
+        let timeouts = Timeouts { lookup_ms: directory.lookup_timeout_ms, ..Timeouts::default() };
+        let login = config.ports.iter().find_map(login_of);
+        Some(Directory { client: Arc::new(DirectoryClient::new(directory.api, timeouts)), login })
+    }
+
+    /// Where is this number?
+    pub async fn look_up(&self, number: &Number) -> Answer {
+        match self.client.lookup(self.login.as_ref(), number.as_str()).await {
+            Ok(LookupAnswer::Found(found)) => match Number::parse(&found.number) {
+                Ok(number) => Answer::Found { number, contact: found.contact, fingerprint: found.fingerprint },
+                Err(_) => Answer::No(NoRoute::Unknown),
+            },
+            Ok(LookupAnswer::Away { .. }) => Answer::No(NoRoute::Away),
+            Ok(LookupAnswer::Unknown { .. }) => Answer::No(NoRoute::Unknown),
+            Err(e) => {
+                tracing::warn!("look-up of {number}: {e}");
+                Answer::No(if matches!(e, super::directory_client::ClientError::Refused { status, .. } if status < 500) {
+                    NoRoute::Refused
+                } else {
+                    NoRoute::DirectorySilent
+                })
+            }
+        }
+    }
+
+    /// Carries out what a registrant asks.
+    pub async fn carry_out(&self, login: Login, request: Outgoing) -> (u64, Outcome) {
+        (request.serial, self.client.carry_out(&login, &request.ask).await)
+    }
+}
+
+fn login_of(port: &crate::config::gateway::Port) -> Option<Login> {
+    let user = port.user.clone().or_else(|| port.number.clone())?;
+    Some(Login { user, password: port.password.clone()? })
+}
+
+impl PortRegistration {
+    /// The credentials that go with a request.
+    pub fn login(&self) -> Login {
+        self.login.clone()
+    }
+}
+
+/// One registrant for each port that has an account, started.
+pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegistration>, String> {
+    let Some(directory) = &config.directory else { return Ok(Vec::new()) };
+    let (instance, fingerprint) = identity(state).map_err(|e| format!("{}: {e}", state.display()))?;
+    let mut rng = Rng::new(clock::seed());
+    let mut all = Vec::new();
+    for (i, port) in config.ports.iter().enumerate() {
+        let Some(login) = login_of(port) else { continue };
+        let register = Register {
+            user: User::parse(&login.user).map_err(|_| format!("{}: {:?} is no account name", port.name, login.user))?,
+            wanted: port.number.as_ref().and_then(|n| Number::parse(n).ok()),
+            instance: instance.clone(),
+            contact: config.sip.listen,
+            fingerprint: Some(fingerprint),
+            capabilities: Capabilities {
+                voice: port.kind == PortKind::SimPhone,
+                fax: port.kind == PortKind::SimFax,
+                t38_version: config.media.t38.then_some(0),
+                srtp: false,
+            },
+            private: None,
+            mac: None,
+            lease_s: Some(directory.lease_s),
+        };
+        let mut registrant = Registrant::new(register, rng.fork());
+        registrant.start(clock::now());
+        all.push(PortRegistration { port: PortId(i as u16), registrant, login });
+    }
+    Ok(all)
+}
+
+/// Who this gateway is, the same after every restart: a name, and the identifier that peers compare.
+///
+/// The identifier is the SHA-256 of a secret made at first start. It is *stated*, not proven; the key pair that will prove it takes its
+/// place in the same field.
+fn identity(state: &Path) -> std::io::Result<(Instance, Fingerprint)> {
+    let path = state.join("identity.secret");
+    let secret = match std::fs::read(&path) {
+        Ok(bytes) if bytes.len() == 32 => bytes,
+        Ok(_) => return Err(std::io::Error::other(format!("{} is damaged: it must be 32 bytes", path.display()))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let bytes = clock::random::<32>();
+            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            bytes.to_vec()
+        }
+        Err(e) => return Err(e),
+    };
+    let fingerprint: [u8; 32] = Sha256::digest(&secret).into();
+    let name: String = fingerprint[..8].iter().map(|b| format!("{b:02x}")).collect();
+    let instance = Instance::parse(&format!("tipring-{name}")).map_err(|_| std::io::Error::other("an instance name is hex"))?;
+    Ok((instance, Fingerprint(fingerprint)))
+}

@@ -1,0 +1,112 @@
+//! A T.38 leg takes all its memory in `new`: a whole call, with loss, costs no `malloc` in `tick` and `from_net`, in Rust or in C.
+//!
+//! With `TIPRING_PCAP=FILE` the datagrams are written there, for tshark as a second reader:
+//! `tshark -r FILE -d udp.port==4001,t38 -d udp.port==4002,t38 -V`.
+
+#![cfg(all(feature = "spandsp", target_os = "linux", target_env = "gnu"))]
+// The counting `malloc` of this binary is the one way to see what C does.
+#![allow(unsafe_code, clippy::disallowed_methods)]
+
+use core::ffi::c_void;
+use core::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tipring::clock::{Instant, Rng};
+use tipring::fax::t38::relay::{T38Config, T38Leg};
+use tipring::fax::t38::udptl::ErrorCorrection;
+use tipring_dsp::SILENCE;
+use tipring_dsp::spandsp::terminal::{Terminal, TerminalConfig};
+use tipring_dsp::spandsp::tiff::{self, Bitmap};
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: glibc's own allocator under its other names.
+unsafe extern "C" {
+    fn __libc_malloc(size: usize) -> *mut c_void;
+    fn __libc_calloc(n: usize, size: usize) -> *mut c_void;
+    fn __libc_realloc(p: *mut c_void, size: usize) -> *mut c_void;
+}
+// SAFETY: each passes its arguments on unchanged to the allocator that `free` belongs to.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
+    CALLS.fetch_add(1, Relaxed);
+    unsafe { __libc_malloc(size) }
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn calloc(n: usize, size: usize) -> *mut c_void {
+    CALLS.fetch_add(1, Relaxed);
+    unsafe { __libc_calloc(n, size) }
+}
+#[unsafe(no_mangle)]
+unsafe extern "C" fn realloc(p: *mut c_void, size: usize) -> *mut c_void {
+    CALLS.fetch_add(1, Relaxed);
+    unsafe { __libc_realloc(p, size) }
+}
+
+fn pcap_record(file: &mut Vec<u8>, at_ms: u64, from: u16, to: u16, payload: &[u8]) {
+    let ip_len = 28 + payload.len() as u16;
+    file.extend(((at_ms / 1000) as u32).to_le_bytes());
+    file.extend(((at_ms % 1000 * 1000) as u32).to_le_bytes());
+    file.extend(u32::from(ip_len).to_le_bytes());
+    file.extend(u32::from(ip_len).to_le_bytes());
+    file.extend([0x45, 0, (ip_len >> 8) as u8, ip_len as u8, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+    for field in [from, to, 8 + payload.len() as u16, 0] {
+        file.extend(field.to_be_bytes());
+    }
+    file.extend(payload);
+}
+
+#[test]
+fn a_whole_call_costs_no_malloc_in_the_tick() {
+    let dir = std::env::temp_dir().join(format!("tipring-leg-alloc-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a folder");
+    let rows = (0..400).map(|y| (0..216).map(|i| if (i + y) % 5 == 0 { 0xFF } else { 0 }).collect());
+    tiff::write(&dir.join("sent.tif"), &[Bitmap { width: 1728, rows: rows.collect(), x_dpi: 204, y_dpi: 98 }]).expect("written");
+    for (version, correction) in [(0, ErrorCorrection::default()), (3, ErrorCorrection::Fec { span: 3, entries: 3 })] {
+        let mut machines = [
+            Terminal::new(&TerminalConfig { calling: true, send_tiff: Some(dir.join("sent.tif")), ..TerminalConfig::default() }).unwrap(),
+            Terminal::new(&TerminalConfig { receive_tiff: Some(dir.join("got.tif")), ..TerminalConfig::default() }).unwrap(),
+        ];
+        let at = |n: usize| SocketAddr::from(([192, 0, 2, n as u8 + 1], 4001 + n as u16));
+        let leg = |peer| T38Leg::new(&T38Config { version, error_correction: correction, ..T38Config::to(at(peer)) }).unwrap();
+        let mut legs = [leg(1), leg(0)];
+        let mut wires: [heapless::Deque<heapless::Vec<u8, 1500>, 16>; 2] = Default::default();
+        let mut pcap = vec![0xD4, 0xC3, 0xB2, 0xA1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0, 101, 0, 0, 0];
+        let mut rng = Rng::new(9);
+        let (mut ticks, mut mallocs, mut spent) = (0u64, 0, std::time::Duration::ZERO);
+        while ticks < 50 * 120 && machines.iter().any(Terminal::active) {
+            ticks += 1;
+            let now = Instant::from_ms(ticks * 20);
+            for side in 0..2 {
+                let (mut from_line, mut to_line) = (SILENCE, SILENCE);
+                machines[side].tx(&mut from_line);
+                let (began, before) = (std::time::Instant::now(), CALLS.load(Relaxed));
+                while let Some(d) = wires[side].pop_front() {
+                    legs[side].from_net(now, at(1 - side), &d);
+                }
+                let (wire, rng) = (&mut wires[1 - side], &mut rng);
+                legs[side].tick(now, &from_line, &mut to_line, &mut |_, octets| {
+                    if !rng.chance(0.02) {
+                        let _ = wire.push_back(heapless::Vec::from_slice(octets).unwrap());
+                    }
+                });
+                let _ = legs[side].stats();
+                mallocs += CALLS.load(Relaxed) - before;
+                spent += began.elapsed();
+                machines[side].rx(&to_line);
+                for d in wires[1 - side].iter() {
+                    pcap_record(&mut pcap, ticks * 20, 4001 + side as u16, 4002 - side as u16, d);
+                }
+            }
+        }
+        let outcome = machines[1].outcome().expect("the call ended");
+        assert_eq!((outcome.text, outcome.pages_received), ("OK", 1));
+        assert_eq!(mallocs, 0, "mallocs in {ticks} ticks");
+        println!("version {version}: {ticks} ticks, two legs, {:.1} us a leg and tick", spent.as_secs_f64() * 1e6 / (2 * ticks) as f64);
+        if let Some(file) = std::env::var_os("TIPRING_PCAP") {
+            let mut name = file;
+            name.push(format!(".v{version}"));
+            std::fs::write(name, pcap).expect("the capture is written");
+        }
+    }
+    std::fs::remove_dir_all(dir).ok();
+}
