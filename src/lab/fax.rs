@@ -14,8 +14,9 @@ use tipring_dsp::page::{self, Page, tiff};
 use tipring_hw::Control;
 use tipring_hw::sim::{FaxReport, Happening};
 
-/// What the fax machines send at (V.17's mean power in libspandsp), dBm0: the signal of [`FaxParams::snr_db`].
-pub const FAX_LEVEL_DBM0: f32 = -14.0;
+/// What the fax machines send images at (measured on libspandsp's terminal; its V.21 is 3 dB softer), dBm0: the signal of
+/// [`FaxParams::snr_db`].
+pub const FAX_LEVEL_DBM0: f32 = -11.0;
 /// Noise stays below this, dBm0: modems must see a carrier from -43 dBm0 on (V.17 3.2), and may from -48.
 const NOISE_MAX_DBM0: f32 = -50.0;
 /// A run that takes longer has failed: a page at 2400 bit/s and all of T.30's retries fit.
@@ -206,7 +207,7 @@ fn world_spec(params: &FaxParams, seed: u64, folder: PathBuf) -> WorldSpec {
 /// on a short line with loud noise libspandsp's receivers never see a carrier end, which is not what is to be measured. It is not longer
 /// than libspandsp's V.21 receiver hears (-30 dBm0).
 fn noisy_line(mode: Mode, snr_db: f32) -> LineParams {
-    let loss_db = (FAX_LEVEL_DBM0 - snr_db - NOISE_MAX_DBM0).clamp(1.0, 13.0);
+    let loss_db = (FAX_LEVEL_DBM0 - snr_db - NOISE_MAX_DBM0).clamp(1.0, 15.0);
     // T.38 begins anew at the second line; audio comes to it as weak as the first one left it.
     let (second_db, before_db) = if mode == Mode::G711 { (1.0, loss_db) } else { (loss_db, 0.0) };
     LineParams {

@@ -129,13 +129,16 @@ pub struct Journal {
     pub burst_max: usize,
 }
 
+/// What waits in a socket: when it arrived, from whom, what.
+type Socket = VecDeque<(Instant, SocketAddr, Vec<u8>)>;
+
 /// The running gateway: all this is lost when it is killed.
 struct Running {
     board: Board,
     gateway: Gateway,
     registrants: Vec<(PortId, Registrant)>,
     commands: VecDeque<Command>,
-    sockets: BTreeMap<(LegId, Channel), VecDeque<(Instant, SocketAddr, Vec<u8>)>>,
+    sockets: BTreeMap<(LegId, Channel), Socket>,
     begun: BTreeSet<CallId>,
     ended: BTreeSet<String>,
     /// Turns that a port has been on hook with a call.
