@@ -65,9 +65,9 @@ def likeness(said, heard):
         total = weight = 0.0
         for i in range(0, len(said) - 3999, 4000):
             piece = said[i:i + 4000]; power = float(sum(map(mul, piece, piece))); near = range(max(0, at + i - 480), min(len(heard) - 4000, at + i + 480) + 1)
-            # Every fourth lag on a quarter of the piece first, then around the best.
-            rough = sorted(near[::3], key=lambda l: correlation(piece[1000:2000], heard[l + 1000:l + 2000]))[-3:]
-            total += power * max((correlation(piece, heard[l:l + 4000]) for r in rough for l in (r - 2, r - 1, r, r + 1, r + 2) if 0 <= l <= len(heard) - 4000), default=0.0); weight += power
+            # Every lag on a tenth of a second of it first, then the best ones on all of it.
+            rough = sorted(near, key=lambda l: correlation(piece[1000:1800], heard[l + 1000:l + 1800]))[-3:]
+            total += power * max((correlation(piece, heard[l:l + 4000]) for l in rough), default=0.0); weight += power
         return total / weight if weight else 0.0
     return max(fine(lag * 80) for lag in best)
 

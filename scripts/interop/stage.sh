@@ -93,7 +93,7 @@ sipp_fault() { tail -n 2 "$work/sipp-err.log" 2>/dev/null | tr '\n' ' '; }
 
 # --- baresip
 
-# baresip_up USER SIP_PORT SOURCE.wav: a phone that answers by itself, says SOURCE over and over, and writes down what it sent and heard.
+# baresip_up USER SIP_PORT SOURCE.wav (it listens for TLS on SIP_PORT + 1): a phone that answers by itself, says SOURCE over and over, and writes down what it sent and heard.
 baresip_up() {
   local user=$1 port=$2 source=$3 dir=$work/baresip modules
   modules=$(dirname "$(find /usr/lib /usr/local/lib -path '*baresip/modules/g711.so' 2>/dev/null | head -1)")
@@ -124,14 +124,14 @@ module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
-ctrl_tcp_listen 127.0.0.1:$((port + 1))
+ctrl_tcp_listen 127.0.0.1:$((port + 10))
 net_interface 127.0.0.1
 call_max_calls 4
 C
   echo "<sip:$user@127.0.0.1:$port>;answermode=auto;audio_codecs=PCMU;ptime=20;dtmfmode=rtpevent;regint=0" > "$dir/accounts"
   : > "$dir/contacts"
   (cd "$dir" && exec baresip -f "$dir" -v > "$dir/log" 2>&1 < /dev/null) & keep $!
-  baresip_control=$((port + 1))
+  baresip_control=$((port + 10))
   until_true 10 "baresip" grep -q 'baresip is ready' "$dir/log"
 }
 baresip_do() {
