@@ -242,7 +242,9 @@ mod fax {
                     }
                 }
                 Event::Cng(_) | Event::AnswerTone(_) | Event::Retired { .. } => {}
-                Event::LegSilent { port, silent_ms } => self.faults.push(format!("board {side} {port}: nothing from the other for {silent_ms} ms")),
+                Event::LegSilent { port, silent_ms } => {
+                    self.faults.push(format!("board {side} {port}: nothing from the other for {silent_ms} ms"))
+                }
                 Event::SimRefused(port, why) => self.faults.push(format!("board {side} {port}: {why}")),
             }
             Ok(())

@@ -46,10 +46,20 @@ struct Part {
 
 const PARTS: &[Part] = &[
     Part { name: "dtmf_rx", engine: "ours", counts: "filter bank and DTMF receiver; speech, noise, digits", measure: parts::dtmf_rx },
-    Part { name: "watch_all", engine: "ours", counts: "all detectors of a line; the dearer of speech and a fax call", measure: parts::watch_all },
+    Part {
+        name: "watch_all",
+        engine: "ours",
+        counts: "all detectors of a line; the dearer of speech and a fax call",
+        measure: parts::watch_all,
+    },
     Part { name: "v21_rx", engine: "ours", counts: "filter bank and V.21 preamble detector; a fax call", measure: parts::v21_rx },
     #[cfg(feature = "spandsp")]
-    Part { name: "relay_call_mean", engine: "spandsp", counts: "one T.38 leg, mean over a whole call and both its legs", measure: parts::relay_call_mean },
+    Part {
+        name: "relay_call_mean",
+        engine: "spandsp",
+        counts: "one T.38 leg, mean over a whole call and both its legs",
+        measure: parts::relay_call_mean,
+    },
     Part { name: "rtp_leg", engine: "ours", counts: "one audio leg, both ways, RTP in memory", measure: parts::rtp_leg },
     Part { name: "g711_encode", engine: "ours", counts: "mu-law", measure: parts::g711_encode },
     Part { name: "g711_decode", engine: "ours", counts: "mu-law", measure: parts::g711_decode },
@@ -57,7 +67,12 @@ const PARTS: &[Part] = &[
     Part { name: "resample", engine: "ours", counts: "100 ppm", measure: parts::resample },
     Part { name: "tick_gateway_48_idle", engine: "ours", counts: "commands, datagrams and tick; 48 ports on hook", measure: board::idle },
     #[cfg(feature = "spandsp")]
-    Part { name: "tick_gateway_48_fax", engine: "spandsp", counts: "commands, datagrams and tick; 48 ports over T.38, turns in which all are", measure: board::fax },
+    Part {
+        name: "tick_gateway_48_fax",
+        engine: "spandsp",
+        counts: "commands, datagrams and tick; 48 ports over T.38, turns in which all are",
+        measure: board::fax,
+    },
 ];
 
 /// Parts that are promised and not there yet: asking for one is answered with this, not with a figure of something else.
@@ -87,7 +102,10 @@ pub(super) fn run(options: &Options) -> Outcome {
         chosen.extend(PARTS);
     }
     if !options.json && !chosen.is_empty() {
-        println!("CPU time of one thread; best of several runs, quantiles for whole turns{}", if cfg!(debug_assertions) { " (debug build!)" } else { "" });
+        println!(
+            "CPU time of one thread; best of several runs, quantiles for whole turns{}",
+            if cfg!(debug_assertions) { " (debug build!)" } else { "" }
+        );
     }
     let budget = measure::Budget { cpu_ns: (options.seconds * 1e9) as u64 };
     let mut failed = false;
@@ -110,7 +128,9 @@ fn json(part: &Part, figure: &Figure) -> String {
     let head = format!(r#"{{"name":"{}","engine":"{}""#, part.name, part.engine);
     match figure {
         Figure::PerSample(ns) => format!(r#"{head},"ns_per_sample":{ns:.2},"channels_per_core":{:.0}}}"#, NS_PER_SAMPLE_TIME / ns),
-        Figure::Turns(t) => format!(r#"{head},"us_p50":{:.1},"us_p99":{:.1},"us_max":{:.1},"turns":{}}}"#, t.p50_us, t.p99_us, t.max_us, t.turns),
+        Figure::Turns(t) => {
+            format!(r#"{head},"us_p50":{:.1},"us_p99":{:.1},"us_max":{:.1},"turns":{}}}"#, t.p50_us, t.p99_us, t.max_us, t.turns)
+        }
     }
 }
 
