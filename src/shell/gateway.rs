@@ -400,6 +400,7 @@ fn leg_sockets(config: &GatewayConfig) -> io::Result<Vec<LegSocketSet>> {
     let ip = config.sip.listen.ip();
     let bind = |port: u16| {
         super::sys::udp_socket(SocketAddr::new(ip, port), config.media.dscp)
+            .and_then(|s| super::sys::stamps::enable(&s).map(|()| s))
             .map_err(|e| io::Error::new(e.kind(), format!("UDP {ip}:{port}: {e}")))
     };
     let first = config.media.ports[0];

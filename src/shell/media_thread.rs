@@ -2,10 +2,11 @@
 //!
 //! `clock_nanosleep` to absolute times keeps the pace (a tokio interval is 2 ms late at p99). Sockets are drained at the tick: that
 //! costs no delay that the jitter buffer would not have cost, and keeps locks and queues out of the media path. Arrival times are
-//! those of the gathering, so jitter is measured in steps of one tick.
+//! the kernel's (`sys::stamps`), so that playout does not have to allow for the wait until the tick.
 
 use super::clock;
-use crate::clock::ms;
+use super::sys::stamps;
+use crate::clock::{Instant, ms};
 use crate::id::LegId;
 use crate::limits::{COMMAND_QUEUE, DATAGRAM_BYTES_MAX, DATAGRAMS_FLOOD_MAX, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
 use crate::media::Channel;
@@ -221,7 +222,7 @@ impl MediaThread {
 /// Takes what arrived: [`DATAGRAMS_PER_TICK_MAX`] a socket, and beyond that [`DATAGRAMS_FLOOD_MAX`] in all, so that a flood on one port
 /// neither delays the audio behind it nor takes the others' turn. Of the sockets that no call uses one leg's are looked at each time,
 /// so that what strangers send there is counted.
-fn drain(board: &mut Board, sockets: &[LegSocketSet], now: crate::clock::Instant) {
+fn drain(board: &mut Board, sockets: &[LegSocketSet], now: Instant) {
     let mut buffer = [0u8; DATAGRAM_BYTES_MAX];
     let mut flood = DATAGRAMS_FLOOD_MAX;
     let idle_turn = board.stats().ticks as usize % sockets.len().max(1);
@@ -237,8 +238,11 @@ fn drain(board: &mut Board, sockets: &[LegSocketSet], now: crate::clock::Instant
                     flood -= 1;
                 }
                 taken += 1;
-                match set.of(channel).recv_from(&mut buffer) {
-                    Ok((n, src)) => board.from_net(now, leg, channel, src, &buffer[..n]),
+                match stamps::receive(set.of(channel), &mut buffer) {
+                    Ok((n, src, age_us)) => {
+                        let arrived = Instant::from_us(now.as_us().saturating_sub(age_us));
+                        board.from_net(arrived, leg, channel, src, &buffer[..n]);
+                    }
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                     // An ICMP error of an earlier datagram surfaces here; the next read is fine.
                     Err(_) => {}

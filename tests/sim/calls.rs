@@ -26,9 +26,8 @@ fn req_k6_c10_a_phone_dials_by_dtmf_the_far_phone_rings_and_both_hear_each_other
     let mut world = registered(two_offices(1));
     let (there_ms, back_ms) = conversation(&mut world);
     println!("mouth to ear: {there_ms:.2} ms there, {back_ms:.2} ms back");
-    // Which gateway's turn comes how much later is chance: one direction's gain is the other's loss. Both lines and the network are 1 ms.
-    assert!((there_ms + back_ms) / 2.0 < 70.0 + 1.0, "{there_ms} {back_ms}");
-    assert!(there_ms < 80.0 && back_ms < 80.0, "{there_ms} {back_ms}");
+    // Inside the two boxes; both lines and the network are 1 ms.
+    assert!(there_ms < 70.0 + 1.0 && back_ms < 70.0 + 1.0, "{there_ms} {back_ms}");
     hears(&mut world, B, 0, ProgressTone::Reorder, 5_000);
     world.hang_up(B, 0);
     let (a, b) = (record(&mut world, A, 0, 5_000), record(&mut world, B, 0, 5_000));
@@ -45,6 +44,8 @@ fn datagrams_stamped_on_arrival_save_most_of_a_frame_of_delay() {
             let mut spec = two_offices(seed);
             spec.gateways.iter_mut().for_each(|g| g.receive_timestamps = stamped);
             let (there, back) = conversation(&mut registered(spec));
+            println!("seed {seed}, stamps {stamped}: {there:.1} ms there, {back:.1} ms back");
+            assert!(!stamped || there.max(back) < 70.0 + 1.0, "seed {seed}: {there} {back}");
             there + back
         });
         delays.sum::<f64>() / 8.0

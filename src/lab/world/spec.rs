@@ -117,7 +117,7 @@ impl GatewaySpec {
             learned_silence_ms: 2_000,
             lookup_ms: 1_500,
             clock_ppm: 0.0,
-            receive_timestamps: false,
+            receive_timestamps: true,
         }
     }
 }

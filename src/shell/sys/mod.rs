@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)] // `sched_setscheduler` is reached through libc only.
 
+pub mod stamps;
+
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
