@@ -30,6 +30,9 @@ use tipring_hw::{Port, PortEvent};
 
 /// An echo is looked for so many turns after we stopped playing the key: detection lags, and the hybrid's tail is short.
 const ECHO_TURNS: u8 = 6;
+/// What comes back is at most this share of the power of what we played: no hybrid in use is worse than 6 dB. A key pressed here is not
+/// that much weaker than one played, so it is heard also while the same key is being played.
+const ECHO_SHARE_MAX: f32 = 0.25;
 
 /// What a line's audio is joined to.
 enum Connection {
@@ -47,6 +50,9 @@ struct Place {
     played: Watch,
     /// The key whose echo is being heard, and turns since we stopped playing it.
     echo: Option<(u8, u8)>,
+    /// Power of the last frames played and heard, newest first.
+    played_power: [f32; ECHO_TURNS as usize],
+    heard_power: [f32; 3],
     connection: Connection,
     events: heapless::Vec<PortEvent, 16>,
     from_line: Frame,
@@ -92,6 +98,8 @@ impl Board {
             watch: Watch::new(),
             played: Watch::new(),
             echo: None,
+            played_power: [0.0; ECHO_TURNS as usize],
+            heard_power: [0.0; 3],
             connection: Connection::None,
             events: heapless::Vec::new(),
             from_line: SILENCE,
@@ -232,9 +240,15 @@ impl Board {
     fn observe(&mut self, p: usize) {
         let port = PortId(p as u16);
         let (events, stats) = (&mut self.events, &mut self.stats);
-        let Place { line, watch, played, echo, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks } = &mut self.places[p];
+        let place = &mut self.places[p];
+        let Place {
+            line, watch, played, echo, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks, ..
+        } = place;
+        let (played_power, heard_power) = (&mut place.played_power, &mut place.heard_power);
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
+        // What is heard is weak enough to be what was played, coming back.
+        let mut weak = false;
         let mut findings: heapless::Vec<Finding, FINDINGS_MAX> = heapless::Vec::new();
         if listening {
             findings.extend(watch.rx(from_line).iter().copied());
@@ -245,11 +259,30 @@ impl Board {
                     (None, Some((key, turns))) if turns < ECHO_TURNS => Some((key, turns + 1)),
                     (None, _) => None,
                 };
-                let flags = played.v21_present();
-                findings.retain(|finding| !is_echo(finding, *echo, flags));
+                remember(played_power, to_line);
+                remember(heard_power, from_line);
+                weak = loudest(heard_power) < ECHO_SHARE_MAX * loudest(played_power);
+                let (flags, dubious) = (played.v21_present(), played.digit_suspected());
+                let mut pressed = match *digit {
+                    LineDigit::On(key) => Some(key),
+                    LineDigit::None | LineDigit::Suspected | LineDigit::Ended { .. } => None,
+                };
+                findings.retain(|finding| match finding {
+                    // The detector of what we play may be a turn behind that of its echo: then it has a suspicion at least.
+                    Finding::DigitStarted { digit: key, .. } => {
+                        let is_echo = weak && (dubious || echo.is_some_and(|(played, _)| played == *key));
+                        pressed = if is_echo { pressed } else { Some(*key) };
+                        !is_echo
+                    }
+                    // The end of what never began is the end of an echo.
+                    Finding::DigitEnded { digit: key, .. } => pressed == Some(*key),
+                    Finding::V21Preamble { .. } => !flags,
+                    Finding::ToneStarted { .. } | Finding::ToneEnded { .. } | Finding::V21Ended { .. } => true,
+                });
             }
         }
-        *digit = if listening { line_digit(*digit, &findings, watch.digit_suspected() && echo.is_none()) } else { LineDigit::None };
+        let suspected = watch.digit_suspected() && !(weak && (echo.is_some() || played.digit_suspected()));
+        *digit = if listening { line_digit(*digit, &findings, suspected) } else { LineDigit::None };
         for finding in &findings {
             match finding {
                 Finding::V21Preamble { .. } => {
@@ -279,6 +312,8 @@ impl Board {
             *watch = Watch::new();
             *played = Watch::new();
             *echo = None;
+            *played_power = [0.0; ECHO_TURNS as usize];
+            *heard_power = [0.0; 3];
         }
         while let Some(event) = line.poll_event() {
             push(events, stats, Event::Line(port, event));
@@ -352,13 +387,14 @@ fn is_off_hook(line: &Line) -> bool {
     !matches!(line.state(), State::OnHook | State::Ringing | State::Gone)
 }
 
-/// True for what is only our own signal coming back: the same key, or HDLC flags while we play flags.
-fn is_echo(finding: &Finding, echo: Option<(u8, u8)>, flags_played: bool) -> bool {
-    match finding {
-        Finding::DigitStarted { digit, .. } | Finding::DigitEnded { digit, .. } => echo.is_some_and(|(key, _)| key == *digit),
-        Finding::V21Preamble { .. } => flags_played,
-        Finding::ToneStarted { .. } | Finding::ToneEnded { .. } | Finding::V21Ended { .. } => false,
-    }
+/// Puts the power of a frame in front.
+fn remember<const N: usize>(powers: &mut [f32; N], frame: &Frame) {
+    powers.rotate_right(1);
+    powers[0] = frame.iter().map(|s| f32::from(*s) * f32::from(*s)).sum();
+}
+
+fn loudest(powers: &[f32]) -> f32 {
+    powers.iter().fold(0.0, |most, p| most.max(*p))
 }
 
 /// What the audio leg must know of the digit that is on the line now.
@@ -370,9 +406,14 @@ fn line_digit(before: LineDigit, findings: &[Finding], suspected: bool) -> LineD
     for finding in findings {
         match finding {
             Finding::DigitStarted { digit: key, .. } => digit = LineDigit::On(*key),
-            Finding::DigitEnded { digit: key, duration_ms, .. } => digit = LineDigit::Ended { key: *key, duration_ms: (*duration_ms).min(u32::from(u16::MAX)) as u16 },
+            Finding::DigitEnded { digit: key, duration_ms, .. } => {
+                digit = LineDigit::Ended { key: *key, duration_ms: (*duration_ms).min(u32::from(u16::MAX)) as u16 }
+            }
             Finding::ToneStarted { .. } | Finding::ToneEnded { .. } | Finding::V21Preamble { .. } | Finding::V21Ended { .. } => {}
         }
     }
     if digit == LineDigit::None && suspected { LineDigit::Suspected } else { digit }
 }
+
+#[cfg(test)]
+mod tests;
