@@ -247,8 +247,6 @@ impl Board {
         let (played_power, heard_power) = (&mut place.played_power, &mut place.heard_power);
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
-        // What is heard is weak enough to be what was played, coming back.
-        let mut weak = false;
         let mut findings: heapless::Vec<Finding, FINDINGS_MAX> = heapless::Vec::new();
         if listening {
             findings.extend(watch.rx(from_line).iter().copied());
@@ -261,7 +259,8 @@ impl Board {
                 };
                 remember(played_power, to_line);
                 remember(heard_power, from_line);
-                weak = loudest(heard_power) < ECHO_SHARE_MAX * loudest(played_power);
+                // What is heard is weak enough to be what was played, coming back.
+                let weak = loudest(heard_power) < ECHO_SHARE_MAX * loudest(played_power);
                 let (flags, dubious) = (played.v21_present(), played.digit_suspected());
                 let mut pressed = match *digit {
                     LineDigit::On(key) => Some(key),
@@ -281,8 +280,8 @@ impl Board {
                 });
             }
         }
-        let suspected = watch.digit_suspected() && !(weak && (echo.is_some() || played.digit_suspected()));
-        *digit = if listening { line_digit(*digit, &findings, suspected) } else { LineDigit::None };
+        // The echo of a played key is kept from the network like a key: over there it would lie under the next one that is pressed.
+        *digit = if listening { line_digit(*digit, &findings, watch.digit_suspected()) } else { LineDigit::None };
         for finding in &findings {
             match finding {
                 Finding::V21Preamble { .. } => {
