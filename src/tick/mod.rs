@@ -10,6 +10,7 @@
 //! come in with a command leave again in an event; the board never frees one.
 
 pub mod command;
+mod echo;
 pub mod event;
 pub mod leg;
 
@@ -22,15 +23,13 @@ use crate::id::{LegId, PortId};
 use crate::limits::{BOARD_EVENTS_MAX, PRIME_FRAMES};
 use crate::line::{Audio, Line, LineConfig, State};
 use crate::media::{Channel, LineDigit};
+use echo::EchoGuard;
 use heapless::Deque;
 use std::net::SocketAddr;
 use tipring_dsp::watch::{FINDINGS_MAX, FaxTone, Finding, Watch};
 use tipring_dsp::{Frame, SILENCE};
 use tipring_hw::sim::ControlError;
 use tipring_hw::{Port, PortEvent};
-
-/// An echo is looked for so many turns after we stopped playing the key: detection lags, and the hybrid's tail is short.
-const ECHO_TURNS: u8 = 6;
 
 /// What a line's audio is joined to.
 enum Connection {
@@ -44,10 +43,8 @@ struct Place {
     /// `None` at a service place.
     line: Option<Line>,
     watch: Watch,
-    /// Hears what we play, so that its echo in the hybrid is not taken for the machine's own digits or flags.
-    played: Watch,
-    /// The key whose echo is being heard, and turns since we stopped playing it.
-    echo: Option<(u8, u8)>,
+    /// Keeps our own signal, back from the hybrid, out of the findings.
+    echo: EchoGuard,
     connection: Connection,
     events: heapless::Vec<PortEvent, 16>,
     from_line: Frame,
@@ -91,8 +88,7 @@ impl Board {
         let place = |line| Place {
             line,
             watch: Watch::new(),
-            played: Watch::new(),
-            echo: None,
+            echo: EchoGuard::new(),
             connection: Connection::None,
             events: heapless::Vec::new(),
             from_line: SILENCE,
@@ -188,7 +184,7 @@ impl Board {
             t38.prime(now, place.heard.make_contiguous(), &mut |to, bytes| out(leg_id, Channel::Udptl, to, bytes));
             place.heard.clear();
             // Nobody watches the line while the relay has it; who does so afterwards begins anew.
-            (place.watch, place.played, place.echo) = (Watch::new(), Watch::new(), None);
+            (place.watch, place.echo) = (Watch::new(), EchoGuard::new());
         }
         self.place_of_leg[usize::from(leg_id.0)] = Some(port.0);
         self.places[p].connection = Connection::Leg { id: leg_id, leg, silent_told: false };
@@ -235,7 +231,7 @@ impl Board {
     fn observe(&mut self, p: usize) {
         let port = PortId(p as u16);
         let (events, stats) = (&mut self.events, &mut self.stats);
-        let Place { line, watch, played, echo, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks } =
+        let Place { line, watch, echo, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks } =
             &mut self.places[p];
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
@@ -246,23 +242,17 @@ impl Board {
         if watching {
             findings.extend(watch.rx(from_line).iter().copied());
             if *talks {
-                played.rx(to_line);
-                *echo = match (played.digit(), *echo) {
-                    (Some(key), _) => Some((key, 0)),
-                    (None, Some((key, turns))) if turns < ECHO_TURNS => Some((key, turns + 1)),
-                    (None, _) => None,
-                };
-                findings.retain(|finding| !is_echo(finding, *echo, played));
+                echo.sift(to_line, from_line, *digit, &mut findings);
             }
         }
-        *digit = if watching { line_digit(*digit, &findings, watch.digit_suspected() && echo.is_none()) } else { LineDigit::None };
+        // The echo of a played key is kept from the network like a key: over there it would lie under the next one that is pressed.
+        *digit = if watching { line_digit(*digit, &findings, watch.digit_suspected()) } else { LineDigit::None };
         for finding in &findings {
             match finding {
                 Finding::V21Preamble { .. } => {
                     *keep_heard = true;
                     push(events, stats, Event::V21Preamble(port));
                 }
-                // The far machine's own tone, back from our hybrid.
                 Finding::ToneStarted { tone: FaxTone::Cng, .. } => push(events, stats, Event::Cng(port)),
                 Finding::ToneStarted { tone: FaxTone::Ced | FaxTone::AnsAm, .. } => {
                     *keep_heard = true;
@@ -284,8 +274,7 @@ impl Board {
         *talks = line.tick(port_events, &findings, to_line) == Audio::Connected;
         if !is_off_hook(line) && listening {
             *watch = Watch::new();
-            *played = Watch::new();
-            *echo = None;
+            *echo = EchoGuard::new();
         }
         while let Some(event) = line.poll_event() {
             push(events, stats, Event::Line(port, event));
@@ -359,16 +348,6 @@ fn is_off_hook(line: &Line) -> bool {
     !matches!(line.state(), State::OnHook | State::Ringing | State::Gone)
 }
 
-/// True for what is only our own signal coming back: the same key, the same tone, or HDLC flags while we play flags.
-fn is_echo(finding: &Finding, echo: Option<(u8, u8)>, played: &Watch) -> bool {
-    match finding {
-        Finding::DigitStarted { digit, .. } | Finding::DigitEnded { digit, .. } => echo.is_some_and(|(key, _)| key == *digit),
-        Finding::V21Preamble { .. } => played.v21_present(),
-        Finding::ToneStarted { tone, .. } => played.tone() == Some(*tone),
-        Finding::ToneEnded { .. } | Finding::V21Ended { .. } => false,
-    }
-}
-
 /// What the audio leg must know of the digit that is on the line now.
 fn line_digit(before: LineDigit, findings: &[Finding], suspected: bool) -> LineDigit {
     let mut digit = match before {
@@ -386,3 +365,6 @@ fn line_digit(before: LineDigit, findings: &[Finding], suspected: bool) -> LineD
     }
     if digit == LineDigit::None && suspected { LineDigit::Suspected } else { digit }
 }
+
+#[cfg(test)]
+mod tests;

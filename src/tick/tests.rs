@@ -1,0 +1,79 @@
+//! Two boards with a phone each and a network between them that is quiet but not instant.
+
+use super::*;
+use crate::digit_map::DigitMap;
+use crate::line::{Command as LineCommand, LineConfig};
+use crate::media::{AudioLeg, fuzz};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tipring_dsp::line_model::LineParams;
+use tipring_dsp::tone_plan::TonePlan;
+use tipring_hw::sim::{Control, Phone, SimPort};
+
+/// Dials `keys` in conversation; digits sent and received, first by the dialling board, then by the other.
+fn digits_of_a_conversation(keys: &str, delay_ticks: u64) -> [(u64, u64); 2] {
+    let plan = TonePlan::of("US").expect("a listed country");
+    let map = Arc::new(DigitMap::parse("xxxx", &[]).expect("a map"));
+    let mut boards = [0, 1].map(|_| Board::new(vec![LineConfig::new(plan, map.clone())], 0, 1, 60_000));
+    let mut ports: [Vec<Box<dyn Port>>; 2] =
+        [1, 2].map(|seed| vec![Box::new(SimPort::new(Phone::new(plan), LineParams::HOUSE, seed)) as Box<dyn Port>]);
+    let mut network: [VecDeque<(u64, Channel, Vec<u8>)>; 2] = Default::default();
+    let mut stats = [(0, 0); 2];
+    let end = 250 + 12 * keys.len() as u64;
+    for turn in 0..end {
+        let now = Instant::from_ms(1000 + 20 * turn);
+        for b in 0..2 {
+            let (first, second) = network.split_at_mut(1);
+            let (arriving, leaving) = if b == 0 { (&mut second[0], &mut first[0]) } else { (&mut first[0], &mut second[0]) };
+            let mut out =
+                |_: LegId, channel: Channel, _: SocketAddr, bytes: &[u8]| leaving.push_back((turn + delay_ticks, channel, bytes.to_vec()));
+            let mut order = |board: &mut Board, command| board.command(now, command, &mut ports[b], &mut out);
+            match turn {
+                1 if b == 1 => order(&mut boards[b], Command::Line(PortId(0), LineCommand::Ring { cadence_ms: None })),
+                5 => order(&mut boards[b], Command::Simulate(PortId(0), Box::new(Control::OffHook))),
+                30 if b == 0 => order(
+                    &mut boards[b],
+                    Command::Simulate(PortId(0), Box::new(Control::Dial { keys: "1111".into(), on_ms: 60, off_ms: 60 })),
+                ),
+                100 => {
+                    let mut config = fuzz::config();
+                    config.ssrc = 77 + b as u32;
+                    let leg = Box::new(Leg::Audio(AudioLeg::new(config, b as u64)));
+                    order(&mut boards[b], Command::Connect { port: PortId(0), leg_id: LegId(0), leg });
+                    order(&mut boards[b], Command::Line(PortId(0), LineCommand::Connect));
+                }
+                150 if b == 0 => order(
+                    &mut boards[b],
+                    Command::Simulate(PortId(0), Box::new(Control::Dial { keys: keys.into(), on_ms: 80, off_ms: 80 })),
+                ),
+                _ if turn == end - 1 => order(&mut boards[b], Command::Disconnect(PortId(0))),
+                _ => {}
+            }
+            boards[b].gather(&mut ports[b]);
+            while arriving.front().is_some_and(|(due, ..)| *due <= turn) {
+                let (_, channel, bytes) = arriving.pop_front().expect("looked at");
+                boards[b].from_net(now, LegId(0), channel, fuzz::config().remote_rtp, &bytes);
+            }
+            boards[b].tick(now, &mut out);
+            while let Some(event) = boards[b].poll_event() {
+                if let Event::Retired { leg, .. } = event
+                    && let Leg::Audio(leg) = *leg
+                {
+                    let s = leg.stats();
+                    stats[b] = (s.digits_sent, s.digits_received);
+                }
+            }
+        }
+    }
+    stats
+}
+
+#[test]
+fn the_echo_of_a_played_key_is_not_sent_back_and_hides_no_key_pressed_here() {
+    for keys in ["2468", "9876543210", "123456789*0#ABCD", "5555"] {
+        for delay_ticks in 1..8 {
+            let n = keys.len() as u64;
+            assert_eq!(digits_of_a_conversation(keys, delay_ticks), [(n, 0), (0, n)], "{keys}, {delay_ticks} ticks");
+        }
+    }
+}
