@@ -101,7 +101,7 @@ mod run {
                 6 => s.extend([2 | 0x10 | line, rng.next_u64() as u8, rng.next_u64() as u8, rng.next_u64() as u8]),
                 7 => s.extend([
                     2 | 0x10 | line,
-                    1 + rng.below(8) as u8 | [0x00, 0x60, 0x20, 0x70][rng.below(4) as usize],
+                    (1 + rng.below(8) as u8) | [0x00, 0x60, 0x20, 0x70][rng.below(4) as usize],
                     rng.next_u64() as u8,
                     0,
                 ]),

@@ -293,11 +293,9 @@ impl Observer {
                 self.record.phase = Phase::D;
             }
             Fcf::Mcf | Fcf::Rtp | Fcf::Pip | Fcf::Err => self.page_confirmed(),
-            Fcf::Rtn | Fcf::Pin => {
-                if self.page_unanswered.take().is_some() {
-                    self.refused_last = true;
-                    self.record.pages_refused = self.record.pages_refused.saturating_add(1);
-                }
+            Fcf::Rtn | Fcf::Pin if self.page_unanswered.take().is_some() => {
+                self.refused_last = true;
+                self.record.pages_refused = self.record.pages_refused.saturating_add(1);
             }
             Fcf::Ppr => self.record.repeat_requests = self.record.repeat_requests.saturating_add(1),
             Fcf::Dcn => {
@@ -408,7 +406,8 @@ mod tests {
         let dcs: (Side, u8, &[u8]) = (l, 0xC1, &DCS_V17_ECM);
         let (cfr, ftt, eop, rtn, dcn): (_, _, _, _, (Side, u8, &[u8])) =
             ((n, 0x21, &[][..]), (n, 0x22, &[][..]), (l, 0xF4, &[][..]), (n, 0x32, &[][..]), (n, 0x5F, &[]));
-        let table: &[(&[(Side, u8, &[u8])], &str)] = &[
+        type Heard<'a> = &'a [(Side, u8, &'a [u8])];
+        let table: &[(Heard<'_>, &str)] = &[
             (&[], "0 pages, failed in phase A: no T.30 frame was heard (Timed out waiting for initial communication)"),
             (&[dis], "0 pages, failed in phase B: DIS was not answered by DCS (Timed out waiting for the first message)"),
             (

@@ -30,7 +30,7 @@ pub enum Step<'a> {
 /// (2400 baud), so nothing that the end of training sets off can come between the modem and its first octet (see
 /// [`tipring_dsp::spandsp::t38_gateway::Gateway::rx`]); and the filter acts on a frame before the next sample is heard.
 pub const LINE_SAMPLES: usize = 2;
-const _: () = assert!(tipring_dsp::FRAME_SAMPLES % LINE_SAMPLES == 0, "a frame is whole pieces");
+const _: () = assert!(tipring_dsp::FRAME_SAMPLES.is_multiple_of(LINE_SAMPLES), "a frame is whole pieces");
 
 /// Audio on one side, T.38 on the other. No method allocates, blocks or fails: an engine in trouble is silent and says so in its counts.
 pub trait Engine: Send {

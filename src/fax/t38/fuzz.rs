@@ -80,6 +80,11 @@ pub fn t38_sequence(bytes: &[u8]) {
     let syntax = Syntax::of_version(config.version);
     let (mut seq, mut now) = (0u16, 0u64);
     let (mut heard, mut spoken) = (SILENCE, SILENCE);
+    // With the top bit of the first octet, bursts of noise fall on the line: modems train on anything.
+    let first = bytes.first().copied().unwrap_or(0);
+    let (noisy, amplitude) = (first & 0x80 != 0, 300.0 * f64::from(1 << (first >> 4 & 7)));
+    let mut rng = crate::clock::Rng::new(u64::from(first));
+    let mut burst = 0;
     let mut commands = bytes.iter().copied().skip(1);
     while let (Some(op), Some(arg)) = (commands.next(), commands.next()) {
         let packet = match op & 7 {
@@ -115,6 +120,13 @@ pub fn t38_sequence(bytes: &[u8]) {
                 for _ in 0..=arg >> 1 {
                     now += 20;
                     line.to_line(&mut heard);
+                    if noisy && rng.chance(0.05) {
+                        burst = 1 + rng.below(20);
+                    }
+                    if burst > 0 {
+                        burst -= 1;
+                        heard.iter_mut().for_each(|s| *s = s.saturating_add(((rng.unit() * 2.0 - 1.0) * amplitude) as i16));
+                    }
                     leg.tick(Instant::from_ms(now), &heard, &mut spoken, &mut |_, _| {});
                     line.from_line(&spoken);
                 }

@@ -423,7 +423,7 @@ impl Sender {
         let known = self.sent.min(UDPTL_WINDOW - 1);
         let mut entries = entries.min(known).min(UDPTL_RECOVERY_MAX);
         loop {
-            let span = if entries == 0 { span.clamp(1, 127) } else { span.clamp(1, known / entries) };
+            let span = span.clamp(1, known.checked_div(entries).unwrap_or(127));
             let lens = (0..entries).map(|m| self.covered(span, entries, m).map(|s| usize::from(s.len)).max().unwrap_or(0));
             let need: usize = 4 + lens.map(|l| length_octets(l) + l).sum::<usize>();
             if w.at + need > room && entries > 0 {

@@ -60,7 +60,7 @@ impl Default for Scene {
 fn page(rows: usize, seed: u64) -> Bitmap {
     let mut rng = Rng::new(seed);
     let row = |y: usize, rng: &mut Rng| -> Vec<u8> {
-        let bar = |i: usize| if (i / (2 + y / 64)) % 3 == 0 { 0xF0 } else { 0 };
+        let bar = |i: usize| if (i / (2 + y / 64)).is_multiple_of(3) { 0xF0 } else { 0 };
         (0..216).map(|i| bar(i) ^ if rng.chance(0.005) { 0x18 } else { 0 }).collect()
     };
     Bitmap { width: 1728, rows: (0..rows).map(|y| row(y, &mut rng)).collect(), x_dpi: 204, y_dpi: 196 }
