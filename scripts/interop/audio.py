@@ -54,13 +54,14 @@ def envelope(x):
 
 def likeness(said, heard):
     """Coarse by the envelopes of the whole, fine by half seconds within 60 ms of that."""
-    a, b = envelope(said), envelope(heard); shortest = len(a) // 2
+    a, b = envelope(said), envelope(heard)
     mean = sum(a) / len(a); a = [v - mean for v in a]
     def fit(lag):
         piece = b[lag:lag + len(a)]
         m = sum(piece) / len(piece); return correlation(a[:len(piece)], [v - m for v in piece])
-    lags = range(0, max(1, len(b) - shortest))
-    best = sorted(lags, key=fit)[-3:]
+    # All of it must lie within what was heard: a peer that says it over and over is cut at both ends.
+    lags = range(0, max(1, len(b) - len(a) + 3))
+    best = sorted(lags, key=fit, reverse=True)[:3]
     def fine(at):
         total = weight = 0.0
         for i in range(0, len(said) - 3999, 4000):
@@ -69,7 +70,10 @@ def likeness(said, heard):
             rough = sorted(near, key=lambda l: correlation(piece[1000:1800], heard[l + 1000:l + 1800]))[-3:]
             total += power * max((correlation(piece, heard[l:l + 4000]) for l in rough), default=0.0); weight += power
         return total / weight if weight else 0.0
-    return max(fine(lag * 80) for lag in best)
+    found = 0.0
+    for lag in best:
+        if found < 0.9: found = max(found, fine(lag * 80))
+    return found
 
 def keys(x):
     rows, columns = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
