@@ -66,8 +66,9 @@ def likeness(said, heard):
         total = weight = 0.0
         for i in range(0, len(said) - 3999, 4000):
             piece = said[i:i + 4000]; power = float(sum(map(mul, piece, piece))); near = range(max(0, at + i - 480), min(len(heard) - 4000, at + i + 480) + 1)
-            # Every lag on a tenth of a second of it first, then the best ones on all of it.
-            rough = sorted(near, key=lambda l: correlation(piece[1000:1800], heard[l + 1000:l + 1800]))[-3:]
+            # Every lag on its loudest tenth of a second first, then the best ones on all of it.
+            loud = max(range(0, 3201, 400), key=lambda o: sum(map(abs, piece[o:o + 800])))
+            rough = sorted(near, key=lambda l: correlation(piece[loud:loud + 800], heard[l + loud:l + loud + 800]))[-3:]
             total += power * max((correlation(piece, heard[l:l + 4000]) for l in rough), default=0.0); weight += power
         return total / weight if weight else 0.0
     found = 0.0
