@@ -54,22 +54,27 @@ def envelope(x):
 
 def likeness(said, heard):
     """Coarse by the envelopes of the whole, fine by half seconds within 60 ms of that."""
-    a, b = envelope(said), envelope(heard); shortest = len(a) // 2
+    a, b = envelope(said), envelope(heard)
     mean = sum(a) / len(a); a = [v - mean for v in a]
     def fit(lag):
         piece = b[lag:lag + len(a)]
         m = sum(piece) / len(piece); return correlation(a[:len(piece)], [v - m for v in piece])
-    lags = range(0, max(1, len(b) - shortest))
-    best = sorted(lags, key=fit)[-3:]
+    # All of it must lie within what was heard: a peer that says it over and over is cut at both ends.
+    lags = range(0, max(1, len(b) - len(a) + 3))
+    best = sorted(lags, key=fit, reverse=True)[:3]
     def fine(at):
         total = weight = 0.0
         for i in range(0, len(said) - 3999, 4000):
             piece = said[i:i + 4000]; power = float(sum(map(mul, piece, piece))); near = range(max(0, at + i - 480), min(len(heard) - 4000, at + i + 480) + 1)
-            # Every lag on a tenth of a second of it first, then the best ones on all of it.
-            rough = sorted(near, key=lambda l: correlation(piece[1000:1800], heard[l + 1000:l + 1800]))[-3:]
+            # Every lag on its loudest tenth of a second first, then the best ones on all of it.
+            loud = max(range(0, 3201, 400), key=lambda o: sum(map(abs, piece[o:o + 800])))
+            rough = sorted(near, key=lambda l: correlation(piece[loud:loud + 800], heard[l + loud:l + loud + 800]))[-3:]
             total += power * max((correlation(piece, heard[l:l + 4000]) for l in rough), default=0.0); weight += power
         return total / weight if weight else 0.0
-    return max(fine(lag * 80) for lag in best)
+    found = 0.0
+    for lag in best:
+        if found < 0.9: found = max(found, fine(lag * 80))
+    return found
 
 def keys(x):
     rows, columns = (697, 770, 852, 941), (1209, 1336, 1477, 1633)

@@ -149,9 +149,10 @@ baresip_wav() { ls -t "$work"/baresip/dump-*-"$1".wav 2>/dev/null | head -1; }
 
 # --- tshark as a second reader
 
+# capture BASE BASE: the 100 ports of each of two gateways, and nobody else's
 capture() {
   need tshark; as_root "capturing"
-  tshark -q -i lo -f "udp portrange $1-$2" -w "$work/capture.pcapng" > "$work/tshark.log" 2>&1 & capture=$!; keep $capture
+  tshark -q -i lo -f "udp portrange $1-$(($1 + 99)) or udp portrange $2-$(($2 + 99))" -w "$work/capture.pcapng" > "$work/tshark.log" 2>&1 & capture=$!; keep $capture
   until_true 10 "the capture" grep -q Capturing "$work/tshark.log"
 }
 capture_ended() { kill -INT $capture 2>/dev/null; wait $capture 2>/dev/null; }
