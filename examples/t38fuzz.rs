@@ -80,7 +80,10 @@ mod run {
     fn sequence(rng: &mut Rng) -> Vec<u8> {
         const FCF: [u8; 16] = [0x01, 0x02, 0x04, 0x81, 0x41, 0xC1, 0x48, 0xC8, 0x21, 0x22, 0x23, 0x7D, 0x74, 0x31, 0x5F, 0x84];
         let mut s = vec![rng.next_u64() as u8];
-        for _ in 0..1 + rng.below(60) {
+        // Some fill the engine's queue of 256 faster than the line drains it.
+        let flood = rng.chance(0.1);
+        let commands = 1 + rng.below(if flood { 1500 } else { 60 });
+        for _ in 0..commands {
             let line = if rng.chance(0.4) { 0x80 } else { 0 };
             let pick = |rng: &mut Rng| FCF[rng.below(16) as usize];
             match rng.below(10) {
@@ -94,7 +97,7 @@ mod run {
                         s.pop();
                     }
                     s.extend([2 | line | 0x10, [0x20, 0x40, 0x50, 0x10][rng.below(4) as usize], 0, 0]);
-                    if rng.chance(0.5) {
+                    if rng.chance(if flood { 0.01 } else { 0.5 }) {
                         s.extend([6, rng.next_u64() as u8]);
                     }
                 }
@@ -105,6 +108,7 @@ mod run {
                     rng.next_u64() as u8,
                     0,
                 ]),
+                _ if flood && rng.chance(0.97) => {}
                 _ => s.extend([6, rng.next_u64() as u8]),
             }
             if rng.chance(0.05) {

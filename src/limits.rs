@@ -80,6 +80,9 @@ pub const IFP_FIELDS_MAX: usize = 16;
 pub const UDPTL_RECOVERY_MAX: usize = 16;
 /// Packets a UDPTL receiver remembers: the reach of FEC (span x entries) and of reordering. A power of two, so sequence numbers index it.
 pub const UDPTL_WINDOW: usize = 32;
+/// Frames and signals that may wait in an engine for the line. libspandsp has room for 256 and does not look whether they are free; the
+/// longest honest queue is a block of ECM that came faster than estimated.
+pub const ENGINE_BACKLOG: usize = 200;
 /// IFP packets an engine may hold ready within one tick. A tick of V.17 makes one; a carrier change makes three.
 pub const IFP_QUEUE: usize = 16;
 /// Octets of an HDLC frame between fax machines: an ECM frame is 256 octets of image, 4 of header.

@@ -12,13 +12,14 @@
 //! did it, that costs one repetition of its DCS.
 //! While the engine speaks it is deaf to the line, which also keeps the echo of our own DCS out of its ears.
 //!
-//! **Time.** An engine that goes on speaking long after its last order is reset.
+//! **Time.** An engine that goes on speaking long after its last order is reset, and so is one that is given more than it can hold: its
+//! queue is a ring that overwrites itself (see [`Backlog`]).
 
 use super::engine::Step;
 use super::ifp::{Data, DataType, FieldType, Indicator, Packet};
 use crate::fax::t30::frame::{self, Fcf, bit};
 use crate::fax::t30::observer::Side;
-use crate::limits::HDLC_FRAME_BYTES_MAX;
+use crate::limits::{ENGINE_BACKLOG, HDLC_FRAME_BYTES_MAX};
 use tipring_dsp::Frame;
 
 /// What the filter kept away.
@@ -36,8 +37,10 @@ pub struct FilterStats {
     pub indicators_restored: u32,
     /// Image packets held back because the call has no clearance.
     pub no_clearance: u32,
-    /// Times the engine was reset: the direction turned, or it would not stop.
+    /// Times the engine was reset: the direction turned, it would not stop, or its queue was full.
     pub resets: u32,
+    /// Frames and signals that came far faster than the line can carry them: they filled the queue.
+    pub too_fast: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,60 @@ enum Carries {
 const QUIET_FRAMES: u16 = 2;
 /// An engine that speaks this long after its last order does not stop by itself: its longest queue is 256 frames of ECM, 37 s.
 const RUNAWAY_FRAMES: u16 = 45 * 50;
+
+/// Ticks of silence after which the engine has nothing left to say: between two signals are 75 ms, before CED 200 ms.
+const EMPTY_FRAMES: u16 = 25;
+/// The same while it may be sending CNG, which is silent for 3 s in between.
+const EMPTY_FRAMES_CNG: u16 = 200;
+
+/// What still waits in the engine for the line, by an estimate that is never too low: each entry is taken to last longer than it does.
+struct Backlog {
+    /// Milliseconds of each entry, oldest first.
+    entries: heapless::Deque<u32, ENGINE_BACKLOG>,
+    /// How much of the oldest is spoken.
+    spoken_ms: u32,
+    /// CNG is being sent: that goes on until the line answers, and nothing behind it moves.
+    cng: bool,
+}
+
+impl Backlog {
+    const NEW: Backlog = Backlog { entries: heapless::Deque::new(), spoken_ms: 0, cng: false };
+    /// False if there is no room.
+    fn push(&mut self, ms: u32) -> bool {
+        self.entries.push_back(ms).is_ok()
+    }
+    /// 20 ms of sound went to the line.
+    fn spoken(&mut self) {
+        if self.entries.is_empty() || self.cng {
+            self.spoken_ms = 0;
+            return;
+        }
+        self.spoken_ms += 20;
+        while let Some(ms) = self.entries.front().copied().filter(|ms| *ms <= self.spoken_ms) {
+            self.spoken_ms -= ms;
+            self.entries.pop_front();
+        }
+    }
+    fn clear(&mut self) {
+        self.entries.clear();
+        (self.spoken_ms, self.cng) = (0, false);
+    }
+}
+
+/// How long a signal lasts at most before its data, in ms: the longest training and its flags take 1.7 s.
+const SIGNAL_MS: u32 = 2000;
+/// How long CED lasts at most, in ms, with the silence around it.
+const CED_MS: u32 = 5000;
+/// How long the end of a carrier takes at most, in ms.
+const END_MS: u32 = 300;
+/// Octets of a page that libspandsp holds: so much may follow the end of a carrier without ECM.
+const NON_ECM_OCTETS: u32 = 16384;
+
+/// How long a frame lasts at most, in ms: with FCS, flag and every fifth bit stuffed.
+fn frame_ms(modem: DataType, octets: usize) -> u32 {
+    let bits = (octets as u32 + 4) * 8 * 6 / 5;
+    1 + bits * 1000 / modem.bps().max(300)
+}
 
 /// What becomes of a packet that the engine made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +165,31 @@ impl Head {
     }
 }
 
+/// Looks for DCS and CTC anywhere in what the line says by V.21. The engine may begin a frame anew without telling (its carrier detectors
+/// disagree, or a CFR from the network restarts it), and then what looks like the middle of one frame is the start of another.
+struct Watch {
+    last: [u8; 5],
+    /// The modem that was named since the last end of a frame.
+    named: Option<&'static str>,
+    /// Two different ones.
+    torn: bool,
+}
+
+impl Watch {
+    const NEW: Watch = Watch { last: [0; 5], named: None, torn: false };
+    fn push(&mut self, octet: u8) {
+        self.last.rotate_left(1);
+        self.last[4] = octet;
+        if let [0xFF, 0xC0 | 0xC8, fcf, fif @ ..] = &self.last
+            && matches!(Fcf::of(*fcf), Some(Fcf::Dcs | Fcf::Ctc))
+        {
+            let modem = frame::dcs(fif).rate.map_or("", frame::Rate::modem);
+            self.torn |= self.named.is_some_and(|n| n != modem);
+            self.named = Some(modem);
+        }
+    }
+}
+
 /// The filter of one relay.
 pub struct Filter {
     indicator: Indicator,
@@ -118,6 +200,7 @@ pub struct Filter {
     dropping: bool,
     net: Collected,
     line: Head,
+    watch: Watch,
     /// Who sends images, once that is known.
     sender: Option<Side>,
     /// ECM was commanded.
@@ -130,6 +213,7 @@ pub struct Filter {
     images: bool,
     quiet_out: u16,
     idle_orders: u16,
+    backlog: Backlog,
     cleared: bool,
     stats: FilterStats,
 }
@@ -150,6 +234,7 @@ impl Filter {
             dropping: false,
             net: Collected::NEW,
             line: Head::NEW,
+            watch: Watch::NEW,
             sender: None,
             ecm: false,
             armed: None,
@@ -157,6 +242,7 @@ impl Filter {
             images: false,
             quiet_out: QUIET_FRAMES,
             idle_orders: 0,
+            backlog: Backlog::NEW,
             cleared: true,
             stats: FilterStats {
                 not_group_3: 0,
@@ -166,6 +252,7 @@ impl Filter {
                 indicators_restored: 0,
                 no_clearance: 0,
                 resets: 0,
+                too_fast: 0,
             },
         }
     }
@@ -197,7 +284,9 @@ impl Filter {
     pub fn from_line(&mut self, packet: &Packet) -> Outgoing {
         let (image, turned) = match packet {
             Packet::Indicator(i) => {
-                self.line = Head::NEW;
+                (self.line, self.watch) = (Head::NEW, Watch::NEW);
+                // The line's flags end our CNG.
+                self.backlog.cng &= *i != Indicator::V21Preamble;
                 // Begun anew while only flags pass, the engine hears the DCS with no modem of the last one in the way.
                 let again = *i == Indicator::V21Preamble && self.armed.is_some() && self.training;
                 (i.is_fast(), again)
@@ -223,6 +312,11 @@ impl Filter {
         let silent = frame.iter().all(|s| *s == 0);
         self.quiet_out = if silent { self.quiet_out.saturating_add(1) } else { 0 };
         self.idle_orders = if self.deaf() { self.idle_orders.saturating_add(1) } else { 0 };
+        if silent && self.quiet_out >= if self.backlog.cng { EMPTY_FRAMES_CNG } else { EMPTY_FRAMES } {
+            self.backlog.clear();
+        } else if !silent {
+            self.backlog.spoken();
+        }
         let runaway = self.idle_orders >= RUNAWAY_FRAMES;
         if runaway {
             self.reset();
@@ -241,22 +335,23 @@ impl Filter {
         let mut turned = false;
         for field in d.fields() {
             self.line.push(field.data);
+            field.data.iter().for_each(|o| self.watch.push(*o));
             if matches!(self.line.fcf(), Some(Fcf::Dcs | Fcf::Ctc)) {
                 turned |= self.sender == Some(Side::Net);
                 self.sender = Some(Side::Line);
             }
             if field.kind.fcs() == Some(true) {
                 let head = self.line;
-                if matches!(head.fcf(), Some(Fcf::Dcs | Fcf::Ctc)) {
+                let named = matches!(head.fcf(), Some(Fcf::Dcs | Fcf::Ctc)).then_some("");
+                if let Some(modem) = self.watch.named.or(named) {
                     // Another modem while one listens: libspandsp would put it in the place of the one at work.
-                    let modem = frame::dcs(head.fif()).rate.map_or("", frame::Rate::modem);
-                    turned |= self.armed.is_some_and(|armed| armed != modem);
-                    self.armed = Some(modem);
+                    turned |= self.watch.torn || self.sender == Some(Side::Net) || self.armed.is_some_and(|armed| armed != modem);
+                    (self.armed, self.sender) = (Some(modem), Some(Side::Line));
                 }
                 self.agreed(&head);
             }
             if field.kind.fcs().is_some() || field.kind.ends_signal() {
-                self.line = Head::NEW;
+                (self.line, self.watch) = (Head::NEW, Watch::NEW);
             }
         }
         turned
@@ -304,6 +399,11 @@ impl Filter {
             // Indicators come three times.
             return;
         }
+        if i == Indicator::Cng && !self.backlog.entries.is_empty() {
+            // Behind something else it would block what follows; nobody calls in the middle of a fax.
+            self.stats.out_of_order = self.stats.out_of_order.saturating_add(1);
+            return;
+        }
         if i.is_fast() && !self.image_may_pass() {
             return;
         }
@@ -323,11 +423,30 @@ impl Filter {
         self.begin(i, to_engine);
     }
     fn begin(&mut self, i: Indicator, to_engine: &mut impl FnMut(Step<'_>)) {
+        let ms = match self.indicator.announces() {
+            Some(modem) if i == Indicator::NoSignal && self.carries == Carries::NonEcm => NON_ECM_OCTETS * 8000 / modem.bps().max(300),
+            _ if i == Indicator::NoSignal => END_MS,
+            _ if i == Indicator::Ced => CED_MS,
+            _ => SIGNAL_MS,
+        };
+        if !self.backlog.push(ms) {
+            let sender = self.sender;
+            self.overflow(to_engine);
+            self.sender = sender;
+            let _ = self.backlog.push(ms);
+        }
+        self.backlog.cng |= i == Indicator::Cng;
         self.indicator = i;
         (self.carries, self.carried, self.dropping) = (Carries::Nothing, false, false);
         self.net.restart();
         self.idle_orders = 0;
         to_engine(Step::Indicator(i));
+    }
+    /// Nobody sends that fast: what waits is forgotten, so that nothing is overwritten.
+    fn overflow(&mut self, to_engine: &mut impl FnMut(Step<'_>)) {
+        self.stats.too_fast = self.stats.too_fast.saturating_add(1);
+        self.reset();
+        to_engine(Step::Reset);
     }
     /// Which kind of data this carrier has to carry.
     fn hdlc_agreed(&self, modem: DataType) -> bool {
@@ -335,8 +454,11 @@ impl Filter {
     }
     /// Brings the carrier in use to an end that the engine understands.
     fn finish(&mut self, modem: DataType, to_engine: &mut impl FnMut(Step<'_>)) {
-        let mut say = |kind, data: &[u8]| to_engine(Step::Field { modem, kind, data });
         let hdlc = self.hdlc_agreed(modem);
+        if hdlc && !self.carried && !self.backlog.push(frame_ms(modem, 1)) {
+            return self.overflow(to_engine);
+        }
+        let mut say = |kind, data: &[u8]| to_engine(Step::Field { modem, kind, data });
         if hdlc && !self.carried {
             // One octet with a bad FCS is what every receiver ignores.
             say(FieldType::HdlcData, &[0xFF]);
@@ -459,6 +581,10 @@ impl Filter {
             }
             self.agreed(&head);
         }
+        if !self.backlog.push(frame_ms(modem, self.net.octets.len())) {
+            self.overflow(to_engine);
+            return;
+        }
         to_engine(Step::Field { modem, kind: FieldType::HdlcData, data: &self.net.octets });
         to_engine(Step::Field { modem, kind: if good { FieldType::HdlcFcsOk } else { FieldType::HdlcFcsBad }, data: &[] });
         self.carried = true;
@@ -579,6 +705,57 @@ mod tests {
         passed(&mut f, &[i(Indicator::V21Preamble)]);
         let n = (1..).find(|_| f.to_line(&[100; 160]));
         assert_eq!((n, f.stats().resets), (Some(usize::from(RUNAWAY_FRAMES)), 1));
+    }
+
+    #[test]
+    fn a_queue_that_the_line_cannot_drain_is_forgotten() {
+        let mut f = Filter::new();
+        let flood: Vec<Packet> = (0..40).flat_map(|_| frame(0x21)).collect();
+        assert!(!passed(&mut f, &flood).contains(&"reset".to_string()));
+        assert!(passed(&mut f, &flood).contains(&"reset".to_string()));
+        assert!(f.stats().too_fast >= 1);
+        // With silence in between it is no flood.
+        let mut f = Filter::new();
+        for _ in 0..10 {
+            passed(&mut f, &flood);
+            (0..EMPTY_FRAMES).for_each(|_| assert!(!f.to_line(&[0; 160])));
+        }
+        assert_eq!(f.stats().too_fast, 0);
+    }
+
+    #[test]
+    fn a_block_of_ecm_frames_is_no_flood_at_any_rate() {
+        for (modem, rate) in [(DataType::V27At2400, 2400), (DataType::V29At9600, 9600), (V17At14400, 14400)] {
+            let mut f = Filter::new();
+            passed(
+                &mut f,
+                &[i(Indicator::V21Preamble), d(V21, HdlcData, &[0xFF, 0xC8, 0xC1, 0, 0, 0, 0x20]), d(V21, HdlcFcsOkSigEnd, &[])],
+            );
+            passed(&mut f, &frame(0x21));
+            (0..EMPTY_FRAMES).for_each(|_| assert!(!f.to_line(&[0; 160])));
+            passed(&mut f, &[i(training_for(modem))]);
+            for octets in [68, 260] {
+                for n in 0..256u32 {
+                    passed(&mut f, &[d(modem, HdlcData, &vec![0xFF; octets]), d(modem, HdlcFcsOk, &[])]);
+                    // What the line carries meanwhile: the frame, its FCS and a flag without any bit stuffed.
+                    let ticks = |n: u32| n * (octets as u32 + 3) * 8 * 50 / rate;
+                    (ticks(n)..ticks(n + 1)).for_each(|_| assert!(!f.to_line(&[100; 160])));
+                }
+                assert_eq!(f.stats().too_fast, 0, "{rate} {octets}");
+                (0..EMPTY_FRAMES).for_each(|_| assert!(!f.to_line(&[0; 160])));
+            }
+        }
+    }
+
+    #[test]
+    fn a_dcs_behind_the_torn_start_of_another_frame_is_seen() {
+        let mut f = Filter::new();
+        for p in frame(0x41) {
+            f.from_line(&p);
+        }
+        let torn = [d(V21, HdlcData, &[0xFF, 0xC8, 0x24]), d(V21, HdlcData, &[0xFF, 0xC8, 0x41, 0x00, 0x20])];
+        torn.iter().for_each(|p| assert_eq!(f.from_line(p), Outgoing::Send));
+        assert_eq!(f.from_line(&d(V21, HdlcFcsOk, &[])), Outgoing::SendAndReset);
     }
 
     #[test]
