@@ -484,7 +484,7 @@ fn req_k1_busy_unknown_absent_and_unanswered_numbers_are_told_by_ear_and_leave_n
     };
     // Nobody answers: the called gateway gives up after its limit.
     let mark = b.mark("phone1");
-    call("phone1", "3001", "reorder-tone", "nobody is registered for this number now", 0);
+    call("phone1", "3001", "reorder-tone", "it rang, nobody answered", 0);
     b.noticed("phone1", mark, "ringing");
     b.noticed("phone1", mark, "ringing-stopped");
     // Busy: the called phone is off hook.

@@ -66,7 +66,12 @@ impl Gateway {
                     self.late_answer(now, id, &answer);
                 }
             }
-            sip::Event::Acked { sdp: None, .. } | sip::Event::ReInviteCancelled { .. } | sip::Event::OptionsAnswered { .. } => {}
+            sip::Event::Acked { dialog, sdp: None } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.acknowledged(now, id);
+                }
+            }
+            sip::Event::ReInviteCancelled { .. } | sip::Event::OptionsAnswered { .. } => {}
         }
     }
 
@@ -160,6 +165,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.state = State::Up;
         call.record.answered = Some(wall);
+        call.answered_at = Some(now);
         self.commands.push_back(Command::Line(port, LineCommand::Connect));
         let codec = self.flow_word(id);
         self.log(Some(id), false, format!("answered, {codec}"));
@@ -176,6 +182,7 @@ impl Gateway {
         call.timers.stop(Wait::Answer);
         call.state = State::Up;
         call.record.answered = Some(wall);
+        call.answered_at = Some(now);
         match call.from {
             End::Port(from) => {
                 call.flow = Flow::Patch;
@@ -208,19 +215,32 @@ impl Gateway {
                     // Cancelled in the same moment: the event that says so is on its way.
                     return;
                 }
-                match choice {
-                    Some(Choice::Audio(choice)) => self.put_audio_leg(now, id, port, &choice),
-                    Some(Choice::T38(choice)) => self.put_t38_leg(now, id, port, &choice),
-                    None => {}
+                let codec = match &choice {
+                    Some(Choice::Audio(choice)) => negotiate::codec_name(choice.law),
+                    Some(Choice::T38(_)) => "T.38",
+                    None => "media to follow",
+                };
+                // Nothing is sent before the ACK: an INVITE with a forged source must not turn us into a hose on somebody else.
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.awaits_ack = choice;
                 }
                 self.commands.push_back(Command::Line(port, LineCommand::Connect));
-                let codec = self.flow_word(id);
                 self.log(Some(id), false, format!("answered, {codec}"));
             }
             Err(why) => {
                 self.log(Some(id), true, format!("the peer's offer cannot be answered: {}", why.words()));
                 self.close(now, id, Cause::NoCommonMedia);
             }
+        }
+    }
+
+    /// The peer has our 200, and is where it says it is: what was agreed begins.
+    fn acknowledged(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let (Some(choice), Some(port), State::Up) = (call.awaits_ack.take(), call.port(), call.state) else { return };
+        match choice {
+            Choice::Audio(choice) => self.apply_audio(now, id, port, &choice),
+            Choice::T38(choice) => self.put_t38_leg(now, id, port, &choice),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::fax::t38::relay::{T38Config, T38Leg};
 use crate::id::{CallId, PortId};
 use crate::media::leg::AudioLeg;
 use crate::negotiate::{self, AudioChoice, Choice, Refusal, T38Choice};
+use crate::tick::command::Retune;
 use crate::tick::{Command, Leg};
 
 impl Gateway {
@@ -13,7 +14,7 @@ impl Gateway {
     pub(super) fn connect_audio(&mut self, now: Instant, id: CallId, port: PortId, sdp: &[u8]) -> Result<(), Refusal> {
         match negotiate::read_answer(&self.config.media, sdp)? {
             Choice::Audio(choice) => {
-                self.put_audio_leg(now, id, port, &choice);
+                self.apply_audio(now, id, port, &choice);
                 Ok(())
             }
             Choice::T38(choice) => {
@@ -23,10 +24,31 @@ impl Gateway {
         }
     }
 
-    pub(super) fn put_audio_leg(&mut self, _now: Instant, id: CallId, port: PortId, choice: &AudioChoice) {
+    /// Audio as agreed: an audio leg that is there goes on under the new terms (or untouched, if nothing changed), else one is made.
+    pub(super) fn apply_audio(&mut self, now: Instant, id: CallId, port: PortId, choice: &AudioChoice) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let codec = negotiate::codec_name(choice.law);
+        call.flow = match call.flow {
+            Flow::Audio(_) => Flow::Audio(codec),
+            Flow::PassThrough(_) => Flow::PassThrough(codec),
+            Flow::None | Flow::Patch | Flow::T38 => return self.put_audio_leg(now, id, port, choice),
+        };
+        if call.audio_choice.as_ref() == Some(choice) {
+            return;
+        }
+        call.audio_choice = Some(choice.clone());
+        let AudioChoice { law, payload_type, telephone_event_pt, remote_rtp, remote_rtcp, direction } = choice.clone();
+        let to = Retune { law, payload_type, telephone_event_pt, remote_rtp, remote_rtcp, direction };
+        self.commands.push_back(Command::Retune(port, to));
+    }
+
+    fn put_audio_leg(&mut self, _now: Instant, id: CallId, port: PortId, choice: &AudioChoice) {
         let (ssrc, sequence, timestamp) = (self.rng.next_u64() as u32, self.rng.next_u64() as u16, self.rng.next_u64() as u32);
         let config = negotiate::audio_leg(&self.config.media, choice, ssrc, sequence, timestamp);
         let leg = AudioLeg::new(config, self.rng.next_u64());
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.audio_choice = Some(choice.clone());
+        }
         self.put_leg(id, port, Leg::Audio(leg), Flow::Audio(negotiate::codec_name(choice.law)));
     }
 

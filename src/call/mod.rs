@@ -33,7 +33,7 @@ use crate::clock::{Instant, Rng, TimerTable, WallMs, ms};
 use crate::id::{CallId, LegId, PortId};
 use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
 use crate::line::{Command as LineCommand, Event as LineEvent};
-use crate::negotiate::MediaPolicy;
+use crate::negotiate::{self, MediaPolicy};
 use crate::number::Number;
 use crate::resolve::{self, NoRoute, QueryId, Resolver, Target};
 use crate::sdp::{self, Session};
@@ -80,8 +80,9 @@ pub struct Config {
     pub legs: Vec<LegSockets>,
     /// Codecs, telephone events, T.38.
     pub media: MediaPolicy,
-    /// Where emergency calls go; `None` means such a call ends with reorder and a loud log line.
-    pub emergency_target: Option<EmergencyTarget>,
+    /// Where emergency calls go, in order: a later one serves calls from the first itself, or while another emergency call has it. Empty
+    /// means that such a call ends with reorder and a loud log line.
+    pub emergency_targets: Vec<EmergencyTarget>,
     /// A called line rings at most so long.
     pub no_answer_ms: u64,
     /// A learned route that says nothing for so long makes us ask the directory too.
@@ -194,24 +195,39 @@ struct Call {
     switching: bool,
     sdp_version: u64,
     sdp_session: u64,
+    /// What the audio leg was made (or retuned) for.
+    audio_choice: Option<negotiate::AudioChoice>,
+    /// Agreed on, and to flow as soon as the peer's ACK has proven that it is where it says.
+    awaits_ack: Option<negotiate::Choice>,
+    /// An offer of ours that is not answered yet.
+    pending_sdp: Option<Session>,
     /// Our last description: media lines never go away in a dialog.
     last_sdp: Option<Session>,
     timers: TimerTable<Wait, 5>,
     cause: Option<Cause>,
+    answered_at: Option<Instant>,
+    ended_at: Option<Instant>,
     record: CallRecord,
 }
 
 impl Call {
     /// An offer of ours as it goes out: with every line of the description before it.
     fn offer_bytes(&mut self, offer: Session) -> Vec<u8> {
+        let offer = self.reoffered(offer);
+        let bytes = offer.emit();
+        self.last_sdp = Some(offer);
+        bytes
+    }
+    fn reoffered(&mut self, offer: Session) -> Session {
         let offer = match &self.last_sdp {
             Some(last) if self.dialog.is_some() => sdp::build::reoffer(offer, last),
             _ => offer,
         };
         self.sdp_version = offer.origin.version;
-        let bytes = offer.emit();
-        self.last_sdp = Some(offer);
-        bytes
+        offer
+    }
+    fn has(&self, port: PortId) -> bool {
+        self.from == End::Port(port) || self.to == End::Port(port)
     }
     /// An answer of ours as it goes out.
     fn answer_bytes(&mut self, answer: Session) -> Vec<u8> {
@@ -478,7 +494,12 @@ impl Gateway {
     }
     /// What the shell must do.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let next = self.actions.pop_front();
+        if next.is_none() && self.log_lost > 0 {
+            let words = format!("{} log lines were lost in a burst", core::mem::take(&mut self.log_lost));
+            return Some(Action::Log(LogLine { call: None, warn: true, words }));
+        }
+        next
     }
     /// What the board must do.
     pub fn poll_command(&mut self) -> Option<Command> {
@@ -514,6 +535,7 @@ impl Gateway {
         call.query = None;
         let (from, to, dialog, flow) = (call.from, call.to, call.dialog.take(), call.flow);
         call.cause = Some(cause.clone());
+        call.ended_at = Some(now);
         call.timers.set(Wait::Counters, now + ms(1000));
         if let Some(dialog) = dialog {
             if from == End::Peer && before != State::Up {
@@ -542,14 +564,16 @@ impl Gateway {
     }
 
     fn leg_retired(&mut self, now: Instant, port: PortId, leg_id: LegId, leg: &Leg) {
-        let Some((&id, call)) = self.calls.iter_mut().find(|(_, c)| c.leg == Some(leg_id) && c.legs_out > 0) else {
+        let Some((&id, call)) = self.calls.iter_mut().find(|(_, c)| c.leg == Some(leg_id) && c.legs_out > 0 && c.has(port)) else {
             self.log(None, true, format!("{leg_id} of {} came back from no call", self.port_name(port)));
             return;
         };
         match leg {
             Leg::Audio(audio) => {
                 if let Flow::Audio(codec) | Flow::PassThrough(codec) = call.audio_flow {
-                    call.record.audio = Some((codec, audio.stats()));
+                    let before = call.record.audio.take().map(|(_, stats)| stats);
+                    call.record.audio = Some((codec, record::summed(before, audio.stats())));
+                    call.record.fax_as_audio |= matches!(call.audio_flow, Flow::PassThrough(_));
                 }
             }
             Leg::T38(t38) => call.record.fax = Some(t38.stats()),
@@ -569,6 +593,7 @@ impl Gateway {
         }
         let cause = call.cause.unwrap_or(Cause::ShuttingDown);
         call.record.ended = wall;
+        call.record.talked_ms = call.answered_at.zip(call.ended_at).map(|(from, to)| to.ms_since(from));
         call.record.q850 = cause.q850();
         call.record.completed =
             call.record.answered.is_some() && cause.is_normal() && call.record.fax.as_ref().is_none_or(|f| f.record.delivered());
@@ -644,8 +669,10 @@ impl Gateway {
             completed: false,
             result: String::new(),
             q850: 0,
+            talked_ms: None,
             audio: None,
             fax: None,
+            fax_as_audio: false,
         };
         let timers = TimerTable::new([Wait::Answer, Wait::LearnedRoute, Wait::Switchover, Wait::Counters, Wait::Resolve]);
         let call = Call {
@@ -667,9 +694,14 @@ impl Gateway {
             switching: false,
             sdp_version: 0,
             sdp_session,
+            audio_choice: None,
+            awaits_ack: None,
+            pending_sdp: None,
             last_sdp: None,
             timers,
             cause: None,
+            answered_at: None,
+            ended_at: None,
             record,
         };
         self.calls.insert(id, call);

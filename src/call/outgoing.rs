@@ -203,7 +203,7 @@ impl Gateway {
     /// A call between two of our ports.
     pub(super) fn call_port(&mut self, now: Instant, id: CallId, port: PortId, route: &'static str) {
         let emergency = self.calls.get(&id).is_some_and(|c| c.emergency);
-        if emergency && let Some(other) = self.call_of(port) {
+        if emergency && let Some(other) = self.call_of(port).filter(|other| *other != id) {
             self.log(Some(id), true, format!("{} is taken from {other} for an emergency call", self.port_name(port)));
             self.close(now, other, Cause::Preempted);
         }
@@ -248,6 +248,7 @@ impl Gateway {
             End::Port(from) => {
                 call.record.direction = Direction::Local;
                 call.record.answered = Some(wall);
+                call.answered_at = Some(now);
                 call.state = State::Up;
                 call.flow = Flow::Patch;
                 self.commands.push_back(Command::Patch(from, place));
@@ -260,34 +261,54 @@ impl Gateway {
         }
     }
 
+    /// The first target that is neither the caller nor taken by another emergency call.
     fn place_emergency(&mut self, now: Instant, id: CallId, number: Number) {
-        match self.config.emergency_target.clone() {
+        let free = |this: &Gateway, target: &EmergencyTarget| match target {
+            EmergencyTarget::Peer(_) => true,
+            EmergencyTarget::Port(port) => match this.call_of(*port) {
+                Some(other) => other != id && this.calls.get(&other).is_none_or(|c| !c.emergency),
+                None => true,
+            },
+        };
+        let target = self.config.emergency_targets.iter().find(|t| free(self, t)).cloned();
+        match target {
             Some(EmergencyTarget::Port(port)) => self.call_port(now, id, port, "emergency"),
             Some(EmergencyTarget::Peer(contact)) => self.call_peer(now, id, Target { number, contact, fingerprint: None, learned: false }),
             None => {
-                let words = "AN EMERGENCY CALL COULD NOT BE PLACED: no [emergency] target is configured".to_owned();
+                let why = if self.config.emergency_targets.is_empty() {
+                    "no emergency target is configured"
+                } else {
+                    "every emergency target is the caller itself or has an emergency call already"
+                };
+                let words = format!("AN EMERGENCY CALL COULD NOT BE PLACED: {why}");
                 self.actions.push_back(Action::Log(LogLine { call: Some(id), warn: true, words }));
-                self.close(now, id, Cause::NoRoute(NoRoute::Unknown));
+                let cause = if self.config.emergency_targets.is_empty() { Cause::NoRoute(NoRoute::Unknown) } else { Cause::Busy };
+                self.close(now, id, cause);
             }
         }
     }
 
-    /// An emergency call never finds the table or the sockets full: the youngest ordinary call goes.
+    /// An emergency call never finds the table or the sockets full: the youngest ordinary call that has what is missing goes.
     fn make_room(&mut self, now: Instant) {
-        let full = self.table_full() || self.free_legs.is_empty();
-        let live = |c: &Call| !c.emergency && c.state != State::Closing;
-        if full && let Some((&id, _)) = self.calls.iter().rev().find(|(_, c)| live(c)) {
-            self.close(now, id, Cause::Preempted);
-            if !self.free_legs.is_empty() || !self.calls.contains_key(&id) {
-                return;
+        let ordinary = |c: &Call| !c.emergency && c.state != State::Closing;
+        if self.free_legs.is_empty() {
+            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c) && c.leg.is_some()).map(|(id, _)| *id);
+            if let Some(id) = victim {
+                self.close(now, id, Cause::Preempted);
+                // Its sockets come back when the board has taken the leg off; the order to do so is queued before any order of this call.
+                if let Some(call) = self.calls.get_mut(&id)
+                    && let Some(leg) = call.leg.take()
+                {
+                    call.legs_out = 0;
+                    self.free_legs.push_back(leg);
+                    self.finish(now, id);
+                }
             }
-            // Its sockets come back when the board has taken the leg off; do not wait for the counters.
-            if let Some(call) = self.calls.get_mut(&id)
-                && let Some(leg) = call.leg.take()
-            {
-                call.legs_out = 0;
-                self.free_legs.push_back(leg);
-                self.finish(now, id);
+        }
+        if self.table_full() {
+            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c)).map(|(id, _)| *id);
+            if let Some(id) = victim {
+                self.close(now, id, Cause::Preempted);
             }
         }
     }

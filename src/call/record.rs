@@ -58,8 +58,30 @@ pub struct CallRecord {
     pub result: String,
     /// Q.850 cause of the end.
     pub q850: u8,
-    /// The voice leg: codec name and counters.
+    /// From the answer to the end, by the monotone clock.
+    pub talked_ms: Option<u64>,
+    /// The voice leg: codec name and counters (added up, if there was more than one).
     pub audio: Option<(&'static str, AudioStats)>,
     /// The fax leg.
     pub fax: Option<FaxStats>,
+    /// A fax machine answered, and the peer had no T.38: its tones went as audio. Nobody here can say what became of the pages.
+    pub fax_as_audio: bool,
+}
+
+/// Counters of a leg that followed another in the same call: counts add up, the rest is the later leg's.
+pub(super) fn summed(before: Option<AudioStats>, mut now: AudioStats) -> AudioStats {
+    if let Some(before) = before {
+        now.sent += before.sent;
+        now.received += before.received;
+        now.lost += before.lost;
+        now.late += before.late;
+        now.duplicate += before.duplicate;
+        now.reordered += before.reordered;
+        now.garbage += before.garbage;
+        now.foreign += before.foreign;
+        now.concealed_ms += before.concealed_ms;
+        now.digits_sent += before.digits_sent;
+        now.digits_received += before.digits_received;
+    }
+    now
 }

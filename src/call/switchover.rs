@@ -40,9 +40,12 @@ impl Gateway {
         call.sdp_version += 1;
         let sockets = self.config.legs[usize::from(leg.0)];
         let Some(offer) = negotiate::t38_offer(&self.config.media, sockets.udptl, call.sdp_session, call.sdp_version) else { return };
-        let offer = call.offer_bytes(offer);
+        let offer = call.reoffered(offer);
         call.switching = true;
-        if self.sip.reinvite(now, dialog, offer).is_err() {
+        let sent = self.sip.reinvite(now, dialog, offer.emit());
+        if sent.is_ok() {
+            call.pending_sdp = Some(offer);
+        } else {
             // The peer's own offer is under way: it decides, or its end brings us back here.
             call.timers.set(Wait::Switchover, now + ms(500));
         }
@@ -52,6 +55,7 @@ impl Gateway {
     pub(super) fn switch_answered(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.switching = false;
+        call.last_sdp = call.pending_sdp.take().or(call.last_sdp.take());
         let Some(port) = call.port() else { return };
         let answer = sdp.ok_or(negotiate::Refusal::NoOffer).and_then(|sdp| negotiate::read_answer(&self.config.media, sdp));
         match answer {
@@ -61,7 +65,7 @@ impl Gateway {
             }
             // Answered with audio only: the image line was refused, the session goes on.
             Ok(Choice::Audio(choice)) => {
-                self.put_audio_leg(now, id, port, &choice);
+                self.apply_audio(now, id, port, &choice);
                 self.pass_through(id, port);
             }
             Err(why) => {
@@ -75,6 +79,7 @@ impl Gateway {
     pub(super) fn switch_refused(&mut self, now: Instant, id: CallId, status: u16, retry_in_ms: Option<u64>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.switching = false;
+        call.pending_sdp = None;
         let Some(port) = call.port() else { return };
         match retry_in_ms {
             Some(wait) => call.timers.set(Wait::Switchover, now + ms(wait)),
@@ -123,7 +128,7 @@ impl Gateway {
                         self.put_t38_leg(now, id, port, &choice);
                         self.log(Some(id), false, format!("the peer switches to T.38 at {}, version {}", choice.remote, choice.version));
                     }
-                    Some(Choice::Audio(choice)) => self.put_audio_leg(now, id, port, &choice),
+                    Some(Choice::Audio(choice)) => self.apply_audio(now, id, port, &choice),
                     // The same T.38 session refreshed, or our own offer under way.
                     Some(Choice::T38(_)) | None => {}
                 }

@@ -158,6 +158,15 @@ pub struct Emergency {
     pub numbers: Vec<String>,
     /// `port:NAME` (an exchange line or the desk that takes them) or `sip:ADDRESS:PORT`.
     pub target: Option<String>,
+    /// The same, for calls from `target` itself, or while another emergency call has it.
+    pub second_target: Option<String>,
+}
+
+impl Emergency {
+    /// The targets, in order.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.target.iter().chain(&self.second_target).map(String::as_str)
+    }
 }
 
 /// `[[port]]`
@@ -290,9 +299,7 @@ impl GatewayConfig {
                 problem("emergency.numbers", format!("{number:?} is no number"));
             }
         }
-        if let Some(target) = &self.emergency.target
-            && self.emergency_target(target).is_none()
-        {
+        for target in self.emergency.targets().filter(|t| self.emergency_target(t).is_none()) {
             problem("emergency.target", format!("{target:?} is neither port:NAME of a port here nor sip:ADDRESS:PORT"));
         }
         if self.ports.is_empty() || self.ports.len() > PORTS_MAX {

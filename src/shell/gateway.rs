@@ -106,6 +106,7 @@ pub struct Daemon {
     directory: Option<Directory>,
     answers: mpsc::Sender<FromDirectory>,
     stopping: Option<crate::clock::Instant>,
+    thread: Option<std::thread::JoinHandle<()>>,
     /// What was last logged of each registration.
     told: Vec<String>,
 }
@@ -159,6 +160,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         directory,
         answers,
         stopping: None,
+        thread: Some(thread),
         told: vec![String::new(); config.ports.len()],
         config,
     };
@@ -173,7 +175,9 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     stop.store(true, Ordering::Relaxed);
     api_task.abort();
     // The thread sees the flag within one turn; a panic in it has been printed by then.
-    let _panicked = tokio::task::spawn_blocking(move || thread.join()).await;
+    if let Some(thread) = daemon.thread.take() {
+        let _panicked = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
     tracing::info!("gateway {} down", daemon.name);
     outcome.map_err(|e| system("gateway", &e))
 }
@@ -194,6 +198,10 @@ impl Daemon {
             self.settle(sip).await;
             if self.may_stop() {
                 return Ok(());
+            }
+            if self.thread.as_ref().is_some_and(std::thread::JoinHandle::is_finished) {
+                // No bell would ever ring again; whoever runs us starts us anew.
+                return Err(io::Error::other("the media thread died; see the panic above"));
             }
             let deadline = self.next_deadline();
             tokio::select! {
@@ -306,6 +314,7 @@ impl Daemon {
             FromDirectory::Lookup(query, answer) => self.clocked().handle_lookup(now, query, answer),
             FromDirectory::Registration(i, serial, outcome) => {
                 let Some(registration) = self.registrants.get_mut(i) else { return };
+                let refused = matches!(outcome, crate::registration::Outcome::Refused { .. });
                 registration.registrant.handle_response(now, serial, outcome);
                 let (port, number, words) = (registration.port, registration.registrant.number().cloned(), registration.words());
                 if self.told[i] != words {
@@ -313,8 +322,8 @@ impl Daemon {
                     tracing::info!("{}: {number} {words}", self.config.ports[usize::from(port.0)].name);
                     self.told[i] = words;
                 }
-                if self.stopping.is_none() && number.is_some() {
-                    self.gateway.set_port_number(port, number);
+                if self.stopping.is_none() && (number.is_some() || refused) {
+                    self.gateway.set_port_number(port, if refused { None } else { number });
                 }
             }
         }
@@ -426,8 +435,9 @@ fn build_board(config: &GatewayConfig, legs: usize) -> Board {
 
 fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
     let number = |text: &Option<String>| text.as_ref().and_then(|n| Number::parse(n).ok());
-    // With a directory the numbers are the directory's to give; without one the configured ones hold from the start.
-    let given = |p: &crate::config::gateway::Port| if config.directory.is_none() { number(&p.number) } else { None };
+    // The configured numbers hold from the start, so that peers who have learned the way get through while the directory is down; one
+    // that the directory refuses to us is dropped.
+    let given = |p: &crate::config::gateway::Port| number(&p.number);
     let ports: Vec<PortConfig> = config.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p) }).collect();
     let numbers: BTreeMap<Number, PortId> =
         ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
@@ -455,7 +465,7 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
         services: SERVICES,
         legs: (0..legs).map(leg).collect(),
         media: media.clone(),
-        emergency_target: config.emergency.target.as_ref().and_then(|t| config.emergency_target(t)),
+        emergency_targets: config.emergency.targets().filter_map(|t| config.emergency_target(t)).collect(),
         no_answer_ms: u64::from(config.line.no_answer_s) * 1000,
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,

@@ -154,6 +154,15 @@ impl Board {
             Command::Connect { port, leg_id, leg } => self.connect(now, port, leg_id, leg, out),
             Command::Patch(a, b) => self.patch(a, b, out),
             Command::Disconnect(port) => self.disconnect(usize::from(port.0), out),
+            Command::Retune(port, to) => {
+                if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
+                    && let Leg::Audio(audio) = &mut **leg
+                {
+                    audio.set_payload(to.law, to.payload_type, to.telephone_event_pt);
+                    audio.set_remote(to.remote_rtp, to.remote_rtcp);
+                    audio.set_direction(to.direction);
+                }
+            }
             Command::PassThrough(port) => {
                 if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
                     && let Leg::Audio(audio) = &mut **leg

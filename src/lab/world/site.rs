@@ -218,7 +218,7 @@ impl Site {
             services: self.spec.services,
             legs: (0..self.spec.legs as u16).map(leg).collect(),
             media: self.spec.media.clone(),
-            emergency_target: self.emergency.clone(),
+            emergency_targets: self.emergency.clone().into_iter().collect(),
             no_answer_ms: self.spec.no_answer_ms,
             learned_silence_ms: self.spec.learned_silence_ms,
             calls_max: self.spec.calls_max,

@@ -85,7 +85,7 @@ async fn send(stage: &Stage, a: &Process, b: &Process, index: usize, fax: &Fax) 
         crate::shell::png::write_page_png(&png, page, 864).map_err(|e| format!("{}: {e}", png.display()))?;
     }
     compare(stage, index, fax, &arrived);
-    record(stage, a, index, port).await
+    record(stage, a, index, port, fax.pages.len()).await
 }
 
 fn compare(stage: &Stage, index: usize, fax: &Fax, arrived: &[Page]) {
@@ -106,12 +106,14 @@ fn compare(stage: &Stage, index: usize, fax: &Fax, arrived: &[Page]) {
 }
 
 /// The call record says how the fax went; the leg must have been T.38.
-async fn record(stage: &Stage, a: &Process, index: usize, port: &str) -> Result<(), String> {
+async fn record(stage: &Stage, a: &Process, index: usize, port: &str, pages: usize) -> Result<(), String> {
     for _ in 0..100 {
         let found = records(a).into_iter().rev().find(|r| r["ports"][0] == port && !r["fax"].is_null());
         if let Some(r) = found {
             let fax = &r["fax"];
-            let ok = fax["mode"] == "t38" && fax["delivered"] == true;
+            // Even lines of the demo's machines use error correction, odd ones do not; the record must say so.
+            let ecm = !index.is_multiple_of(2);
+            let ok = fax["mode"] == "t38" && fax["delivered"] == true && fax["ecm"] == ecm && fax["pages"] == pages;
             stage.story.tell(
                 ok,
                 format!(
