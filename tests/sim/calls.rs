@@ -271,7 +271,7 @@ fn a_call_between_two_ports_of_one_gateway_needs_no_network() {
 fn an_emergency_call_takes_a_busy_line_and_room_in_a_full_table_and_is_never_learned() {
     let mut spec = two_offices(14);
     // Emergency calls of A go to its own second port, which is in a call; the table is full with that.
-    spec.gateways[A].emergency = Some(EmergencySpec::Port(1));
+    spec.gateways[A].emergency = vec![EmergencySpec::Port(1)];
     spec.gateways[A].calls_max = 1;
     let mut world = registered(spec);
     world.dial(A, 1, "3002");
@@ -296,9 +296,31 @@ fn an_emergency_call_takes_a_busy_line_and_room_in_a_full_table_and_is_never_lea
 }
 
 #[test]
+fn an_emergency_call_from_the_target_itself_goes_to_the_second_target_and_two_do_not_end_each_other() {
+    let mut spec = two_offices(19);
+    spec.gateways[A].ports.push(PortSpec::phone("2003"));
+    spec.gateways[A].emergency = vec![EmergencySpec::Port(0), EmergencySpec::Port(1)];
+    let mut world = registered(spec);
+    world.dial(A, 0, "999");
+    rings(&mut world, A, 1, 10_000);
+    world.lift(A, 1);
+    world.run_ms(1_000);
+    // Both targets are in that call now: a third caller hears busy, and the first two go on talking.
+    world.dial(A, 2, "999");
+    hears(&mut world, A, 2, ProgressTone::Busy, 15_000);
+    let (heard, _) = says(&mut world, (A, 0), (A, 1), 8, 1_000);
+    assert!(heard > 0.9, "{heard} {}", story(&world));
+    world.hang_up(A, 2);
+    world.hang_up(A, 0);
+    let calls = [record(&mut world, A, 0, 5_000), record(&mut world, A, 1, 5_000)];
+    assert!(calls.iter().all(|c| c.result != "ended to make room for an emergency call"), "{calls:?}");
+    comes_to_rest(&mut world);
+}
+
+#[test]
 fn an_emergency_call_to_a_peer_goes_out_with_the_directory_dead() {
     let mut spec = two_offices(15);
-    spec.gateways[A].emergency = Some(EmergencySpec::Site(B));
+    spec.gateways[A].emergency = vec![EmergencySpec::Site(B)];
     // At B the number is a port's.
     spec.gateways[B].ports.push(PortSpec::phone("999"));
     spec.directory = None;

@@ -18,7 +18,11 @@ fn three_offices(seed: u64, rng: &mut Rng) -> WorldSpec {
         gateway.media.watchdog_ms = 5_000;
         gateway.calls_max = [2, 4, 192][rng.below(3) as usize];
         gateway.legs = [2, 6][rng.below(2) as usize];
-        gateway.emergency = [None, Some(EmergencySpec::Port(1)), Some(EmergencySpec::Site(1))][rng.below(3) as usize];
+        gateway.emergency = match rng.below(3) {
+            0 => vec![],
+            1 => vec![EmergencySpec::Port(1), EmergencySpec::Port(0)],
+            _ => vec![EmergencySpec::Site(1)],
+        };
         for port in &mut gateway.ports {
             port.line.clock_offset_ppm = rng.below(200) as f64 - 100.0;
         }
@@ -161,6 +165,9 @@ fn run(seed: u64, actions: u32, tally: &mut Tally) {
     assert!(heard > 0.6, "seed {seed}: {heard} {}", story(&world));
     comes_to_rest(&mut world);
     for site in 0..3 {
+        // Nothing but its own parties ends an emergency call that was placed.
+        let preempted = "ended to make room for an emergency call";
+        assert!(world.records(site).iter().all(|r| r.route != "emergency" || r.result != preempted), "seed {seed}: {}", story(&world));
         tally.calls += world.records(site).len();
         tally.answered += world.records(site).iter().filter(|r| r.answered.is_some()).count();
         tally.starts += world.site(site).life;

@@ -164,7 +164,7 @@ pub struct Site {
     pub journal: Journal,
     out: Vec<Out>,
     has_directory: bool,
-    emergency: Option<call::EmergencyTarget>,
+    emergency: Vec<call::EmergencyTarget>,
 }
 
 impl Site {
@@ -175,7 +175,7 @@ impl Site {
             let plug = Plug { inner: machine(port, rng.next_u64()), closed: false, tell_again: flag.clone(), told: None };
             Box::new(plug) as Box<dyn Port>
         });
-        let emergency = spec.emergency.map(|e| e.target(sip_address));
+        let emergency = spec.emergency.iter().map(|e| e.target(sip_address)).collect();
         Site {
             index,
             ports: ports.collect(),
@@ -218,7 +218,7 @@ impl Site {
             services: self.spec.services,
             legs: (0..self.spec.legs as u16).map(leg).collect(),
             media: self.spec.media.clone(),
-            emergency_targets: self.emergency.clone().into_iter().collect(),
+            emergency_targets: self.emergency.clone(),
             no_answer_ms: self.spec.no_answer_ms,
             learned_silence_ms: self.spec.learned_silence_ms,
             calls_max: self.spec.calls_max,

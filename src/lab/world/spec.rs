@@ -58,8 +58,8 @@ pub struct GatewaySpec {
     pub ports: Vec<PortSpec>,
     /// Codecs and T.38.
     pub media: MediaPolicy,
-    /// Where emergency calls go.
-    pub emergency: Option<EmergencySpec>,
+    /// Where emergency calls go, in order.
+    pub emergency: Vec<EmergencySpec>,
     /// Echo places.
     pub services: usize,
     /// Pairs of media sockets.
@@ -109,7 +109,7 @@ impl GatewaySpec {
                 watchdog_ms: 30_000,
                 t38: Some(T38Policy { max_datagram: 400, redundancy_control: 3, redundancy_image: 2, ecm: true }),
             },
-            emergency: None,
+            emergency: Vec::new(),
             services: 2,
             legs,
             calls_max: crate::limits::CALLS_MAX,
