@@ -21,6 +21,7 @@ pub mod line_model;
 pub mod noise;
 pub mod plc;
 pub mod progress;
+pub mod rate;
 pub mod resample;
 #[cfg(feature = "spandsp")]
 pub mod spandsp;
