@@ -4,6 +4,7 @@
 
 pub mod call;
 pub mod clock;
+pub mod decode;
 pub mod digit_map;
 pub mod fax;
 pub mod id;
