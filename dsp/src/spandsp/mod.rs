@@ -10,6 +10,7 @@
 use core::fmt;
 
 pub mod t38_gateway;
+pub mod modems;
 pub mod terminal;
 pub mod tiff;
 
