@@ -5,6 +5,7 @@
 //! ```
 //! Everything is streamed: memory does not grow with the recording, only with what was found on it, and that is bounded.
 
+pub mod input;
 pub mod report;
 
 use crate::fax::t38::ifp::Packet;

@@ -84,6 +84,8 @@ enum Verb {
         #[command(flatten)]
         daemon: Daemon,
     },
+    /// Say what is on a recording of a phone line: digits, tones, caller ID, fax frames and pages
+    Decode(super::decode::Options),
     /// CPU cost of each part on this machine
     Bench(super::bench::Options),
 }
@@ -186,6 +188,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Reservations { change, daemon } => ask::reservations(&daemon, change).await,
         Verb::Accounts { change, daemon } => ask::accounts(&daemon, change).await,
         Verb::Sim { port, action, daemon } => sim::run(&daemon, &port, action).await,
+        Verb::Decode(options) => super::decode::run(&options),
         Verb::Bench(options) => super::bench::run(&options),
     }
 }
