@@ -3,6 +3,7 @@
 //! Times `t` are seconds from the start of the recording to the start of the event. Every list is in order of time and bounded (see
 //! `limits`); what did not fit is counted in a warning.
 
+use super::limits::{EVENTS_MAX, WARNINGS_MAX};
 use tipring_dsp::page::Page;
 
 /// Who sent something.
@@ -254,4 +255,39 @@ pub struct Report {
     pub levels: [Vec<f32>; 2],
     /// Seconds that one value of [`Report::levels`] covers (it doubles as the recording grows, so that the lists are bounded).
     pub level_step: f64,
+}
+
+impl Report {
+    /// Adds a warning; says when there are too many.
+    pub fn warn(&mut self, text: String) {
+        match self.warnings.len().cmp(&WARNINGS_MAX) {
+            core::cmp::Ordering::Less => self.warnings.push(text),
+            core::cmp::Ordering::Equal => self.warnings.push("there are more warnings than are kept".into()),
+            core::cmp::Ordering::Greater => {}
+        }
+    }
+    /// Adds a frame, if there is room.
+    pub fn add_t30(&mut self, entry: T30Entry) {
+        if self.t30.len() < EVENTS_MAX {
+            self.t30.push(entry);
+        }
+    }
+    /// Adds a training, if there is room.
+    pub fn add_training(&mut self, entry: Training) {
+        if self.training.len() < EVENTS_MAX {
+            self.training.push(entry);
+        }
+    }
+    /// Adds a tone, if there is room.
+    pub fn add_tone(&mut self, tone: Tone) {
+        if self.tones.len() < EVENTS_MAX {
+            self.tones.push(tone);
+        }
+    }
+    /// Adds a digit, if there is room.
+    pub fn add_digit(&mut self, digit: Digit) {
+        if self.digits.len() < EVENTS_MAX {
+            self.digits.push(digit);
+        }
+    }
 }

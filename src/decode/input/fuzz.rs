@@ -53,7 +53,7 @@ pub fn pcap(bytes: &[u8]) {
     }
     assert!(plan.streams.len() + plan.t38.len() <= 2 * limits::FLOWS_MAX);
     let mut player = Player::new(&plan);
-    let mut decoder = Decoder::new(Options { channels: plan.channels, direction: plan.direction, keep_images: false });
+    let mut decoder = Decoder::new(Options { channels: plan.channels, direction: plan.direction });
     let mut reader = pcap::Reader::new();
     for part in file.chunks(piece) {
         if reader.push(part, &mut |d| player.datagram(&d, &mut decoder)).is_err() {

@@ -165,7 +165,7 @@ fn levels(s: &mut String, r: &Report, name: &dyn Fn(usize) -> (&'static str, &'s
         let _ = write!(s, "<line x1=\"{MARGIN}\" x2=\"{}\" y1=\"{at}\" y2=\"{at}\" stroke=\"#e4e8ef\"/><text class=\"soft\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{db}</text>", MARGIN + WIDTH, MARGIN - 6.0, at + 4.0);
     }
     let _ = write!(s, "<text class=\"soft\" x=\"{MARGIN}\" y=\"{}\">level, dBm0", top + height + 15.0);
-    for (channel, values) in r.levels.iter().enumerate().filter(|(_, v)| !v.is_empty()) {
+    for (channel, _) in r.levels.iter().enumerate().filter(|(_, v)| !v.is_empty()) {
         let (word, class) = name(channel);
         let _ = write!(s, " <tspan class=\"{class}\" fill=\"var(--{})\">{word}</tspan>", if class == "unknown" { "soft" } else { class });
     }

@@ -148,7 +148,7 @@ struct Ear {
 impl Ear {
     fn new(options: &Options, channels: usize, direction: Direction) -> Ear {
         let spectrograms = if options.out.is_some() { (0..channels).map(|_| Spectrogram::new()).collect() } else { Vec::new() };
-        Ear { decoder: Decoder::new(decode::Options { channels, direction, keep_images: true }), spectrograms }
+        Ear { decoder: Decoder::new(decode::Options { channels, direction }), spectrograms }
     }
     fn finish(self, options: &Options, what: String, srtp: Vec<SrtpStream>) -> Decoded {
         Decoded {

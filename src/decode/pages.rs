@@ -1,0 +1,246 @@
+//! Pages put together: from the bits of one carrier, or with ECM from the frames of several (T.4 annex A, T.30 annex A).
+
+use super::report::{Direction, PageEntry};
+use crate::fax::t30::frame::{Coding, Dcs};
+use std::collections::BTreeMap;
+use tipring_dsp::page::{Resolution, limits as page_limits, t4, t6};
+
+/// Coded bytes of a page, at most: an hour at 14400 bit/s is 6.5 MB.
+const CODED_BYTES_MAX: usize = 8 << 20;
+/// Rows that are looked at.
+const ROWS_MAX: u32 = page_limits::ROWS_MAX;
+
+/// What a page is made of, known when its first carrier begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// Start, s.
+    pub t: f64,
+    /// What the DCS commanded.
+    pub dcs: Dcs,
+    /// Who sends.
+    pub direction: Direction,
+}
+
+/// The page at hand.
+#[derive(Default)]
+pub struct Assembly {
+    head: Option<Head>,
+    data: Vec<u8>,
+    /// Bits of the last byte of `data` that are not used yet.
+    free: u32,
+    too_long: bool,
+    /// ECM: frames of the carrier under way, by number.
+    arriving: BTreeMap<u8, Vec<u8>>,
+    /// ECM: frames of the block, whose end (PPS) was heard.
+    block: BTreeMap<u8, Vec<u8>>,
+    /// Page and block counter of `block`, and how many frames it has.
+    id: Option<(u8, u8, u16)>,
+    missing: u32,
+    /// The PPS said that the page ends with this block.
+    last_block: bool,
+}
+
+impl Assembly {
+    /// A carrier with image data begins.
+    pub fn begin(&mut self, head: Head) {
+        match &mut self.head {
+            // The rate may have changed between two carriers of a page.
+            Some(h) => h.dcs = head.dcs,
+            None => self.head = Some(head),
+        }
+    }
+    /// True if a page is under way.
+    pub fn is_open(&self) -> bool {
+        self.head.is_some()
+    }
+    /// A bit of a page without ECM.
+    pub fn bit(&mut self, bit: bool) {
+        if self.free == 0 {
+            if self.data.len() == CODED_BYTES_MAX {
+                self.too_long = true;
+                return;
+            }
+            self.data.push(0);
+            self.free = 8;
+        }
+        self.free -= 1;
+        if bit && let Some(last) = self.data.last_mut() {
+            *last |= 1 << self.free;
+        }
+    }
+    /// Bytes of a page without ECM.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let room = CODED_BYTES_MAX - self.data.len();
+        self.too_long |= bytes.len() > room;
+        self.data.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.free = 0;
+    }
+    /// A good HDLC frame of a fast carrier, from the address on. True if it was facsimile data.
+    pub fn fast_frame(&mut self, octets: &[u8]) -> bool {
+        let &[0xFF, _, fcf, number, ref data @ ..] = octets else { return false };
+        // FCD is 0x60 with either value of the bit that is X elsewhere.
+        if fcf & 0x7F != 0x60 || data.len() > 256 {
+            return false;
+        }
+        self.arriving.insert(number.reverse_bits(), data.to_vec());
+        true
+    }
+    /// A partial page signal: these frames are block `block` of page `page`, `frames` in all. Gives the page before, if this begins
+    /// another, and how many frames of the block are still missing.
+    pub fn partial_page(&mut self, page: u8, block: u8, frames: u16, last_block: bool) -> (Option<Built>, u32) {
+        let mut before = None;
+        if let Some((p, b, _)) = self.id
+            && (p, b) != (page, block)
+        {
+            self.block_done();
+            if p != page {
+                let head = self.head;
+                before = self.close();
+                self.head = head;
+            }
+        }
+        if self.arriving.is_empty() && self.id.is_none() {
+            // Said again, after the answer was lost: the block is done already.
+            return (before, 0);
+        }
+        self.block.append(&mut self.arriving);
+        self.id = Some((page, block, frames));
+        self.last_block = last_block;
+        (before, u32::from(frames).saturating_sub(self.block.len() as u32))
+    }
+    /// The block was confirmed, or given up: it joins the page. True if that was the last one.
+    pub fn block_done(&mut self) -> bool {
+        let Some((_, _, frames)) = self.id.take() else { return false };
+        let block = core::mem::take(&mut self.block);
+        self.missing += (0..frames).filter(|n| !block.contains_key(&(*n as u8))).count() as u32;
+        for data in block.values() {
+            self.bytes(data);
+        }
+        self.last_block
+    }
+    /// The page is over.
+    pub fn close(&mut self) -> Option<Built> {
+        if self.head.is_some_and(|h| h.dcs.ecm) {
+            if self.id.is_none() && !self.arriving.is_empty() {
+                // The call broke off before the PPS.
+                self.block = core::mem::take(&mut self.arriving);
+                let last = self.block.keys().last().copied().unwrap_or(0);
+                self.id = Some((0, 0, u16::from(last) + 1));
+            }
+            self.block_done();
+        }
+        self.arriving.clear();
+        let head = self.head.take();
+        let data = core::mem::take(&mut self.data);
+        let (missing, too_long) = (core::mem::take(&mut self.missing), core::mem::take(&mut self.too_long));
+        self.free = 0;
+        self.last_block = false;
+        let head = head?;
+        if data.is_empty() {
+            return None;
+        }
+        Some(decode(head, &data, missing, too_long))
+    }
+}
+
+/// A page decoded, or why there is none.
+pub enum Built {
+    /// A page, and a remark about it.
+    Page(Box<PageEntry>, Option<String>),
+    /// No row could be read, and why.
+    Nothing(String),
+}
+
+fn decode(head: Head, data: &[u8], frames_missing: u32, too_long: bool) -> Built {
+    let d = head.dcs;
+    let resolution = resolution(&d);
+    let columns = u32::from(d.width);
+    let mut remark = too_long.then(|| format!("the page at {:.1} s is longer than {CODED_BYTES_MAX} bytes; its end was not read", head.t));
+    let (page, bad_rows) = match d.coding {
+        Coding::T4OneD | Coding::T4TwoD => {
+            let coding = if d.coding == Coding::T4OneD { t4::Coding::Mh } else { t4::Coding::Mr { k: 4 } };
+            match t4::decode(&from_first_eol(data), columns, ROWS_MAX, coding, t4::Framing::Eol, resolution) {
+                Ok(decoded) => (decoded.page, decoded.bad_rows.len() as u32),
+                Err(e) => return Built::Nothing(e.to_string()),
+            }
+        }
+        Coding::T6 => match t6::decode(data, columns, ROWS_MAX, resolution) {
+            Ok(decoded) => {
+                if let t6::End::Damaged { row, .. } = decoded.end {
+                    remark = Some(format!("the page at {:.1} s is damaged at row {row}; T.6 cannot be read beyond that", head.t));
+                }
+                (decoded.page, u32::from(matches!(decoded.end, t6::End::Damaged { .. })))
+            }
+            Err(e) => return Built::Nothing(e.to_string()),
+        },
+        Coding::Jbig => return Built::Nothing(format!("the page at {:.1} s is coded as T.85 (JBIG), which is not read", head.t)),
+    };
+    if page.rows() == 0 {
+        return Built::Nothing(format!("no row of the page at {:.1} s could be read", head.t));
+    }
+    let entry = PageEntry {
+        t: head.t,
+        columns,
+        rows: page.rows(),
+        bad_rows,
+        coding: match d.coding {
+            Coding::T4OneD => "MH",
+            Coding::T4TwoD => "MR",
+            Coding::T6 => "MMR",
+            Coding::Jbig => "JBIG",
+        },
+        resolution: match resolution {
+            Resolution::STANDARD => "standard",
+            Resolution::FINE => "fine",
+            Resolution::SUPERFINE => "superfine",
+            Resolution::DPI_300 => "300dpi",
+            _ => "400dpi",
+        },
+        ecm: d.ecm,
+        bps: d.rate.map_or(0, |r| r.bps()),
+        modem: d.rate.map_or("", super::session::modem_word),
+        frames_missing,
+        direction: head.direction,
+        image: page,
+    };
+    Built::Page(Box::new(entry), remark)
+}
+
+fn resolution(d: &Dcs) -> Resolution {
+    match d.rows_per_cm {
+        154 if d.width >= 3456 => Resolution::DPI_400,
+        154 => Resolution::SUPERFINE,
+        118 => Resolution::DPI_300,
+        77 => Resolution::FINE,
+        _ => Resolution::STANDARD,
+    }
+}
+
+/// A page without ECM begins with an EOL (T.4 clause 4.1.2); bits before it are what the modem made of the end of its training.
+fn from_first_eol(data: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let bit = |i: usize| data[i / 8] >> (7 - i % 8) & 1 == 1;
+    let (mut zeros, mut start) = (0, None);
+    for i in 0..data.len() * 8 {
+        if !bit(i) {
+            zeros += 1;
+        } else if zeros >= 11 {
+            start = Some(i - 11);
+            break;
+        } else {
+            zeros = 0;
+        }
+    }
+    match start {
+        None | Some(0) => data.into(),
+        Some(start) => {
+            let (byte, shift) = (start / 8, start % 8);
+            let tail = &data[byte..];
+            if shift == 0 {
+                return tail.into();
+            }
+            let next = tail.iter().skip(1).chain(core::iter::once(&0));
+            tail.iter().zip(next).map(|(a, b)| a << shift | b >> (8 - shift)).collect()
+        }
+    }
+}
+
