@@ -12,6 +12,7 @@ pub type Frame = [i16; FRAME_SAMPLES];
 /// A frame of silence.
 pub const SILENCE: Frame = [0; FRAME_SAMPLES];
 
+pub mod callerid;
 pub mod dtmf;
 pub mod fax_tone;
 pub mod front;

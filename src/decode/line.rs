@@ -1,6 +1,7 @@
 //! One channel of a recording: digits, tones and V.21 frames as they come.
 
 use super::report::ToneKind;
+use tipring_dsp::callerid;
 use tipring_dsp::fax_tone::FaxTone;
 use tipring_dsp::fsk::{self, BitClock, Demodulator};
 use tipring_dsp::hdlc;
@@ -29,6 +30,8 @@ pub enum Heard {
         /// Length, ms.
         ms: u32,
     },
+    /// A caller-ID message.
+    CallerId(Box<callerid::Message>),
     /// A V.21 carrier begins (true) or ends.
     Carrier(bool, u64),
     /// An HDLC frame on V.21 channel 2.
@@ -111,6 +114,7 @@ impl V21 {
 pub struct Line {
     watch: Watch,
     v21: V21,
+    callerid: callerid::Receiver,
     samples: u64,
     tone: Option<(FaxTone, u64)>,
     flags: Option<u64>,
@@ -119,7 +123,7 @@ pub struct Line {
 impl Line {
     /// A channel on which nothing was heard.
     pub fn new() -> Self {
-        Line { watch: Watch::new(), v21: V21::new(), samples: 0, tone: None, flags: None }
+        Line { watch: Watch::new(), v21: V21::new(), callerid: callerid::Receiver::new(), samples: 0, tone: None, flags: None }
     }
     /// Level over the last 60 ms.
     pub fn level_dbm0(&self) -> f32 {
@@ -167,12 +171,13 @@ impl Line {
             self.flags_end(at, out);
         }
         self.v21.rx(frame, self.samples, out);
+        self.callerid.rx(frame, |m| out.push(Heard::CallerId(Box::new(m))));
         self.samples += FRAME_SAMPLES as u64;
     }
     /// The recording is over: what still sounds ends.
     pub fn finish(&mut self, out: &mut Vec<Heard>) {
         // A digit or tone that is cut off by the end is heard to its end.
-        for _ in 0..5 {
+        for _ in 0..20 {
             self.rx(&tipring_dsp::SILENCE, out);
         }
         self.flags_end(self.samples, out);

@@ -185,6 +185,7 @@ impl Decoder {
                     }
                     self.report.add_tone(report::Tone { t, kind, ms, direction, text: String::new() });
                 }
+                Heard::CallerId(m) => self.report.add_caller_id(m.as_ref().into()),
                 Heard::Carrier(on, _) => {
                     if !on && let Some(fast) = &mut self.fast {
                         fast.v21_gone(n, &self.session);

@@ -4,6 +4,7 @@
 //! `limits`); what did not fit is counted in a warning.
 
 use super::limits::{EVENTS_MAX, WARNINGS_MAX};
+use tipring_dsp::callerid;
 use tipring_dsp::page::Page;
 
 /// Who sent something.
@@ -126,6 +127,33 @@ pub struct CallerId {
     pub name_absent: &'static str,
     /// The checksum is right.
     pub checksum_ok: bool,
+}
+
+impl From<&callerid::Message> for CallerId {
+    fn from(m: &callerid::Message) -> Self {
+        let why = |a| match a {
+            callerid::Absence::None => "",
+            callerid::Absence::Unavailable => "unavailable",
+            callerid::Absence::Private => "private",
+        };
+        CallerId {
+            t: m.at as f64 / 8000.0,
+            standard: match m.standard {
+                callerid::Standard::Bell202 => "bell202",
+                callerid::Standard::V23 => "v23",
+            },
+            format: match m.format {
+                callerid::Format::Sdmf => "sdmf",
+                callerid::Format::Mdmf => "mdmf",
+            },
+            number: m.number.as_str().into(),
+            name: m.name.as_str().into(),
+            date: m.date.as_str().into(),
+            number_absent: why(m.number_absence),
+            name_absent: why(m.name_absence),
+            checksum_ok: m.checksum_ok,
+        }
+    }
 }
 
 /// An HDLC frame of T.30.
@@ -276,6 +304,12 @@ impl Report {
     pub fn add_training(&mut self, entry: Training) {
         if self.training.len() < EVENTS_MAX {
             self.training.push(entry);
+        }
+    }
+    /// Adds a caller-ID message, if there is room.
+    pub fn add_caller_id(&mut self, message: CallerId) {
+        if self.caller_id.len() < EVENTS_MAX {
+            self.caller_id.push(message);
         }
     }
     /// Adds a tone, if there is room.

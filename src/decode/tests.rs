@@ -68,6 +68,10 @@ fn print() {
         }
         println!("\nVERDICT {}\nREASON {}", r.verdict, r.reason);
         println!("{}", against(&file, &r));
+        if let Some(out) = std::env::var_os("OUT") {
+            let pages: Vec<&tipring_dsp::page::Page> = r.pages.iter().map(|p| &p.image).collect();
+            let _ = pages;
+        }
     }
 }
 
