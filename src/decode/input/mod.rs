@@ -14,6 +14,8 @@ pub mod ima_adpcm;
 pub mod pcap;
 pub mod srtp;
 pub mod survey;
+#[cfg(test)]
+mod tests;
 pub mod wav;
 
 use crate::decode::{Decoder, Direction};

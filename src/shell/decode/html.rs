@@ -8,7 +8,7 @@ use crate::shell::png;
 use std::fmt::Write;
 
 /// Width of everything that has time along it, in CSS pixels, and the margin for its labels.
-const WIDTH: f64 = 1100.0;
+const WIDTH: f64 = 1040.0;
 const MARGIN: f64 = 56.0;
 /// Pages shown inside; the files of the others are named.
 const PAGES_SHOWN: usize = 40;
@@ -27,9 +27,9 @@ h1 { font-size: 22px; margin: 0 0 2px; overflow-wrap: anywhere; } h2 { font-size
 .verdict { background: var(--paper); border: 1px solid var(--line); border-left: 6px solid var(--soft); border-radius: 6px; padding: 14px 18px; margin: 18px 0; font-size: 18px; }
 .verdict.good { border-left-color: var(--good); } .verdict.bad { border-left-color: var(--bad); } .verdict small { display: block; color: var(--soft); font-size: 14px; margin-top: 4px; }
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 12px; overflow-x: auto; }
-svg { display: block; } svg text { font: 12px system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif; fill: var(--ink); } svg text.soft { fill: var(--soft); } svg .name { font-weight: 600; }
-svg .caller { stroke: var(--caller); } svg .answerer { stroke: var(--answerer); } svg .unknown { stroke: var(--soft); } svg .bad { stroke: var(--bad); }
-svg text.caller { fill: var(--caller); stroke: none; } svg text.answerer { fill: var(--answerer); stroke: none; } svg text.bad { fill: var(--bad); stroke: none; } svg text.unknown { fill: var(--soft); stroke: none; }
+svg { display: block; max-width: 100%; height: auto; } svg text { font: 12px system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif; fill: var(--ink); } svg text.soft { fill: var(--soft); } svg .name { font-weight: 600; }
+svg .caller { stroke: var(--caller); } svg .answerer { stroke: var(--answerer); } svg .unknown { stroke: #46506180; } svg polyline.unknown { stroke: var(--ink); } svg .bad { stroke: var(--bad); }
+svg tspan { stroke: none; } svg text.caller { fill: var(--caller); stroke: none; } svg text.answerer { fill: var(--answerer); stroke: none; } svg text.bad { fill: var(--bad); stroke: none; } svg text.unknown { fill: var(--soft); stroke: none; }
 .pages { display: flex; flex-wrap: wrap; gap: 18px; } figure { margin: 0; background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 10px; width: 360px; }
 figure img { width: 100%; border: 1px solid var(--line); display: block; background: #fff; } figcaption { font-size: 13px; margin-top: 8px; } figure img:hover { outline: 2px solid var(--caller); }
 ul { margin: 6px 0; padding-left: 20px; } .warn li { color: #7a4b00; } table { border-collapse: collapse; font-size: 14px; } td, th { padding: 3px 14px 3px 0; text-align: left; vertical-align: top; } th { color: var(--soft); font-weight: 500; }
@@ -124,7 +124,7 @@ fn over_time(s: &mut String, d: &Decoded) {
     let name = |channel: usize| match (sides, channel) {
         (2, 0) => ("Caller", "caller"),
         (2, _) => ("Answerer", "answerer"),
-        (_, _) => ("Line", "unknown"),
+        (_, _) => ("", "unknown"),
     };
     let heard: Vec<usize> = (0..sides).filter(|c| d.spectrograms[*c].columns() > 0).collect();
     if heard.is_empty() {
@@ -132,10 +132,12 @@ fn over_time(s: &mut String, d: &Decoded) {
     }
     let x = |t: f64| MARGIN + (t / seconds).clamp(0.0, 1.0) * WIDTH;
     s.push_str("<h2>Over time</h2><div class=\"card\">\n");
-    let (level_height, picture_height) = (90.0, 128.0);
+    // Of a single line nothing needs naming.
+    let caption = if sides == 2 { 30.0 } else { 14.0 };
+    let (level_height, picture_height) = (90.0, 140.0);
     let has_phases = !r.phases.is_empty();
     let top = if has_phases { 24.0 } else { 4.0 };
-    let height = top + level_height + 26.0 + heard.len() as f64 * (picture_height + 26.0) + 18.0;
+    let height = top + level_height + 22.0 + heard.len() as f64 * (picture_height + caption) + 24.0;
     let _ = write!(s, "<svg width=\"{0}\" height=\"{height}\" viewBox=\"0 0 {0} {height}\">\n", WIDTH + MARGIN + 12.0);
     for (i, p) in r.phases.iter().enumerate() {
         let (from, to) = (x(p.t), x(p.end));
@@ -149,12 +151,13 @@ fn over_time(s: &mut String, d: &Decoded) {
         let _ = write!(s, "<text class=\"soft\" x=\"0\" y=\"14\">phase</text>");
     }
     levels(s, r, &name, top, level_height, &x);
-    let mut y = top + level_height + 26.0;
+    let mut y = top + level_height + 22.0;
     for channel in heard {
+        y += caption;
         picture(s, &d.spectrograms[channel], name(channel), y, picture_height, &x);
-        y += picture_height + 26.0;
+        y += picture_height;
     }
-    seconds_axis(s, seconds, y - 10.0, &x);
+    seconds_axis(s, seconds, y, &x);
     s.push_str("</svg></div>\n");
 }
 
@@ -193,14 +196,14 @@ fn picture(s: &mut String, p: &Spectrogram, (word, class): (&str, &str), y: f64,
         let at = y + height * (1.0 - f64::from(khz) / (ROWS as f64 * 31.25 / 1000.0));
         let _ = write!(s, "<line x1=\"{}\" x2=\"{MARGIN}\" y1=\"{at}\" y2=\"{at}\" stroke=\"#9aa3b2\"/><text class=\"soft\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{khz} kHz</text>", MARGIN - 4.0, MARGIN - 6.0, at + 4.0);
     }
-    let _ = write!(s, "<text class=\"{class}\" x=\"{MARGIN}\" y=\"{}\">{word}</text>\n", y - 5.0);
+    let _ = write!(s, "<text class=\"{class}\" x=\"{MARGIN}\" y=\"{}\">{word}</text>\n", y - 6.0);
 }
 
 fn seconds_axis(s: &mut String, seconds: f64, y: f64, x: &dyn Fn(f64) -> f64) {
     let step = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0].into_iter().find(|s| seconds / s <= 14.0).unwrap_or(14_400.0);
     let mut t = 0.0;
     while t <= seconds {
-        let _ = write!(s, "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{1}\" y2=\"{2}\" stroke=\"#9aa3b2\"/><text class=\"soft\" x=\"{0:.1}\" y=\"{3}\" text-anchor=\"middle\">{t} s</text>", x(t), y - 15.0, y - 10.0, y + 4.0);
+        let _ = write!(s, "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{1}\" y2=\"{2}\" stroke=\"#9aa3b2\"/><text class=\"soft\" x=\"{0:.1}\" y=\"{3}\" text-anchor=\"middle\">{t} s</text>", x(t), y, y + 5.0, y + 18.0);
         t += step;
     }
 }
