@@ -6,6 +6,7 @@
 //! The receiver is not told where a message begins: it takes start-stop characters apart all the time, with five ideas of the sender's
 //! clock, and looks for a message whose checksum, stop bits and contents are right when the burst is over.
 
+use crate::front::Phasor;
 use crate::fsk::{BELL_202, Character, Demodulator, Spec, Uart, V23};
 
 /// Bytes of a burst that are kept: a message is at most 3 + 255, seizure 38.
@@ -20,6 +21,8 @@ const GAP: u32 = 400;
 const SHARE_ON: f32 = 0.45;
 /// Quietest carrier, mean square: -48 dBm0.
 const POWER_MIN: f32 = 4100.0;
+/// Soft value of a bit that is all mark.
+const PURE_MARK: f32 = 0.9;
 /// A result waits so long for that of the other standard, samples.
 const RIVAL: u32 = 1200;
 /// Single data message: date and number.
@@ -229,8 +232,9 @@ struct Ear {
     power: f32,
     quiet: u32,
     burst: bool,
-    /// Sum of the share over the burst, and over how many values.
-    mean: (f32, f32),
+    /// How the mark turned between samples, summed over the burst: its angle is how far the sender's mark is from this standard's.
+    turn: Phasor,
+    last_mark: Phasor,
 }
 
 impl Ear {
@@ -247,7 +251,8 @@ impl Ear {
             power: 0.0,
             quiet: 0,
             burst: false,
-            mean: (0.0, 0.0),
+            turn: Phasor::default(),
+            last_mark: Phasor::default(),
         }
     }
     /// A message and its quality, when a burst is over.
@@ -261,13 +266,17 @@ impl Ear {
             let carrier = self.power > POWER_MIN && self.share > SHARE_ON;
             if carrier {
                 (self.quiet, self.burst) = (0, true);
-                self.mean = (self.mean.0 + share, self.mean.1 + 1.0);
             } else {
                 self.quiet += 8;
             }
         }
         if !self.burst {
             return None;
+        }
+        let mark = self.demodulator.mark_phasor();
+        let last = core::mem::replace(&mut self.last_mark, mark);
+        if soft > PURE_MARK {
+            self.turn = self.turn.plus(Phasor::from_to(last, mark));
         }
         for r in &mut self.readers {
             r.rx(soft, now);
@@ -282,9 +291,9 @@ impl Ear {
             .iter()
             .filter_map(Reader::message)
             .min_by_key(|(_, faults)| *faults)
-            .map(|(m, faults)| (Message { standard: self.standard, ..m }, self.mean.0 / self.mean.1.max(1.0) - faults as f32));
+            .map(|(m, faults)| (Message { standard: self.standard, ..m }, -self.turn.angle().abs() - faults as f32));
         self.readers.iter_mut().for_each(Reader::clear);
-        self.mean = (0.0, 0.0);
+        self.turn = Phasor::default();
         self.burst = self.quiet < GAP;
         found
     }

@@ -108,6 +108,10 @@ impl Demodulator {
         let (mark, space) = self.energies();
         2.0 * mark.max(space) / (self.window as f32 * self.sums[4].max(self.window as f64) as f32)
     }
+    /// The mark correlator's output. It turns by how far the signal's mark is from ours.
+    pub fn mark_phasor(&self) -> crate::front::Phasor {
+        crate::front::Phasor { re: self.sums[0] as f32, im: self.sums[1] as f32 }
+    }
     /// Mean square of the signal over the last bit.
     pub fn power(&self) -> f32 {
         (self.sums[4] / self.window as f64) as f32

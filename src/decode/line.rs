@@ -55,8 +55,8 @@ const BIT: f64 = 8000.0 / 300.0;
 const SHARE_ON: f32 = 0.5;
 /// See [`SHARE_ON`].
 const SHARE_OFF: f32 = 0.35;
-/// Quietest V.21 carrier, mean square: -50 dBm0.
-const POWER_MIN: f32 = 2600.0;
+/// Quietest V.21 carrier, mean square: -58 dBm0.
+const POWER_MIN: f32 = 410.0;
 /// How fast the means of share and power follow, per 8 samples: 15 ms and 60 ms.
 const SHARE_GAIN: f32 = 8.0 / 120.0;
 /// See [`SHARE_GAIN`].

@@ -245,6 +245,8 @@ impl Decoder {
         let record = self.session.finish(seconds, &mut report);
         report.tones.sort_by(|a, b| a.t.total_cmp(&b.t));
         report.digits.sort_by(|a, b| a.t.total_cmp(&b.t));
+        report.caller_id.sort_by(|a, b| a.t.total_cmp(&b.t));
+        report.training.sort_by(|a, b| a.t.total_cmp(&b.t));
         report.t30.sort_by(|a, b| a.t.total_cmp(&b.t));
         report.level_step = self.channels.iter().map(|c| f64::from(c.levels.frames_each) * 0.02).next().unwrap_or(0.02);
         for (list, c) in report.levels.iter_mut().zip(self.channels) {
@@ -265,7 +267,9 @@ fn add_digit(report: &mut Report, digit: report::Digit) {
 
 #[cfg(feature = "spandsp")]
 fn image_modems() -> Option<FastEar> {
-    tipring_dsp::spandsp::modems::FaxModems::new().ok().map(|m| FastEar::new(Box::new(m)))
+    use tipring_dsp::modem_receiver::ModemReceiver;
+    let modem = || tipring_dsp::spandsp::modems::FaxModems::new().ok().map(|m| Box::new(m) as Box<dyn ModemReceiver>);
+    FastEar::new(modem)
 }
 #[cfg(not(feature = "spandsp"))]
 fn image_modems() -> Option<FastEar> {

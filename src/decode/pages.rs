@@ -21,14 +21,47 @@ pub struct Head {
     pub direction: Direction,
 }
 
+/// Receivers that listen to the same carrier; see `fast`.
+pub const EARS: usize = 5;
+
+/// Coded bits.
+#[derive(Default)]
+struct Stream {
+    data: Vec<u8>,
+    /// Bits of the last byte that are not used yet.
+    free: u32,
+    too_long: bool,
+}
+
+impl Stream {
+    fn bit(&mut self, bit: bool) {
+        if self.free == 0 {
+            if self.data.len() == CODED_BYTES_MAX {
+                self.too_long = true;
+                return;
+            }
+            self.data.push(0);
+            self.free = 8;
+        }
+        self.free -= 1;
+        if bit && let Some(last) = self.data.last_mut() {
+            *last |= 1 << self.free;
+        }
+    }
+    fn bytes(&mut self, bytes: &[u8]) {
+        let room = CODED_BYTES_MAX - self.data.len();
+        self.too_long |= bytes.len() > room;
+        self.data.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.free = 0;
+    }
+}
+
 /// The page at hand.
 #[derive(Default)]
 pub struct Assembly {
     head: Option<Head>,
-    data: Vec<u8>,
-    /// Bits of the last byte of `data` that are not used yet.
-    free: u32,
-    too_long: bool,
+    /// What each ear has of the page; with ECM only the first is used.
+    streams: [Stream; EARS],
     /// ECM: frames of the carrier under way, by number.
     arriving: BTreeMap<u8, Vec<u8>>,
     /// ECM: frames of the block, whose end (PPS) was heard.
@@ -49,31 +82,13 @@ impl Assembly {
             None => self.head = Some(head),
         }
     }
-    /// True if a page is under way.
-    pub fn is_open(&self) -> bool {
-        self.head.is_some()
-    }
-    /// A bit of a page without ECM.
-    pub fn bit(&mut self, bit: bool) {
-        if self.free == 0 {
-            if self.data.len() == CODED_BYTES_MAX {
-                self.too_long = true;
-                return;
-            }
-            self.data.push(0);
-            self.free = 8;
-        }
-        self.free -= 1;
-        if bit && let Some(last) = self.data.last_mut() {
-            *last |= 1 << self.free;
-        }
+    /// A bit of a page without ECM, as `ear` has it.
+    pub fn bit(&mut self, ear: usize, bit: bool) {
+        self.streams[ear].bit(bit);
     }
     /// Bytes of a page without ECM.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let room = CODED_BYTES_MAX - self.data.len();
-        self.too_long |= bytes.len() > room;
-        self.data.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.free = 0;
+        self.streams[0].bytes(bytes);
     }
     /// A good HDLC frame of a fast carrier, from the address on. True if it was facsimile data.
     pub fn fast_frame(&mut self, octets: &[u8]) -> bool {
@@ -94,9 +109,9 @@ impl Assembly {
         {
             self.block_done();
             if p != page {
-                let head = self.head;
+                let (head, arriving) = (self.head, core::mem::take(&mut self.arriving));
                 before = self.close();
-                self.head = head;
+                (self.head, self.arriving) = (head, arriving);
             }
         }
         if self.arriving.is_empty() && self.id.is_none() {
@@ -114,7 +129,7 @@ impl Assembly {
         let block = core::mem::take(&mut self.block);
         self.missing += (0..frames).filter(|n| !block.contains_key(&(*n as u8))).count() as u32;
         for data in block.values() {
-            self.bytes(data);
+            self.streams[0].bytes(data);
         }
         self.last_block
     }
@@ -131,15 +146,21 @@ impl Assembly {
         }
         self.arriving.clear();
         let head = self.head.take();
-        let data = core::mem::take(&mut self.data);
-        let (missing, too_long) = (core::mem::take(&mut self.missing), core::mem::take(&mut self.too_long));
-        self.free = 0;
+        let streams = core::mem::take(&mut self.streams);
+        let missing = core::mem::take(&mut self.missing);
         self.last_block = false;
         let head = head?;
-        if data.is_empty() {
-            return None;
-        }
-        Some(decode(head, &data, missing, too_long))
+        // Of what the ears have, the page with the most good rows.
+        streams
+            .iter()
+            .rev()
+            .filter(|s| !s.data.is_empty())
+            .map(|s| decode(head, &s.data, missing, s.too_long))
+            // The last of equals wins, and that is the first ear.
+            .max_by_key(|built| match built {
+                Built::Page(p, _) => i64::from(p.rows) - 2 * i64::from(p.bad_rows),
+                Built::Nothing(_) => i64::MIN,
+            })
     }
 }
 

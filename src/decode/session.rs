@@ -4,7 +4,7 @@
 //! Audio and T.38 both end here: audio as frames of the V.21 receiver and bits of an image modem, T.38 as frames and bytes.
 
 use super::limits::{PAGES_MAX, TALKS_MAX};
-use super::pages::{Assembly, Built, Head};
+use super::pages::{Assembly, Built, EARS, Head};
 use super::report::{Direction, PhaseSpan, Report, T30Entry, Training, Turn};
 use crate::fax::t30::frame::{self, Dcs, Fcf, Rate, T30Frame};
 use crate::fax::t30::observer::{FaxRecord, Observer, Phase, Side};
@@ -85,9 +85,10 @@ struct Carrier {
     short: bool,
     rate: Rate,
     direction: Direction,
-    bits: u64,
-    zeros: u64,
-    longest: u64,
+    /// Ears that are on it, a bit each.
+    ears: u8,
+    /// Zeros in a row now, and the longest run, of each ear.
+    zeros: [(u64, u64); EARS],
 }
 
 /// A stretch in which one side spoke.
@@ -123,7 +124,7 @@ pub struct Session {
     short: bool,
     carrier: Option<Carrier>,
     pages: Assembly,
-    hdlc: hdlc::Receiver,
+    hdlc: [hdlc::Receiver; EARS],
     sender_is_answerer: bool,
     recent: std::collections::VecDeque<Recent>,
     talks: Vec<Talk>,
@@ -145,7 +146,7 @@ impl Session {
             short: false,
             carrier: None,
             pages: Assembly::default(),
-            hdlc: hdlc::Receiver::new(),
+            hdlc: core::array::from_fn(|_| hdlc::Receiver::new()),
             sender_is_answerer: false,
             recent: std::collections::VecDeque::with_capacity(RECENT),
             talks: Vec::new(),
@@ -323,43 +324,42 @@ impl Session {
         }
     }
 
-    /// An image modem has trained at `t`, where its carrier began.
-    pub fn carrier(&mut self, t: f64) {
+    /// An image modem has trained, on a carrier that began at `t`.
+    pub fn carrier(&mut self, ear: usize, t: f64) {
         let Some(d) = self.dcs else { return };
+        self.hdlc[ear].restart();
+        if let Some(c) = &mut self.carrier {
+            c.ears |= 1 << ear;
+            return;
+        }
         let tcf = self.expect == Expect::Tcf;
         let short = self.short && modem_word(d.rate) == "v17";
-        self.carrier = Some(Carrier { t, tcf, short, rate: d.rate, direction: d.direction, bits: 0, zeros: 0, longest: 0 });
+        self.carrier = Some(Carrier { t, tcf, short, rate: d.rate, direction: d.direction, ears: 1 << ear, zeros: [(0, 0); EARS] });
         if !tcf {
             self.pages.begin(Head { t, dcs: d.dcs, direction: d.direction });
-            self.hdlc.restart();
         }
         self.phase_is(if tcf { 'B' } else { 'C' }, t);
     }
-    /// A bit of the carrier.
-    pub fn bit(&mut self, bit: bool) {
+    /// A bit of the carrier, as `ear` has it.
+    pub fn bit(&mut self, ear: usize, bit: bool) {
         let Some(c) = &mut self.carrier else { return };
-        c.bits += 1;
         if c.tcf {
-            c.zeros = if bit { 0 } else { c.zeros + 1 };
-            c.longest = c.longest.max(c.zeros);
+            let (run, longest) = &mut c.zeros[ear];
+            *run = if bit { 0 } else { *run + 1 };
+            *longest = (*longest).max(*run);
         } else if self.dcs.is_some_and(|d| d.dcs.ecm) {
-            if let Some(hdlc::Event::Frame { octets, fcs_ok: true }) = self.hdlc.rx(bit) {
+            if let Some(hdlc::Event::Frame { octets, fcs_ok: true }) = self.hdlc[ear].rx(bit) {
                 self.pages.fast_frame(octets);
             }
         } else {
-            self.pages.bit(bit);
+            self.pages.bit(ear, bit);
         }
     }
     /// Bytes of a carrier that crossed as T.38.
     pub fn bytes(&mut self, bytes: &[u8]) {
         match self.carrier {
-            Some(c) if !c.tcf => {
-                self.pages.bytes(bytes);
-                if let Some(c) = &mut self.carrier {
-                    c.bits += 8 * bytes.len() as u64;
-                }
-            }
-            Some(_) => bytes.iter().for_each(|b| (0..8).rev().for_each(|i| self.bit(b >> i & 1 == 1))),
+            Some(c) if !c.tcf => self.pages.bytes(bytes),
+            Some(_) => bytes.iter().for_each(|b| (0..8).rev().for_each(|i| self.bit(0, b >> i & 1 == 1))),
             None => {}
         }
     }
@@ -373,10 +373,17 @@ impl Session {
     pub fn in_carrier(&self) -> bool {
         self.carrier.is_some()
     }
+    /// The carrier has gone for this ear. Says what to wait for next, once it has gone for all that were on it.
+    pub fn ear_lost(&mut self, ear: usize, end: f64, report: &mut Report) -> Listen {
+        let Some(c) = &mut self.carrier else { return Listen::Same };
+        c.ears &= !(1 << ear);
+        if c.ears == 0 { self.carrier_gone(end, report) } else { Listen::Same }
+    }
     /// The carrier has gone at `end`. Says what to wait for next.
     pub fn carrier_gone(&mut self, end: f64, report: &mut Report) -> Listen {
         let Some(c) = self.carrier.take() else { return Listen::Same };
-        let zeros_ms = (c.longest * 1000 / u64::from(c.rate.bps())) as u32;
+        let longest = c.zeros.iter().map(|z| z.1).max().unwrap_or(0);
+        let zeros_ms = (longest * 1000 / u64::from(c.rate.bps())) as u32;
         report.add_training(Training {
             t: c.t,
             modem: modem_word(c.rate),

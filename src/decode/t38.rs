@@ -59,7 +59,7 @@ impl Ear {
         };
         if data.modem() != DataType::V21 && data.modem().is_fast() && self.fast.is_none() {
             self.fast = Some(data.modem());
-            session.carrier(t);
+            session.carrier(0, t);
             self.restart();
         }
         for field in data.fields() {

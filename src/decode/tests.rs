@@ -69,8 +69,10 @@ fn print() {
         println!("\nVERDICT {}\nREASON {}", r.verdict, r.reason);
         println!("{}", against(&file, &r));
         if let Some(out) = std::env::var_os("OUT") {
-            let pages: Vec<&tipring_dsp::page::Page> = r.pages.iter().map(|p| &p.image).collect();
-            let _ = pages;
+            let pages: Vec<_> = r.pages.iter().map(|p| p.image.clone()).collect();
+            let tif = tipring_dsp::page::tiff::write(&pages, Default::default());
+            let name = file.file_stem().and_then(|s| s.to_str()).unwrap_or("x");
+            let _ = std::fs::write(Path::new(&out).join(format!("{name}.tif")), if pages.is_empty() { Vec::new() } else { tif });
         }
     }
 }
