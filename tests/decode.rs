@@ -231,7 +231,8 @@ fn every_generated_call_gives_its_pages_pel_by_pel() {
                     other => other,
                 };
                 expect("coding", text(page, "coding"), coding)?;
-                expect("directions", text(page, "direction"), "caller")?;
+                // Left is the caller; in the recordings behind a gateway (`.b`) left is what that gateway's own machine said.
+                expect("directions", text(page, "direction"), if file.ends_with(".b.wav") { "answerer" } else { "caller" })?;
                 expect("delivered", got["delivered"].as_bool(), Some(true))
             });
             rows.push((file, result));
@@ -308,4 +309,47 @@ fn every_key_is_there_even_when_nothing_is_on_it() {
         assert_eq!(got[*key], Value::Array(vec![]), "{key}");
     }
     assert_eq!(got["seconds"], 1.0);
+}
+
+/// Peak resident memory of a run, KiB, by watching the process.
+fn peak_kib(arguments: &[&str]) -> u64 {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tipring")).arg("decode").args(arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+        peak = line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(peak);
+    }
+    peak
+}
+
+#[test]
+#[ignore = "writes 115 MB and takes a minute; run with --ignored when the readers change"]
+fn memory_is_flat_in_the_length_of_the_file() {
+    let peak_of = |minutes: u32, out: bool| {
+        let file = out_dir(&format!("long-{minutes}")).with_extension("wav");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let bytes = minutes * 60 * 16_000 * 4;
+        let mut wav = b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00\x80\x3e\x00\x00\x00\xfa\x00\x00\x04\x00\x10\x00data".to_vec();
+        wav.extend(bytes.to_le_bytes());
+        // Both sides: noise, and a key pressed every ten seconds.
+        let mut seed = 1u32;
+        for n in 0..minutes * 60 * 16_000 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (noise, at) = ((seed >> 16) as i16 / 300, f64::from(n % 160_000) / 16_000.0);
+            let key = if at < 0.1 { 6000.0 * ((4379.0 * at).sin() + (8398.0 * at).sin()) } else { 0.0 };
+            wav.extend((key as i16 + noise).to_le_bytes());
+            wav.extend(noise.to_le_bytes());
+        }
+        std::fs::write(&file, wav).unwrap();
+        let (file, dir) = (file.display().to_string(), out_dir("long-out").display().to_string());
+        let more: &[&str] = if out { &["--out", &dir] } else { &[] };
+        peak_kib(&[&[&file[..]], more].concat())
+    };
+    for out in [false, true] {
+        let (short, long) = (peak_of(3, out), peak_of(30, out));
+        println!("peak of 3 minutes {short} KiB, of 30 minutes {long} KiB");
+        assert!(short > 0 && long < short + 2048, "{short} KiB became {long} KiB");
+    }
 }

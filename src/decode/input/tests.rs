@@ -32,7 +32,7 @@ impl Listener for Heard {
         self.missing += 1;
     }
     fn telephone_event(&mut self, t: f64, direction: Direction, digit: char, ms: u32) {
-        self.digits.push((t, direction, digit, ms));
+        self.digits.push(((t * 1000.0).round() / 1000.0, direction, digit, ms));
     }
     fn warn(&mut self, text: String) {
         self.warnings.push(text);
@@ -80,7 +80,7 @@ fn rtp_bytes(payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32, payload
 
 /// A ramp that says of every sample which it is, as coarse as mu-law allows: 100 ms blocks of one value.
 fn value_at(sample: u64) -> i16 {
-    Law::Mu.decode(Law::Mu.encode(1000 + 300 * (sample / 800) as i16))
+    Law::Mu.decode(Law::Mu.encode(1000 + 300 * (sample / 800 % 90) as i16))
 }
 fn audio(ms: u64, sequence: u16, sample: u64, count: u64, first_timestamp: u32) -> Captured {
     let payload: Vec<u8> = (sample..sample + count).map(|n| Law::Mu.encode(value_at(n))).collect();
@@ -224,23 +224,51 @@ fn one_side_of_two_overlapping_streams_is_read_and_the_other_named() {
     assert_eq!(heard.audio[0].len(), 6400);
 }
 
-#[test]
-fn the_corpora_run_through_their_fuzz_targets() {
+/// Rounds of the mutation test; `TIPRING_FUZZ_ROUNDS=1000000 cargo test --lib mutated` for an hour of it without a fuzzer.
+fn rounds() -> u64 {
+    std::env::var("TIPRING_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+}
+
+fn corpora() -> Vec<(fn(&[u8]), Vec<u8>)> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpus");
+    let mut all = Vec::new();
     for (folder, target, least) in [("wav", fuzz::wav as fn(&[u8]), 6), ("pcap", fuzz::pcap, 5)] {
-        let files: Vec<_> = std::fs::read_dir(root.join(folder)).unwrap().map(|f| f.unwrap().path()).collect();
+        let mut files: Vec<_> = std::fs::read_dir(root.join(folder)).unwrap().map(|f| f.unwrap().path()).collect();
+        files.sort();
         assert!(files.len() >= least, "{folder}");
-        for file in files {
-            println!("{}", file.display());
-            let bytes = std::fs::read(&file).unwrap();
-            target(&bytes);
-            // Cut anywhere, and with a byte turned: the little brothers of what a fuzzer finds.
-            for n in (0..bytes.len()).step_by(bytes.len() / 40 + 1) {
-                target(&bytes[..n]);
-                let mut turned = bytes.clone();
-                turned[n] ^= 0xFF;
-                target(&turned);
+        all.extend(files.iter().map(|f| (target, std::fs::read(f).unwrap())));
+    }
+    all
+}
+
+#[test]
+fn the_corpora_run_through_their_fuzz_targets_whole_and_cut() {
+    for (target, bytes) in corpora() {
+        target(&bytes);
+        (0..bytes.len()).step_by(bytes.len() / 40 + 1).for_each(|n| target(&bytes[..n]));
+    }
+}
+
+#[test]
+fn mutated_recordings_do_not_panic() {
+    let corpora = corpora();
+    for round in 0..rounds() {
+        let mut rng = crate::clock::Rng::new(round);
+        let (target, whole) = &corpora[rng.below(corpora.len() as u64) as usize];
+        let mut bytes = whole.clone();
+        for _ in 0..=rng.below(8) {
+            let at = rng.below(bytes.len() as u64) as usize;
+            match rng.below(4) {
+                0 => bytes[at] ^= 1 << rng.below(8),
+                1 => bytes[at] = [0, 1, 0x7F, 0x80, 0xFF][rng.below(5) as usize],
+                2 => bytes.truncate(at + 1),
+                _ => {
+                    let part = bytes[at..bytes.len().min(at + 40)].to_vec();
+                    let to = rng.below(bytes.len() as u64) as usize;
+                    bytes.splice(to..to, part);
+                }
             }
         }
+        target(&bytes);
     }
 }
