@@ -32,5 +32,6 @@ pub mod spandsp;
 pub mod tone;
 pub mod tone_plan;
 pub mod v21;
+pub mod v8;
 pub mod watch;
 pub mod page;

@@ -10,6 +10,7 @@
 pub mod input;
 mod fast;
 mod line;
+mod network;
 mod pages;
 pub mod report;
 mod session;
@@ -21,6 +22,7 @@ mod verdict;
 use crate::fax::t38::ifp::Packet;
 use fast::FastEar;
 use line::{Heard, Line};
+use network::{Network, Sound};
 pub use report::{Direction, Report};
 use session::{FrameHeard, Session};
 use tipring_dsp::{FRAME_SAMPLES, Frame};
@@ -59,6 +61,8 @@ impl Default for Options {
 /// One channel and what of it has not made a frame yet.
 struct Channel {
     line: Line,
+    network: Network,
+    sounds: Vec<Sound>,
     waiting: std::collections::VecDeque<i16>,
     direction: Direction,
     levels: Levels,
@@ -100,6 +104,8 @@ pub struct Decoder {
     /// Latest time of anything, s.
     latest: f64,
     lagging: bool,
+    /// An answer tone was heard.
+    answered: bool,
 }
 
 impl Decoder {
@@ -107,6 +113,8 @@ impl Decoder {
     pub fn new(options: Options) -> Decoder {
         let channel = |direction| Channel {
             line: Line::new(),
+            network: Network::new(),
+            sounds: Vec::new(),
             waiting: std::collections::VecDeque::new(),
             direction,
             levels: Levels { values: Vec::new(), frames_each: 1, sum: 0.0, frames: 0 },
@@ -130,6 +138,7 @@ impl Decoder {
             samples: 0,
             latest: 0.0,
             lagging: false,
+            answered: false,
         }
     }
     /// Hears samples (8000 a second, linear) of channel 0 or 1, as many as there are. What happens on two channels is brought together,
@@ -161,6 +170,10 @@ impl Decoder {
             let c = &mut self.channels[n];
             let frame: Frame = core::array::from_fn(|_| c.waiting.pop_front().unwrap_or(0));
             c.levels.push(&frame);
+            // Once fax machines speak, the exchange has done its part and what roars is a page.
+            if !self.session.spoken && c.sounds.len() < limits::EVENTS_MAX {
+                c.network.rx(&frame, self.answered, &mut c.sounds);
+            }
             c.line.rx(&frame, &mut self.heard);
             let v21 = c.line.v21_present();
             self.tell(n);
@@ -183,6 +196,7 @@ impl Decoder {
                     if matches!(kind, report::ToneKind::Cng | report::ToneKind::Ced | report::ToneKind::Ansam) {
                         self.session.establishing(t);
                     }
+                    self.answered |= matches!(kind, report::ToneKind::Ced | report::ToneKind::Ansam);
                     self.report.add_tone(report::Tone { t, kind, ms, direction, text: String::new() });
                 }
                 Heard::CallerId(m) => self.report.add_caller_id(m.as_ref().into()),
@@ -241,6 +255,19 @@ impl Decoder {
             ear.finish(self.latest, direction, &mut self.session, &mut self.report);
         }
         let mut report = self.report;
+        for c in &mut self.channels {
+            c.network.finish(&mut c.sounds);
+            for s in network::merge(core::mem::take(&mut c.sounds)) {
+                let ms = (s.seconds * 1000.0) as u32;
+                report.add_tone(report::Tone { t: s.t, kind: s.kind, ms, direction: c.direction, text: s.text.into() });
+            }
+        }
+        if !self.session.spoken && report.tones.iter().any(|t| t.kind == report::ToneKind::Modem) {
+            // Flags of V.8bis look like those of T.30; the modem that follows tells.
+            for t in report.tones.iter_mut().filter(|t| t.kind == report::ToneKind::V21) {
+                (t.kind, t.text) = (report::ToneKind::Modem, "V.8bis".into());
+            }
+        }
         report.seconds = seconds;
         let record = self.session.finish(seconds, &mut report);
         report.tones.sort_by(|a, b| a.t.total_cmp(&b.t));

@@ -46,7 +46,7 @@ fn print() {
         println!("== {} {:.1} s", file.display(), r.seconds);
         println!("digits {}", r.digits.iter().map(|d| d.digit).collect::<String>());
         for t in &r.tones {
-            println!("{:9.3} tone {} {} ms {}", t.t, t.kind.name(), t.ms, t.direction.name());
+            println!("{:9.3} tone {} {} ms {} {}", t.t, t.kind.name(), t.ms, t.direction.name(), t.text);
         }
         for f in &r.t30 {
             println!("{:9.3} {:8} {} {} {} [{}]", f.t, f.direction.name(), f.frame, if f.crc_ok { "" } else { "BAD" }, f.text, f.hex);

@@ -57,6 +57,9 @@ fn of_other(report: &Report) -> String {
     let has = |kind: ToneKind| report.tones.iter().any(|t| t.kind == kind);
     let digits: String = report.digits.iter().map(|d| d.digit).collect();
     let dialled = if digits.is_empty() { String::new() } else { format!(" after dialling {digits}") };
+    if report.tones.iter().any(|t| t.kind == ToneKind::Modem && t.text.contains("fax")) {
+        return "Two fast fax machines agreed to use V.34, which this program does not read.".into();
+    }
     if has(ToneKind::Modem) {
         return format!("A data modem called another{dialled}; this is no fax.");
     }
