@@ -9,7 +9,8 @@ use tipring_dsp::page::{compare, tiff};
 
 fn recordings() -> Option<PathBuf> {
     let shared = std::env::var_os("TIPRING_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let found = [shared.join("recordings"), Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/recordings")].into_iter().find(|d| d.is_dir());
+    let found =
+        [shared.join("recordings"), Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/recordings")].into_iter().find(|d| d.is_dir());
     if found.is_none() {
         eprintln!("skipped: no recordings (set TIPRING_SHARED)");
     }
@@ -129,13 +130,16 @@ fn check(root: &Path, got: &Value, want: &Value) -> Result<(), String> {
             expect("CNG bursts", tones(got, &["cng"]).len(), 2)
         }
         "cid" => {
-            let said: Vec<[&str; 3]> = list(got, "caller_id").iter().map(|m| [text(m, "date"), text(m, "number"), text(m, "name")]).collect();
-            let wanted: Vec<[&str; 3]> = list(want, "messages").iter().map(|m| [text(m, "date"), text(m, "number"), text(m, "name")]).collect();
+            let said: Vec<[&str; 3]> =
+                list(got, "caller_id").iter().map(|m| [text(m, "date"), text(m, "number"), text(m, "name")]).collect();
+            let wanted: Vec<[&str; 3]> =
+                list(want, "messages").iter().map(|m| [text(m, "date"), text(m, "number"), text(m, "name")]).collect();
             expect("messages", said, wanted)
         }
         "dtmf" => expect("digits", digits(got).as_str(), text(want, "digits")),
         "rtpevent" => {
-            let keys: String = list(want, "events").iter().filter_map(Value::as_u64).filter_map(|e| "0123456789*#ABCD".chars().nth(e as usize)).collect();
+            let keys: String =
+                list(want, "events").iter().filter_map(Value::as_u64).filter_map(|e| "0123456789*#ABCD".chars().nth(e as usize)).collect();
             expect("digits", digits(got), keys)
         }
         "modem" => {
@@ -177,7 +181,8 @@ fn table(rows: Vec<(String, Result<(), String>)>) {
 #[test]
 fn every_recording_with_a_known_answer_is_read_right() {
     let Some(root) = recordings() else { return };
-    let expected: Value = serde_json::from_slice(&std::fs::read(root.join("expected.json")).expect("the answers lie beside the recordings")).unwrap();
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(root.join("expected.json")).expect("the answers lie beside the recordings")).unwrap();
     let mut rows = Vec::new();
     for (name, want) in expected.as_object().expect("an object of recordings") {
         let files: Vec<PathBuf> = match name.strip_suffix('*') {
@@ -215,8 +220,11 @@ fn every_generated_call_gives_its_pages_pel_by_pel() {
         let stem = text(&want, "file").rsplit_once('.').map_or("", |(stem, _)| stem).to_string();
         let expected = folder.join(format!("{stem}.expected.tif"));
         let of_call = |f: &str| f == text(&want, "file") || f.starts_with(&format!("{stem}.")) && f.ends_with(".wav");
-        let mut files: Vec<String> =
-            std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).filter(|f| of_call(f)).collect();
+        let mut files: Vec<String> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|f| of_call(f))
+            .collect();
         files.sort();
         for file in files {
             let result = decode(&folder.join(&file), &format!("generated/{file}"), &[]).and_then(|got| {
@@ -246,7 +254,8 @@ fn every_generated_call_gives_its_pages_pel_by_pel() {
 fn both_channels_of_a_stereo_file_are_read_apart() {
     let Some(root) = recordings() else { return };
     let got = decode(&root.join("dtmf/stereo-overlapping.wav"), "stereo", &[]).unwrap();
-    let of = |side: &str| -> String { list(&got, "digits").iter().filter(|d| text(d, "direction") == side).map(|d| text(d, "digit")).collect() };
+    let of =
+        |side: &str| -> String { list(&got, "digits").iter().filter(|d| text(d, "direction") == side).map(|d| text(d, "digit")).collect() };
     assert_eq!((of("caller").as_str(), of("answerer").as_str()), ("135790", "2468"));
     let left = decode(&root.join("dtmf/stereo-overlapping.wav"), "left", &["--channel", "left"]).unwrap();
     assert_eq!(digits(&left), "135790");
@@ -256,7 +265,12 @@ fn both_channels_of_a_stereo_file_are_read_apart() {
 fn broken_and_hostile_captures_are_read_as_far_as_they_go() {
     let Some(root) = recordings() else { return };
     let mut rows = Vec::new();
-    for name in ["t38/sip-megaco-t38-declined-truncated.pcap", "t38/udptl-hostile-ast-2016-003.pcap", "sip/aaa-proxy-auth.pcap", "sip/sip-rtp-g711.pcap"] {
+    for name in [
+        "t38/sip-megaco-t38-declined-truncated.pcap",
+        "t38/udptl-hostile-ast-2016-003.pcap",
+        "sip/aaa-proxy-auth.pcap",
+        "sip/sip-rtp-g711.pcap",
+    ] {
         rows.push((name.to_string(), decode(&root.join(name), name, &[]).map(|_| ())));
     }
     // A real call cut off in the middle of its page: what came before is there, and a warning.
@@ -300,7 +314,9 @@ fn what_cannot_be_read_ends_with_2_and_one_line() {
 fn every_key_is_there_even_when_nothing_is_on_it() {
     let file = out_dir("silence").with_extension("wav");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let mut wav = b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x80\x3e\x00\x00".to_vec();
+    let mut wav =
+        b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x80\x3e\x00\x00"
+            .to_vec();
     wav.resize(wav.len() + 16_000, 0);
     std::fs::write(&file, &wav).unwrap();
     let run = tipring(&[&file.display().to_string(), "--json"]);
@@ -313,7 +329,8 @@ fn every_key_is_there_even_when_nothing_is_on_it() {
 
 /// Peak resident memory of a run, KiB, by watching the process.
 fn peak_kib(arguments: &[&str]) -> u64 {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tipring")).arg("decode").args(arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_tipring")).arg("decode").args(arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
@@ -331,7 +348,8 @@ fn memory_is_flat_in_the_length_of_the_file() {
         let file = out_dir(&format!("long-{minutes}")).with_extension("wav");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         let bytes = minutes * 60 * 16_000 * 4;
-        let mut wav = b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00\x80\x3e\x00\x00\x00\xfa\x00\x00\x04\x00\x10\x00data".to_vec();
+        let mut wav =
+            b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00\x80\x3e\x00\x00\x00\xfa\x00\x00\x04\x00\x10\x00data".to_vec();
         wav.extend(bytes.to_le_bytes());
         // Both sides: noise, and a key pressed every ten seconds.
         let mut seed = 1u32;

@@ -141,10 +141,15 @@ impl Player {
                 self.warnings.say(format!("stream {ssrc:08x}: {} packets came more than a second late and were left out", s.late));
             }
             if s.jumps > 0 {
-                self.warnings.say(format!("stream {ssrc:08x}: timestamps jumped {} times; the audio was put where it was captured", s.jumps));
+                self.warnings
+                    .say(format!("stream {ssrc:08x}: timestamps jumped {} times; the audio was put where it was captured", s.jumps));
             }
             if let Some(c) = s.srtp.as_ref().filter(|c| c.authenticated() < c.packets()) {
-                self.warnings.say(format!("stream {ssrc:08x}: {} of {} SRTP packets are not authentic", c.packets() - c.authenticated(), c.packets()));
+                self.warnings.say(format!(
+                    "stream {ssrc:08x}: {} of {} SRTP packets are not authentic",
+                    c.packets() - c.authenticated(),
+                    c.packets()
+                ));
             }
         }
         let end = self.lanes.iter().map(|l| l.written.max(l.told)).max().unwrap_or(0);
@@ -161,10 +166,8 @@ impl Player {
                 ));
             }
             if image.bad_datagrams + image.bad_packets > 0 {
-                self.warnings.say(format!(
-                    "{name}: {} datagrams were not UDPTL, {} packets were not IFP",
-                    image.bad_datagrams, image.bad_packets
-                ));
+                self.warnings
+                    .say(format!("{name}: {} datagrams were not UDPTL, {} packets were not IFP", image.bad_datagrams, image.bad_packets));
             }
         }
         for w in self.warnings.take() {
@@ -204,7 +207,11 @@ impl Player {
         let packet = match &mut stream.srtp {
             None => Some(packet),
             Some(context) => {
-                if context.unprotect(d.payload, &mut clear) { rtp::Packet::parse(&clear).ok() } else { None }
+                if context.unprotect(d.payload, &mut clear) {
+                    rtp::Packet::parse(&clear).ok()
+                } else {
+                    None
+                }
             }
         };
         let captured = if self.timeless { None } else { Some((t * 8000.0) as i64) };

@@ -199,7 +199,8 @@ impl Reader {
         let (seconds, fraction) = (u64::from(self.u32(b)), u64::from(self.u32(&b[4..])));
         let (length, original) = (self.u32(&b[8..]) as usize, self.u32(&b[12..]) as usize);
         if length > PACKET_BYTES_MAX {
-            return self.give_up(format!("packet {} of the capture claims {length} bytes; the rest of the file is not read", self.packets + 1));
+            return self
+                .give_up(format!("packet {} of the capture claims {length} bytes; the rest of the file is not read", self.packets + 1));
         }
         let Some(data) = b.get(16..16 + length) else { return 0 };
         let interface = self.interfaces[0];

@@ -245,9 +245,8 @@ impl Survey {
 
     fn t38(&mut self, d: &Datagram<'_>) {
         let key = (d.source, d.destination);
-        let parsed = udptl::parse(d.payload).ok().map(|u| {
-            [Syntax::Asn1998, Syntax::Asn2002].map(|syntax| ifp::parse(u.primary, syntax).ok())
-        });
+        let parsed =
+            udptl::parse(d.payload).ok().map(|u| [Syntax::Asn1998, Syntax::Asn2002].map(|syntax| ifp::parse(u.primary, syntax).ok()));
         let good = parsed.as_ref().is_some_and(|p| p.iter().any(Option::is_some));
         let Some(image) = self.images.get_mut(&key) else {
             if good && self.images.len() < FLOWS_MAX {
@@ -316,9 +315,10 @@ impl Survey {
             let partner = plans.iter().find(|(p, _)| p.source.ip() == key.1.ip() && p.destination.ip() == key.0.ip() && p.source != key.0);
             let by_partner = partner.map_or(Direction::Unknown, |(p, _)| p.direction.other());
             let direction = [by_sdp, by_signs, by_partner].into_iter().find(|d| *d != Direction::Unknown).unwrap_or_default();
-            let overlap = plans.iter().find(|(p, i)| {
-                p.direction == direction && direction != Direction::Unknown && i.first_ns < image.last_ns && image.first_ns < i.last_ns
-            });
+            let times = (image.first_ns, image.last_ns);
+            let overlap = plans
+                .iter()
+                .find(|(p, i)| p.direction == direction && direction != Direction::Unknown && overlap((i.first_ns, i.last_ns), times));
             if let Some((p, _)) = overlap {
                 self.warnings.say(format!(
                     "the T.38 flow {} -> {} overlaps {} -> {} and is not read (the same call twice, or two calls at a time)",
@@ -360,7 +360,8 @@ impl Survey {
         let mut kept: Vec<(StreamPlan, Stream)> = Vec::new();
         for (mut plan, stream) in chosen {
             plan.channel = usize::from(both && plan.direction == Direction::Answerer);
-            let overlap = kept.iter().find(|(p, s)| p.channel == plan.channel && s.first_ns < stream.last_ns && stream.first_ns < s.last_ns);
+            let times = (stream.first_ns, stream.last_ns);
+            let overlap = kept.iter().find(|(p, s)| p.channel == plan.channel && overlap((s.first_ns, s.last_ns), times));
             match overlap {
                 Some((p, _)) => self.warnings.say(format!(
                     "stream {:08x} {} -> {} overlaps stream {:08x} of the same side and is not read (the same call twice, or two calls at a time)",
@@ -398,7 +399,10 @@ impl Survey {
                     Some(law) => Use::Audio(law),
                     None => {
                         let name = if name.is_empty() { format!("payload type {pt}") } else { name };
-                        self.warnings.say(format!("stream {:08x} carries {name} ({packets} packets), which is not G.711; --law u|a if it is", key.ssrc));
+                        self.warnings.say(format!(
+                            "stream {:08x} carries {name} ({packets} packets), which is not G.711; --law u|a if it is",
+                            key.ssrc
+                        ));
                         Use::Silent
                     }
                 },
@@ -429,7 +433,8 @@ impl Survey {
             let key = chosen[i].0.key;
             let partner = (0..chosen.len()).filter(|j| *j != i).find(|j| are_partners(&chosen[*j].0.key, &key));
             // In some captures only addresses of one side are seen twice; with two streams in all, they are partners.
-            let partner = partner.or(if chosen.len() == 2 { Some(1 - i) } else { None });
+            let alone = chosen.len() == 2 && chosen[0].0.key.source != chosen[1].0.key.source;
+            let partner = partner.or(alone.then_some(1 - i));
             let Some(j) = partner else { continue };
             if chosen[j].0.direction == Direction::Unknown {
                 let first = if chosen[i].1.first_ns <= chosen[j].1.first_ns { i } else { j };
@@ -441,6 +446,13 @@ impl Survey {
             }
         }
     }
+}
+
+/// Two flows sound at the same time, for more than a hand-over from one to the next takes.
+fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
+    let common = a.1.min(b.1).saturating_sub(a.0.max(b.0));
+    let shorter = (a.1.saturating_sub(a.0)).min(b.1.saturating_sub(b.0));
+    common > 1_000_000_000 || common > shorter / 2
 }
 
 fn are_partners(a: &StreamKey, b: &StreamKey) -> bool {

@@ -149,8 +149,26 @@ fn sip(ms: u64, from: &'static str, to: &'static str, lines: &[&str], body: &str
 fn sip_says_who_called_what_dynamic_payload_types_are_and_which_digits_were_sent() {
     let common = ["Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1", "To: <sip:b@192.0.2.2>", "Call-ID: one", "Max-Forwards: 70"];
     let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 97 98\r\na=rtpmap:97 PCMA/8000\r\na=rtpmap:98 telephone-event/8000\r\n";
-    let invite = ["INVITE sip:b@192.0.2.2 SIP/2.0", common[0], common[1], "From: <sip:a@192.0.2.1>;tag=a", common[2], "CSeq: 1 INVITE", common[3], "Content-Type: application/sdp"];
-    let info = ["INFO sip:b@192.0.2.2 SIP/2.0", common[0], "To: <sip:b@192.0.2.2>;tag=b", "From: <sip:a@192.0.2.1>;tag=a", common[2], "CSeq: 2 INFO", common[3], "Content-Type: application/dtmf-relay"];
+    let invite = [
+        "INVITE sip:b@192.0.2.2 SIP/2.0",
+        common[0],
+        common[1],
+        "From: <sip:a@192.0.2.1>;tag=a",
+        common[2],
+        "CSeq: 1 INVITE",
+        common[3],
+        "Content-Type: application/sdp",
+    ];
+    let info = [
+        "INFO sip:b@192.0.2.2 SIP/2.0",
+        common[0],
+        "To: <sip:b@192.0.2.2>;tag=b",
+        "From: <sip:a@192.0.2.1>;tag=a",
+        common[2],
+        "CSeq: 2 INFO",
+        common[3],
+        "Content-Type: application/dtmf-relay",
+    ];
     let mut packets = vec![sip(0, A_SIP, B_SIP, &invite, sdp)];
     let octets = vec![Law::A.encode(4000); 160];
     for i in 0..30u16 {

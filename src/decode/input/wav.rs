@@ -61,7 +61,9 @@ impl fmt::Display for WavError {
             WavError::NotWav => f.write_str("this is no WAV file"),
             WavError::NoFormat => f.write_str("the WAV file has no fmt chunk before its data"),
             WavError::NoData => f.write_str("the WAV file ends before its data begin"),
-            WavError::Coding(tag, bits) => write!(f, "WAV format {tag:#06x} with {bits} bits is not read here; convert it with: sox IN -r 8000 OUT.wav"),
+            WavError::Coding(tag, bits) => {
+                write!(f, "WAV format {tag:#06x} with {bits} bits is not read here; convert it with: sox IN -r 8000 OUT.wav")
+            }
             WavError::Channels(n) => write!(f, "a WAV file of {n} channels is not read"),
             WavError::Rate(hz) => write!(f, "a WAV file of {hz} samples a second is not read"),
         }

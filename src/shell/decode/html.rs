@@ -93,7 +93,14 @@ fn facts(s: &mut String, r: &Report) {
     for c in &r.caller_id {
         let number = if c.number.is_empty() { c.number_absent } else { &c.number };
         let name = if c.name.is_empty() { c.name_absent } else { c.name.trim() };
-        let _ = write!(s, "<tr><th>Caller ID</th><td>{} {} <span class=soft>{} ({})</span></td></tr>", escape(number), escape(name), escape(&c.date), c.standard);
+        let _ = write!(
+            s,
+            "<tr><th>Caller ID</th><td>{} {} <span class=soft>{} ({})</span></td></tr>",
+            escape(number),
+            escape(name),
+            escape(&c.date),
+            c.standard
+        );
     }
     s.push_str("</table>\n");
 }
@@ -109,9 +116,16 @@ fn pages(s: &mut String, d: &Decoded) {
         let mut picture = Vec::new();
         if i < PAGES_SHOWN && png::write_page(&mut picture, &p.image, PAGE_COLUMNS).is_ok() {
             let link = escape(&file.replace(".tif", ".png"));
-            let _ = write!(s, "<a href=\"{link}\"><img alt=\"page {}\" src=\"data:image/png;base64,{}\"></a>", i + 1, base64::encode(&picture));
+            let _ =
+                write!(s, "<a href=\"{link}\"><img alt=\"page {}\" src=\"data:image/png;base64,{}\"></a>", i + 1, base64::encode(&picture));
         }
-        let _ = write!(s, "<figcaption><b>Page {}</b> {}<br><a href=\"{file}\">{file}</a></figcaption></figure>\n", i + 1, escape(&page(&d.report, i)), file = escape(&file));
+        let _ = write!(
+            s,
+            "<figcaption><b>Page {}</b> {}<br><a href=\"{file}\">{file}</a></figcaption></figure>\n",
+            i + 1,
+            escape(&page(&d.report, i)),
+            file = escape(&file)
+        );
     }
     s.push_str("</div>\n");
 }
@@ -142,7 +156,14 @@ fn over_time(s: &mut String, d: &Decoded) {
     for (i, p) in r.phases.iter().enumerate() {
         let (from, to) = (x(p.t), x(p.end));
         let shade = if i % 2 == 0 { "#e8edf5" } else { "#dbe3ef" };
-        let _ = write!(s, "<rect x=\"{from:.1}\" y=\"2\" width=\"{:.1}\" height=\"16\" fill=\"{shade}\"><title>phase {}: {:.2} to {:.2} s</title></rect>", to - from, p.phase, p.t, p.end);
+        let _ = write!(
+            s,
+            "<rect x=\"{from:.1}\" y=\"2\" width=\"{:.1}\" height=\"16\" fill=\"{shade}\"><title>phase {}: {:.2} to {:.2} s</title></rect>",
+            to - from,
+            p.phase,
+            p.t,
+            p.end
+        );
         if to - from > 14.0 {
             let _ = write!(s, "<text class=\"soft\" x=\"{:.1}\" y=\"14\" text-anchor=\"middle\">{}</text>", (from + to) / 2.0, p.phase);
         }
@@ -165,7 +186,13 @@ fn levels(s: &mut String, r: &Report, name: &dyn Fn(usize) -> (&'static str, &'s
     let y = |db: f64| top + height * (db / -60.0).clamp(0.0, 1.0);
     for db in [0, -20, -40, -60] {
         let at = y(f64::from(db));
-        let _ = write!(s, "<line x1=\"{MARGIN}\" x2=\"{}\" y1=\"{at}\" y2=\"{at}\" stroke=\"#e4e8ef\"/><text class=\"soft\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{db}</text>", MARGIN + WIDTH, MARGIN - 6.0, at + 4.0);
+        let _ = write!(
+            s,
+            "<line x1=\"{MARGIN}\" x2=\"{}\" y1=\"{at}\" y2=\"{at}\" stroke=\"#e4e8ef\"/><text class=\"soft\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{db}</text>",
+            MARGIN + WIDTH,
+            MARGIN - 6.0,
+            at + 4.0
+        );
     }
     let _ = write!(s, "<text class=\"soft\" x=\"{MARGIN}\" y=\"{}\">level, dBm0", top + height + 15.0);
     for (channel, _) in r.levels.iter().enumerate().filter(|(_, v)| !v.is_empty()) {
@@ -194,16 +221,32 @@ fn picture(s: &mut String, p: &Spectrogram, (word, class): (&str, &str), y: f64,
     );
     for khz in 0..=4 {
         let at = y + height * (1.0 - f64::from(khz) / (ROWS as f64 * 31.25 / 1000.0));
-        let _ = write!(s, "<line x1=\"{}\" x2=\"{MARGIN}\" y1=\"{at}\" y2=\"{at}\" stroke=\"#9aa3b2\"/><text class=\"soft\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{khz} kHz</text>", MARGIN - 4.0, MARGIN - 6.0, at + 4.0);
+        let _ = write!(
+            s,
+            "<line x1=\"{}\" x2=\"{MARGIN}\" y1=\"{at}\" y2=\"{at}\" stroke=\"#9aa3b2\"/><text class=\"soft\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{khz} kHz</text>",
+            MARGIN - 4.0,
+            MARGIN - 6.0,
+            at + 4.0
+        );
     }
     let _ = write!(s, "<text class=\"{class}\" x=\"{MARGIN}\" y=\"{}\">{word}</text>\n", y - 6.0);
 }
 
 fn seconds_axis(s: &mut String, seconds: f64, y: f64, x: &dyn Fn(f64) -> f64) {
-    let step = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0].into_iter().find(|s| seconds / s <= 14.0).unwrap_or(14_400.0);
+    let step = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0]
+        .into_iter()
+        .find(|s| seconds / s <= 14.0)
+        .unwrap_or(14_400.0);
     let mut t = 0.0;
     while t <= seconds {
-        let _ = write!(s, "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{1}\" y2=\"{2}\" stroke=\"#9aa3b2\"/><text class=\"soft\" x=\"{0:.1}\" y=\"{3}\" text-anchor=\"middle\">{t} s</text>", x(t), y, y + 5.0, y + 18.0);
+        let _ = write!(
+            s,
+            "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{1}\" y2=\"{2}\" stroke=\"#9aa3b2\"/><text class=\"soft\" x=\"{0:.1}\" y=\"{3}\" text-anchor=\"middle\">{t} s</text>",
+            x(t),
+            y,
+            y + 5.0,
+            y + 18.0
+        );
         t += step;
     }
 }
@@ -217,13 +260,12 @@ fn ladder(s: &mut String, lines: &[Line]) {
     let shown = &lines[..lines.len().min(LADDER_MAX)];
     let height = 40.0 + row * shown.len() as f64 + 16.0;
     s.push_str("<h2>Ladder</h2><div class=\"card\">\n");
-    let _ = write!(
-        s,
-        "<svg width=\"{0}\" height=\"{height}\" viewBox=\"0 0 {0} {height}\"><defs>",
-        WIDTH + MARGIN + 12.0
-    );
+    let _ = write!(s, "<svg width=\"{0}\" height=\"{height}\" viewBox=\"0 0 {0} {height}\"><defs>", WIDTH + MARGIN + 12.0);
     for side in ["caller", "answerer", "soft", "bad"] {
-        let _ = write!(s, "<marker id=\"to-{side}\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 10 5 0 10z\" fill=\"var(--{side})\"/></marker>");
+        let _ = write!(
+            s,
+            "<marker id=\"to-{side}\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 10 5 0 10z\" fill=\"var(--{side})\"/></marker>"
+        );
     }
     let _ = write!(
         s,
@@ -235,7 +277,11 @@ fn ladder(s: &mut String, lines: &[Line]) {
     for (i, l) in shown.iter().enumerate() {
         let y = 52.0 + row * i as f64;
         let gap = if l.t - before >= 1.0 && before.is_finite() { format!("+{:.1}", l.t - before) } else { String::new() };
-        let _ = write!(s, "<text class=\"mono soft\" x=\"52\" y=\"{y}\" text-anchor=\"end\">{:.2} s</text><text class=\"soft\" x=\"104\" y=\"{y}\" text-anchor=\"end\">{gap}</text>", l.t);
+        let _ = write!(
+            s,
+            "<text class=\"mono soft\" x=\"52\" y=\"{y}\" text-anchor=\"end\">{:.2} s</text><text class=\"soft\" x=\"104\" y=\"{y}\" text-anchor=\"end\">{gap}</text>",
+            l.t
+        );
         rung(s, l, y, left, right);
         before = l.t;
     }
@@ -262,11 +308,21 @@ fn rung(s: &mut String, l: &Line, y: f64, left: f64, right: f64) {
     };
     match (arrow, l.direction) {
         (Some((from, to)), _) => {
-            let _ = write!(s, "<line class=\"{class}\" stroke-width=\"1.5\" x1=\"{from}\" x2=\"{to}\" y1=\"{0}\" y2=\"{0}\" marker-end=\"url(#to-{colour})\"/>", y + 4.0);
+            let _ = write!(
+                s,
+                "<line class=\"{class}\" stroke-width=\"1.5\" x1=\"{from}\" x2=\"{to}\" y1=\"{0}\" y2=\"{0}\" marker-end=\"url(#to-{colour})\"/>",
+                y + 4.0
+            );
             let _ = write!(s, "<text class=\"name {class}\" x=\"{middle}\" y=\"{y}\" text-anchor=\"middle\">{}</text>", escape(&l.what));
         }
         (None, Direction::Unknown) => {
-            let _ = write!(s, "<line class=\"{class}\" stroke-width=\"1\" stroke-dasharray=\"3 4\" x1=\"{}\" x2=\"{}\" y1=\"{2}\" y2=\"{2}\"/>", left + 3.0, right - 3.0, y + 4.0);
+            let _ = write!(
+                s,
+                "<line class=\"{class}\" stroke-width=\"1\" stroke-dasharray=\"3 4\" x1=\"{}\" x2=\"{}\" y1=\"{2}\" y2=\"{2}\"/>",
+                left + 3.0,
+                right - 3.0,
+                y + 4.0
+            );
             let _ = write!(s, "<text class=\"name {class}\" x=\"{middle}\" y=\"{y}\" text-anchor=\"middle\">{}</text>", escape(&l.what));
         }
         (None, side) => {
@@ -276,7 +332,14 @@ fn rung(s: &mut String, l: &Line, y: f64, left: f64, right: f64) {
         }
     }
     let more: String = if l.more.chars().count() > 92 { l.more.chars().take(90).chain("…".chars()).collect() } else { l.more.clone() };
-    let _ = write!(s, "<text class=\"{}\" x=\"{}\" y=\"{y}\">{}<title>{}</title></text>\n", if l.is_bad { "bad" } else { "soft" }, right + 20.0, escape(&more), escape(&l.more));
+    let _ = write!(
+        s,
+        "<text class=\"{}\" x=\"{}\" y=\"{y}\">{}<title>{}</title></text>\n",
+        if l.is_bad { "bad" } else { "soft" },
+        right + 20.0,
+        escape(&more),
+        escape(&l.more)
+    );
 }
 
 /// The octets, for who wants to see them.
@@ -286,7 +349,15 @@ fn frames(s: &mut String, r: &Report) {
     }
     s.push_str("<details><summary>Octets of the T.30 frames</summary><div class=\"card\"><table><tr><th>t</th><th>from</th><th>frame</th><th>octets</th><th>says</th></tr>");
     for f in r.t30.iter().take(LADDER_MAX) {
-        let _ = write!(s, "<tr><td>{:.2}</td><td>{}</td><td>{}</td><td class=\"mono\" style=\"overflow-wrap:anywhere;max-width:420px\">{}</td><td>{}</td></tr>", f.t, f.direction.name(), escape(&f.frame), escape(&f.hex), escape(&f.text));
+        let _ = write!(
+            s,
+            "<tr><td>{:.2}</td><td>{}</td><td>{}</td><td class=\"mono\" style=\"overflow-wrap:anywhere;max-width:420px\">{}</td><td>{}</td></tr>",
+            f.t,
+            f.direction.name(),
+            escape(&f.frame),
+            escape(&f.hex),
+            escape(&f.text)
+        );
     }
     s.push_str("</table></div></details>\n");
 }

@@ -17,7 +17,7 @@ use crate::decode::{self, Decoder, Direction, Report};
 use crate::fax::t38::ifp::Packet;
 use spectrogram::Spectrogram;
 use std::fs::File;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use tipring_dsp::g711;
 use tipring_dsp::rate::RateConverter;
@@ -186,17 +186,53 @@ impl Listener for Ear {
 /// Hands a file on in pieces. An error of the disk in the middle is a warning: what was read was read.
 fn pieces(path: &Path, mut take: impl FnMut(&[u8]) -> Result<(), String>) -> Result<Option<String>, String> {
     let mut file = File::open(path).map_err(|e| e.to_string())?;
+    let mut progress = Progress::new(file.metadata().map_or(0, |m| m.len()));
     let mut buffer = vec![0; PIECE_BYTES];
     let mut any = false;
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(None),
-            Ok(n) => take(&buffer[..n])?,
+            Ok(n) => {
+                take(&buffer[..n])?;
+                progress.made(n as u64);
+            }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) if any => return Ok(Some(format!("the file could not be read to its end: {e}"))),
             Err(e) => return Err(e.to_string()),
         }
         any = true;
+    }
+}
+
+/// Percent on stderr, for a person who waits for a long file.
+struct Progress {
+    bytes: u64,
+    done: u64,
+    shown: bool,
+}
+
+/// Files below this are read in a second or two.
+const LONG_FILE_BYTES: u64 = 32 << 20;
+
+impl Progress {
+    fn new(bytes: u64) -> Progress {
+        Progress { bytes, done: 0, shown: bytes >= LONG_FILE_BYTES && std::io::stderr().is_terminal() }
+    }
+    fn made(&mut self, bytes: u64) {
+        let before = self.done * 100 / self.bytes.max(1);
+        self.done += bytes;
+        let now = self.done * 100 / self.bytes.max(1);
+        if self.shown && now != before {
+            eprint!("\r{now:3} %");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            eprint!("\r     \r");
+        }
     }
 }
 
