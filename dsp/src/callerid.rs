@@ -386,9 +386,14 @@ mod tests {
     fn both_standards_are_heard_and_told_apart_at_any_level_clock_and_noise() {
         let bytes = mdmf(&[(1, b"08281200"), (2, b"0755551234"), (7, b"A B")]);
         for (spec, standard) in [(BELL_202, Standard::Bell202), (V23, Standard::V23)] {
-            for (level, clock, noise) in
-                [(-10.0, 0.0, -90.0), (-40.0, 0.0, -70.0), (-14.0, 0.05, -60.0), (-14.0, -0.05, -60.0), (-10.0, 0.01, -26.0), (0.0, 0.0, -50.0)]
-            {
+            for (level, clock, noise) in [
+                (-10.0, 0.0, -90.0),
+                (-40.0, 0.0, -70.0),
+                (-14.0, 0.05, -60.0),
+                (-14.0, -0.05, -60.0),
+                (-10.0, 0.01, -26.0),
+                (0.0, 0.0, -50.0),
+            ] {
                 for seizure in [300, 0] {
                     let sent = Spec { baud: spec.baud * (1.0 + clock), ..spec };
                     let found = heard(&burst(sent, level, seizure, &bytes), noise);

@@ -268,13 +268,9 @@ mod tests {
         m.tx(true, &mut samples);
         let noise = crate::level::power_of(noise).sqrt();
         let (mut d, mut clock) = (Demodulator::new(spec), BitClock::new(spec.baud));
-        let got: Vec<bool> =
-            samples.iter().filter_map(|s| clock.rx(d.rx((f32::from(*s) + noise * chance.sample()) as i16))).collect();
+        let got: Vec<bool> = samples.iter().filter_map(|s| clock.rx(d.rx((f32::from(*s) + noise * chance.sample()) as i16))).collect();
         // In step within a few bits: the best of some alignments over what follows.
-        (0..6)
-            .map(|skip| bits[100..2900].iter().zip(&got[100 + skip - 3..]).filter(|(a, b)| a != b).count())
-            .min()
-            .unwrap_or(usize::MAX)
+        (0..6).map(|skip| bits[100..2900].iter().zip(&got[100 + skip - 3..]).filter(|(a, b)| a != b).count()).min().unwrap_or(usize::MAX)
     }
 
     #[test]

@@ -50,17 +50,7 @@ impl Default for Receiver {
 impl Receiver {
     /// A receiver that waits for a flag.
     pub fn new() -> Self {
-        Receiver {
-            last: 0,
-            ones: 0,
-            octets: [0; FRAME_OCTETS_MAX],
-            len: 0,
-            octet: 0,
-            bits: 0,
-            crc: 0xFFFF,
-            in_frame: false,
-            since_flag: 0,
-        }
+        Receiver { last: 0, ones: 0, octets: [0; FRAME_OCTETS_MAX], len: 0, octet: 0, bits: 0, crc: 0xFFFF, in_frame: false, since_flag: 0 }
     }
     /// Takes a bit; tells what it completed.
     #[inline]

@@ -125,10 +125,6 @@ impl Line {
     pub fn new() -> Self {
         Line { watch: Watch::new(), v21: V21::new(), callerid: callerid::Receiver::new(), samples: 0, tone: None, flags: None }
     }
-    /// Level over the last 60 ms.
-    pub fn level_dbm0(&self) -> f32 {
-        self.watch.level_dbm0()
-    }
     /// A V.21 carrier is present.
     pub fn v21_present(&self) -> bool {
         self.v21.on

@@ -13,6 +13,7 @@ mod line;
 mod network;
 mod pages;
 pub mod report;
+mod rows;
 mod session;
 mod t38;
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Pages put together: from the bits of one carrier, or with ECM from the frames of several (T.4 annex A, T.30 annex A).
 
 use super::report::{Direction, PageEntry};
+use super::rows::{self, Reading};
 use crate::fax::t30::frame::{Coding, Dcs};
 use std::collections::BTreeMap;
-use tipring_dsp::page::{Resolution, limits as page_limits, t4, t6};
+use tipring_dsp::page::{PageError, Resolution, limits as page_limits, t4, t6};
 
 /// Coded bytes of a page, at most: an hour at 14400 bit/s is 6.5 MB.
 const CODED_BYTES_MAX: usize = 8 << 20;
@@ -150,17 +151,10 @@ impl Assembly {
         let missing = core::mem::take(&mut self.missing);
         self.last_block = false;
         let head = head?;
-        // Of what the ears have, the page with the most good rows.
-        streams
-            .iter()
-            .rev()
-            .filter(|s| !s.data.is_empty())
-            .map(|s| decode(head, &s.data, missing, s.too_long))
-            // The last of equals wins, and that is the first ear.
-            .max_by_key(|built| match built {
-                Built::Page(p, _) => i64::from(p.rows) - 2 * i64::from(p.bad_rows),
-                Built::Nothing(_) => i64::MIN,
-            })
+        if streams.iter().all(|s| s.data.is_empty()) {
+            return None;
+        }
+        Some(decode(head, &streams, missing))
     }
 }
 
@@ -172,29 +166,33 @@ pub enum Built {
     Nothing(String),
 }
 
-fn decode(head: Head, data: &[u8], frames_missing: u32, too_long: bool) -> Built {
+fn decode(head: Head, streams: &[Stream; EARS], frames_missing: u32) -> Built {
     let d = head.dcs;
     let resolution = resolution(&d);
     let columns = u32::from(d.width);
+    let too_long = streams.iter().any(|s| s.too_long);
     let mut remark = too_long.then(|| format!("the page at {:.1} s is longer than {CODED_BYTES_MAX} bytes; its end was not read", head.t));
-    let (page, bad_rows) = match d.coding {
+    let read = match d.coding {
         Coding::T4OneD | Coding::T4TwoD => {
             let coding = if d.coding == Coding::T4OneD { t4::Coding::Mh } else { t4::Coding::Mr { k: 4 } };
-            match t4::decode(&from_first_eol(data), columns, ROWS_MAX, coding, t4::Framing::Eol, resolution) {
-                Ok(decoded) => (decoded.page, decoded.bad_rows.len() as u32),
-                Err(e) => return Built::Nothing(e.to_string()),
-            }
+            let with_data = streams.iter().filter(|s| !s.data.is_empty());
+            let readings: Result<Vec<Reading>, PageError> = with_data.map(|s| Reading::new(&s.data, columns, coding)).collect();
+            readings.and_then(|r| rows::combine(r, columns, resolution))
         }
-        Coding::T6 => match t6::decode(data, columns, ROWS_MAX, resolution) {
-            Ok(decoded) => {
-                if let t6::End::Damaged { row, .. } = decoded.end {
-                    remark = Some(format!("the page at {:.1} s is damaged at row {row}; T.6 cannot be read beyond that", head.t));
-                }
-                (decoded.page, u32::from(matches!(decoded.end, t6::End::Damaged { .. })))
-            }
-            Err(e) => return Built::Nothing(e.to_string()),
-        },
+        Coding::T6 => t6::decode(&streams[0].data, columns, ROWS_MAX, resolution).map(|decoded| {
+            let damaged = if let t6::End::Damaged { row, .. } = decoded.end {
+                remark = Some(format!("the page at {:.1} s is damaged at row {row}; T.6 cannot be read beyond that", head.t));
+                1
+            } else {
+                0
+            };
+            (decoded.page, damaged)
+        }),
         Coding::Jbig => return Built::Nothing(format!("the page at {:.1} s is coded as T.85 (JBIG), which is not read", head.t)),
+    };
+    let (page, bad_rows) = match read {
+        Ok(read) => read,
+        Err(e) => return Built::Nothing(e.to_string()),
     };
     if page.rows() == 0 {
         return Built::Nothing(format!("no row of the page at {:.1} s could be read", head.t));
@@ -236,32 +234,3 @@ fn resolution(d: &Dcs) -> Resolution {
         _ => Resolution::STANDARD,
     }
 }
-
-/// A page without ECM begins with an EOL (T.4 clause 4.1.2); bits before it are what the modem made of the end of its training.
-fn from_first_eol(data: &[u8]) -> std::borrow::Cow<'_, [u8]> {
-    let bit = |i: usize| data[i / 8] >> (7 - i % 8) & 1 == 1;
-    let (mut zeros, mut start) = (0, None);
-    for i in 0..data.len() * 8 {
-        if !bit(i) {
-            zeros += 1;
-        } else if zeros >= 11 {
-            start = Some(i - 11);
-            break;
-        } else {
-            zeros = 0;
-        }
-    }
-    match start {
-        None | Some(0) => data.into(),
-        Some(start) => {
-            let (byte, shift) = (start / 8, start % 8);
-            let tail = &data[byte..];
-            if shift == 0 {
-                return tail.into();
-            }
-            let next = tail.iter().skip(1).chain(core::iter::once(&0));
-            tail.iter().zip(next).map(|(a, b)| a << shift | b >> (8 - shift)).collect()
-        }
-    }
-}
-

@@ -249,7 +249,6 @@ pub struct Turn {
     pub text: String,
 }
 
-
 /// All that was found.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Report {
@@ -293,6 +292,16 @@ impl Report {
             core::cmp::Ordering::Equal => self.warnings.push("there are more warnings than are kept".into()),
             core::cmp::Ordering::Greater => {}
         }
+    }
+    /// Caller and answerer were taken for each other.
+    pub fn swap_directions(&mut self) {
+        let digits = self.digits.iter_mut().map(|x| &mut x.direction);
+        let tones = self.tones.iter_mut().map(|x| &mut x.direction);
+        let t30 = self.t30.iter_mut().map(|x| &mut x.direction);
+        let training = self.training.iter_mut().map(|x| &mut x.direction);
+        let pages = self.pages.iter_mut().map(|x| &mut x.direction);
+        let turns = self.turns.iter_mut().map(|x| &mut x.direction);
+        digits.chain(tones).chain(t30).chain(training).chain(pages).chain(turns).for_each(|d| *d = d.other());
     }
     /// Adds a frame, if there is room.
     pub fn add_t30(&mut self, entry: T30Entry) {

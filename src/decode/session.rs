@@ -134,6 +134,8 @@ pub struct Session {
     pub bad_frames: u32,
     /// T.30 was spoken.
     pub spoken: bool,
+    /// Frames whose kind says that they come from the side they were heard on, less those whose kind says the opposite.
+    agreeing: i32,
 }
 
 impl Session {
@@ -154,6 +156,7 @@ impl Session {
             last_t: 0.0,
             bad_frames: 0,
             spoken: false,
+            agreeing: 0,
         }
     }
 
@@ -167,12 +170,34 @@ impl Session {
             Some(Fcf::Dtc | Fcf::Cig | Fcf::Nsc | Fcf::Pwd | Fcf::Sep | Fcf::Psa | Fcf::Cia | Fcf::Isp) => Direction::Caller,
             Some(Fcf::Dcs | Fcf::Tsi | Fcf::Nss | Fcf::Sub | Fcf::Sid | Fcf::Tsa | Fcf::Ira | Fcf::Ctc) => sender,
             Some(
-                Fcf::Eom | Fcf::Mps | Fcf::Eop | Fcf::PriEom | Fcf::PriMps | Fcf::PriEop | Fcf::Eos | Fcf::Pps | Fcf::Eor | Fcf::Rr | Fcf::Fcd
+                Fcf::Eom
+                | Fcf::Mps
+                | Fcf::Eop
+                | Fcf::PriEom
+                | Fcf::PriMps
+                | Fcf::PriEop
+                | Fcf::Eos
+                | Fcf::Pps
+                | Fcf::Eor
+                | Fcf::Rr
+                | Fcf::Fcd
                 | Fcf::Rcp,
             ) => sender,
             Some(
-                Fcf::Cfr | Fcf::Ftt | Fcf::Ctr | Fcf::Csa | Fcf::Mcf | Fcf::Rtp | Fcf::Rtn | Fcf::Pip | Fcf::Pin | Fcf::Pid | Fcf::Ppr | Fcf::Rnr
-                | Fcf::Err | Fcf::Fdm,
+                Fcf::Cfr
+                | Fcf::Ftt
+                | Fcf::Ctr
+                | Fcf::Csa
+                | Fcf::Mcf
+                | Fcf::Rtp
+                | Fcf::Rtn
+                | Fcf::Pip
+                | Fcf::Pin
+                | Fcf::Pid
+                | Fcf::Ppr
+                | Fcf::Rnr
+                | Fcf::Err
+                | Fcf::Fdm,
             ) => sender.other(),
             Some(Fcf::Dcn | Fcf::Crp | Fcf::Fnv | Fcf::Tnr | Fcf::Tr | Fcf::Dnk) => x,
         }
@@ -206,7 +231,11 @@ impl Session {
             self.sender_is_answerer = true;
         }
         let fcf_octet = f.octets.get(2).copied().unwrap_or(0);
-        let direction = if f.direction == Direction::Unknown { self.direction_of(known, fcf_octet) } else { f.direction };
+        let by_kind = self.direction_of(known, fcf_octet);
+        if f.fcs_ok && f.direction != Direction::Unknown && by_kind != Direction::Unknown {
+            self.agreeing += if by_kind == f.direction { 1 } else { -1 };
+        }
+        let direction = if f.direction == Direction::Unknown { by_kind } else { f.direction };
         let name = known.map_or_else(|| "?".to_string(), |k| k.to_string());
         report.add_t30(T30Entry {
             t: f.t,
@@ -511,6 +540,10 @@ impl Session {
                 text: format!("{} -> {}", w[0].text, w[1].text),
             })
             .collect();
+        if self.agreeing < 0 {
+            report.swap_directions();
+            report.warn("the sides are the other way round on this recording: the caller is where the answerer should be".into());
+        }
         if self.bad_frames > 0 {
             let n = self.bad_frames;
             report.warn(format!("{n} T.30 frame{} had a wrong check sequence", if n == 1 { "" } else { "s" }));

@@ -63,7 +63,8 @@ impl Ear {
             self.restart();
         }
         for field in data.fields() {
-            if field.kind == crate::fax::t38::ifp::FieldType::T4NonEcmData || field.kind == crate::fax::t38::ifp::FieldType::T4NonEcmSigEnd {
+            if field.kind == crate::fax::t38::ifp::FieldType::T4NonEcmData || field.kind == crate::fax::t38::ifp::FieldType::T4NonEcmSigEnd
+            {
                 session.bytes(field.data);
             } else {
                 if self.bytes.is_empty() && !field.data.is_empty() {

@@ -45,7 +45,10 @@ fn of_fax(report: &mut Report, record: &FaxRecord) {
         }
         FaxResult::CarrierLost => format!("The fax broke off in the middle of a page ({seen} of it can be seen here)."),
         FaxResult::NoResponseToPage => {
-            format!("{seen} {} sent, but the receiving machine never said that it has the last one.", if report.pages.len() == 1 { "was" } else { "were" })
+            format!(
+                "{seen} {} sent, but the receiving machine never said that it has the last one.",
+                if report.pages.len() == 1 { "was" } else { "were" }
+            )
         }
         FaxResult::PageRefused => "The receiving machine refused the last page because it arrived too badly damaged.".into(),
         FaxResult::DisconnectedAfterPage => "The receiving machine hung up after a page instead of confirming it.".into(),

@@ -298,7 +298,7 @@ mod tests {
         let words = of(Fcf::Dis, &[0x04, 0x77, 0x1F, 0x23, 0x01, 0x49, 0x01, 0x01, 0x19, 0x00]);
         assert_eq!(
             words,
-            "V.27ter, V.29 and V.17 14400, fine, 1728, any length, MH MR MMR, 0 ms a row, ECM, V.8, North American Letter, North American Legal"
+            "V.27ter, V.29 and V.17 14400, up to 300 dpi, 1728, any length, MH MR MMR, 0 ms a row, ECM, V.8, metric, JPEG, full colour"
         );
     }
 
