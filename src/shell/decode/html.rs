@@ -29,7 +29,7 @@ h1 { font-size: 22px; margin: 0 0 2px; overflow-wrap: anywhere; } h2 { font-size
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 12px; overflow-x: auto; }
 svg { display: block; max-width: 100%; height: auto; } svg text { font: 12px system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif; fill: var(--ink); } svg text.soft { fill: var(--soft); } svg .name { font-weight: 600; }
 svg .caller { stroke: var(--caller); } svg .answerer { stroke: var(--answerer); } svg .unknown { stroke: #46506180; } svg polyline.unknown { stroke: var(--ink); } svg .bad { stroke: var(--bad); }
-svg tspan { stroke: none; } svg text.caller { fill: var(--caller); stroke: none; } svg text.answerer { fill: var(--answerer); stroke: none; } svg text.bad { fill: var(--bad); stroke: none; } svg text.unknown { fill: var(--soft); stroke: none; }
+svg tspan.caller, svg tspan.answerer, svg tspan.unknown { stroke: none; } svg text.caller { fill: var(--caller); stroke: none; } svg text.answerer { fill: var(--answerer); stroke: none; } svg text.bad { fill: var(--bad); stroke: none; } svg text.unknown { fill: var(--soft); stroke: none; }
 .pages { display: flex; flex-wrap: wrap; gap: 18px; } figure { margin: 0; background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 10px; width: 360px; }
 figure img { width: 100%; border: 1px solid var(--line); display: block; background: #fff; } figcaption { font-size: 13px; margin-top: 8px; } figure img:hover { outline: 2px solid var(--caller); }
 ul { margin: 6px 0; padding-left: 20px; } .warn li { color: #7a4b00; } table { border-collapse: collapse; font-size: 14px; } td, th { padding: 3px 14px 3px 0; text-align: left; vertical-align: top; } th { color: var(--soft); font-weight: 500; }
@@ -331,7 +331,7 @@ fn rung(s: &mut String, l: &Line, y: f64, left: f64, right: f64) {
             let _ = write!(s, "<text class=\"{class}\" x=\"{at}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", escape(&l.what));
         }
     }
-    let more: String = if l.more.chars().count() > 92 { l.more.chars().take(90).chain("…".chars()).collect() } else { l.more.clone() };
+    let more: String = if l.more.chars().count() > 80 { l.more.chars().take(78).chain("…".chars()).collect() } else { l.more.clone() };
     let _ = write!(
         s,
         "<text class=\"{}\" x=\"{}\" y=\"{y}\">{}<title>{}</title></text>\n",
