@@ -1,5 +1,6 @@
 //! `tipring decode` over every recording with a known answer, through the real program. The recordings are not part of the repository: the
 //! test finds them by `TIPRING_SHARED` or beside the checkout, and says so when they are absent.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![cfg(all(feature = "shell", feature = "spandsp"))]
 
 use serde_json::Value;

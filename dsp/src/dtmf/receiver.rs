@@ -412,7 +412,7 @@ impl Receiver {
         if heard {
             on.absent_hops = 0;
             // A rival takes its window to come and go: every fourth millisecond is often enough to look.
-            if self.hop % 4 == 0 {
+            if self.hop.is_multiple_of(4) {
                 let rival = self.low.has_rival(self.hop, &on.low) || self.high.has_rival(self.hop, &on.high);
                 on.rival_hops = if rival { on.rival_hops + 4 } else { 0 };
             }

@@ -11,9 +11,7 @@ pub fn wav(bytes: &[u8]) {
     let read = |piece: usize| {
         let (mut reader, mut samples) = (wav::Reader::new(), Vec::new());
         for part in file.chunks(piece) {
-            if let Err(e) = reader.push(part, &mut samples) {
-                return Err(e);
-            }
+            reader.push(part, &mut samples)?;
         }
         reader.finish(&mut samples)?;
         Ok((samples, reader.format()))

@@ -247,7 +247,10 @@ fn rounds() -> u64 {
     std::env::var("TIPRING_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }
 
-fn corpora() -> Vec<(fn(&[u8]), Vec<u8>)> {
+/// A fuzz target, and a file of its corpus.
+type Case = (fn(&[u8]), Vec<u8>);
+
+fn corpora() -> Vec<Case> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpus");
     let mut all = Vec::new();
     for (folder, target, least) in [("wav", fuzz::wav as fn(&[u8]), 6), ("pcap", fuzz::pcap, 5)] {

@@ -42,9 +42,9 @@ pub(super) fn of(d: &Decoded) -> String {
     let lines = timeline(r);
     let name = d.file.file_name().map_or_else(|| d.file.display().to_string(), |n| n.to_string_lossy().into_owned());
     let mut s = String::with_capacity(1 << 16);
-    let _ = write!(
+    let _ = writeln!(
         s,
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{0}: tipring decode</title><style>{STYLE}</style>\n<main><h1>{0}</h1><div class=\"soft\">{1:.1} s &middot; {2}</div>\n",
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{0}: tipring decode</title><style>{STYLE}</style>\n<main><h1>{0}</h1><div class=\"soft\">{1:.1} s &middot; {2}</div>",
         escape(&name),
         r.seconds,
         escape(&d.what)
@@ -119,9 +119,9 @@ fn pages(s: &mut String, d: &Decoded) {
             let _ =
                 write!(s, "<a href=\"{link}\"><img alt=\"page {}\" src=\"data:image/png;base64,{}\"></a>", i + 1, base64::encode(&picture));
         }
-        let _ = write!(
+        let _ = writeln!(
             s,
-            "<figcaption><b>Page {}</b> {}<br><a href=\"{file}\">{file}</a></figcaption></figure>\n",
+            "<figcaption><b>Page {}</b> {}<br><a href=\"{file}\">{file}</a></figcaption></figure>",
             i + 1,
             escape(&page(&d.report, i)),
             file = escape(&file)
@@ -152,7 +152,7 @@ fn over_time(s: &mut String, d: &Decoded) {
     let has_phases = !r.phases.is_empty();
     let top = if has_phases { 24.0 } else { 4.0 };
     let height = top + level_height + 22.0 + heard.len() as f64 * (picture_height + caption) + 24.0;
-    let _ = write!(s, "<svg width=\"{0}\" height=\"{height}\" viewBox=\"0 0 {0} {height}\">\n", WIDTH + MARGIN + 12.0);
+    let _ = writeln!(s, "<svg width=\"{0}\" height=\"{height}\" viewBox=\"0 0 {0} {height}\">", WIDTH + MARGIN + 12.0);
     for (i, p) in r.phases.iter().enumerate() {
         let (from, to) = (x(p.t), x(p.end));
         let shade = if i % 2 == 0 { "#e8edf5" } else { "#dbe3ef" };
@@ -229,7 +229,7 @@ fn picture(s: &mut String, p: &Spectrogram, (word, class): (&str, &str), y: f64,
             at + 4.0
         );
     }
-    let _ = write!(s, "<text class=\"{class}\" x=\"{MARGIN}\" y=\"{}\">{word}</text>\n", y - 6.0);
+    let _ = writeln!(s, "<text class=\"{class}\" x=\"{MARGIN}\" y=\"{}\">{word}</text>", y - 6.0);
 }
 
 fn seconds_axis(s: &mut String, seconds: f64, y: f64, x: &dyn Fn(f64) -> f64) {
@@ -267,10 +267,10 @@ fn ladder(s: &mut String, lines: &[Line]) {
             "<marker id=\"to-{side}\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 10 5 0 10z\" fill=\"var(--{side})\"/></marker>"
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         s,
         "</defs><text class=\"name caller\" x=\"{left}\" y=\"18\" text-anchor=\"middle\">Caller</text><text class=\"name answerer\" x=\"{right}\" y=\"18\" text-anchor=\"middle\">Answerer</text>\
-         <line x1=\"{left}\" x2=\"{left}\" y1=\"26\" y2=\"{0}\" stroke=\"#b9c2d0\"/><line x1=\"{right}\" x2=\"{right}\" y1=\"26\" y2=\"{0}\" stroke=\"#b9c2d0\"/>\n",
+         <line x1=\"{left}\" x2=\"{left}\" y1=\"26\" y2=\"{0}\" stroke=\"#b9c2d0\"/><line x1=\"{right}\" x2=\"{right}\" y1=\"26\" y2=\"{0}\" stroke=\"#b9c2d0\"/>",
         height - 8.0
     );
     let mut before = f64::NEG_INFINITY;
@@ -332,9 +332,9 @@ fn rung(s: &mut String, l: &Line, y: f64, left: f64, right: f64) {
         }
     }
     let more: String = if l.more.chars().count() > 80 { l.more.chars().take(78).chain("…".chars()).collect() } else { l.more.clone() };
-    let _ = write!(
+    let _ = writeln!(
         s,
-        "<text class=\"{}\" x=\"{}\" y=\"{y}\">{}<title>{}</title></text>\n",
+        "<text class=\"{}\" x=\"{}\" y=\"{y}\">{}<title>{}</title></text>",
         if l.is_bad { "bad" } else { "soft" },
         right + 20.0,
         escape(&more),
