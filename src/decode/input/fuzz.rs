@@ -8,7 +8,7 @@ use crate::decode::{Decoder, Options};
 /// The first byte chooses how the file is cut into pieces: what is read does not depend on it.
 pub fn wav(bytes: &[u8]) {
     let Some((choice, file)) = bytes.split_first() else { return };
-    let read = |piece: usize| {
+    let read = |piece: usize| -> Result<_, wav::WavError> {
         let (mut reader, mut samples) = (wav::Reader::new(), Vec::new());
         for part in file.chunks(piece) {
             reader.push(part, &mut samples)?;
