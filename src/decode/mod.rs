@@ -8,6 +8,7 @@
 //! Everything is streamed: memory does not grow with the recording, only with what was found on it, and that is bounded.
 
 mod fast;
+pub mod fuzz;
 mod line;
 mod network;
 mod pages;

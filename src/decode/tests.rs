@@ -267,6 +267,17 @@ fn an_echo_is_no_second_frame() {
 }
 
 #[test]
+fn sides_that_are_the_other_way_round_are_put_right() {
+    let mut d = Decoder::new(Options { channels: 2, ..Options::default() });
+    let said = v21(&[&[0xFF, 0xC8, 0x01, 0x00, 0x74, 0x00]], -12.0);
+    d.feed(0, &said);
+    d.feed(1, &vec![0; said.len()]);
+    let r = d.finish();
+    assert_eq!((r.t30[0].frame.as_str(), r.t30[0].direction), ("DIS", Direction::Answerer));
+    assert!(r.warnings.iter().any(|w| w.contains("the other way round")), "{:?}", r.warnings);
+}
+
+#[test]
 fn memory_does_not_grow_with_silence_and_nothing_panics_on_noise() {
     let mut chance = tipring_dsp::noise::Gauss::new(6);
     let mut d = Decoder::new(Options { channels: 2, ..Options::default() });
@@ -279,4 +290,15 @@ fn memory_does_not_grow_with_silence_and_nothing_panics_on_noise() {
     let r = d.finish();
     assert_eq!((r.t30.len(), r.pages.len(), r.digits.len(), r.caller_id.len()), (0, 0, 0, 0));
     assert!(r.levels.iter().all(|l| l.len() <= limits::LEVELS_MAX));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 64, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn any_bytes_are_taken(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..3000)) {
+        fuzz::hdlc(&bytes);
+        fuzz::t30(&bytes);
+        fuzz::caller_id(&bytes);
+        fuzz::samples(&bytes);
+    }
 }
