@@ -255,6 +255,33 @@ fn frames_are_heard_from_very_loud_to_very_quiet_and_told_who_said_them() {
 }
 
 #[test]
+fn a_fax_that_cannot_be_read_is_no_data_modem() {
+    use tipring_dsp::tone::{CED, ToneGenerator};
+    let mut g = ToneGenerator::new(&CED);
+    let mut samples = vec![0i16; 4000];
+    for _ in 0..175 {
+        let mut f = [0; 160];
+        g.tx(&mut f);
+        samples.extend(f);
+    }
+    // Flags after the answer tone, a frame with a wrong check sequence, then a carrier like a page's.
+    let mut bad = vec![0xFF, 0xC8, 0x01];
+    bad.extend([0xAA; 4]);
+    let mut bits = Vec::new();
+    tipring_dsp::hdlc::bits_of(&bad, |b| bits.push(b));
+    bits[40] = !bits[40];
+    let mut m = tipring_dsp::fsk::Modulator::new(tipring_dsp::fsk::V21_CHANNEL_2, -12.0);
+    (0..37).for_each(|_| tipring_dsp::hdlc::flag(|b| m.tx(b, &mut samples)));
+    bits.iter().for_each(|b| m.tx(*b, &mut samples));
+    samples.extend([0; 4000]);
+    let mut chance = tipring_dsp::noise::Gauss::new(2);
+    samples.extend((0..40_000).map(|_| (3000.0 * chance.sample()) as i16));
+    let r = heard(&samples);
+    assert_eq!((count(&r, ToneKind::V21), count(&r, ToneKind::Modem)), (1, 0), "{:?}", r.tones);
+    assert_eq!(r.verdict, "A fax machine began to speak, but nothing it said could be read.");
+}
+
+#[test]
 fn an_echo_is_no_second_frame() {
     let said = v21(&[&[0xFF, 0xC8, 0x31]], -12.0);
     let mut with_echo = said.clone();
