@@ -15,14 +15,16 @@ const BYTES_MAX: usize = 384;
 pub const TEXT_MAX: usize = 64;
 /// The clocks that are tried, as errors; the best first.
 const CLOCKS: [f32; 5] = [0.0, 0.025, -0.025, 0.05, -0.05];
+/// A start-stop character of 10 bits, samples.
+const CHARACTER: u64 = 67;
 /// The burst is over after so long without a character or without a carrier, samples.
 const GAP: u32 = 400;
 /// Mean share of power at the two frequencies for a carrier.
 const SHARE_ON: f32 = 0.45;
 /// Quietest carrier, mean square: -48 dBm0.
 const POWER_MIN: f32 = 4100.0;
-/// Soft value of a bit that is all mark.
-const PURE_MARK: f32 = 0.9;
+/// Soft value of a bit that is all mark, though of the other standard's.
+const PURE_MARK: f32 = 0.7;
 /// A result waits so long for that of the other standard, samples.
 const RIVAL: u32 = 1200;
 /// Single data message: date and number.
@@ -162,32 +164,41 @@ struct Reader {
     uart: Uart,
     bytes: heapless::Vec<u8, BYTES_MAX>,
     /// Characters without a stop bit, by position.
-    broken: heapless::Vec<u16, 32>,
-    /// Sample of the first byte.
-    first: u64,
+    broken: heapless::Vec<u16, BYTES_MAX>,
+    /// Sample at which each byte ended.
+    times: heapless::Vec<u64, BYTES_MAX>,
     last: u64,
 }
 
 impl Reader {
     fn new(spec: Spec, clock: f32) -> Self {
-        Reader { uart: Uart::new(spec.baud, clock), bytes: heapless::Vec::new(), broken: heapless::Vec::new(), first: 0, last: 0 }
+        Reader {
+            uart: Uart::new(spec.baud, clock),
+            bytes: heapless::Vec::new(),
+            broken: heapless::Vec::new(),
+            times: heapless::Vec::new(),
+            last: 0,
+        }
     }
     fn clear(&mut self) {
         self.bytes.clear();
+        self.times.clear();
         self.broken.clear();
+    }
+    /// Neither burst nor message is as long as what was read: something else sounds. Its older half is given up.
+    fn forget_half(&mut self) {
+        let half = self.bytes.len() / 2;
+        self.bytes = self.bytes.iter().skip(half).copied().collect();
+        self.times = self.times.iter().skip(half).copied().collect();
+        self.broken = self.broken.iter().filter_map(|b| b.checked_sub(half as u16)).collect();
     }
     #[inline]
     fn rx(&mut self, soft: f32, now: u64) {
         let Some(character) = self.uart.rx(soft) else { return };
         if self.bytes.is_full() {
-            // Neither burst nor message is as long: something else sounds. Its older half is given up.
-            let half: heapless::Vec<u8, BYTES_MAX> = self.bytes.iter().skip(BYTES_MAX / 2).copied().collect();
-            self.bytes = half;
-            self.broken.clear();
+            return;
         }
-        if self.bytes.is_empty() {
-            self.first = now;
-        }
+        let _ = self.times.push(now);
         self.last = now;
         let byte = match character {
             Character::Byte(b) => b,
@@ -212,7 +223,7 @@ impl Reader {
                 continue;
             }
             let Some(mut m) = parse(tail) else { continue };
-            m.at = self.first + (at as u64 * 8000) / 120;
+            m.at = self.times[at].saturating_sub(CHARACTER);
             let faults = broken + if m.checksum_ok { 0 } else { 100 };
             if best.as_ref().is_none_or(|(_, f)| faults < *f) {
                 best = Some((m, faults));
@@ -255,11 +266,15 @@ impl Ear {
             last_mark: Phasor::default(),
         }
     }
+    /// How far the sender's mark is from this standard's, as an angle a sample; half a turn if there was none.
+    fn mark_error(&self) -> f32 {
+        if self.turn.energy() > 0.0 { self.turn.angle().abs() } else { core::f32::consts::PI }
+    }
     /// A message and its quality, when a burst is over.
     #[inline]
     fn rx(&mut self, sample: i16, now: u64) -> Option<(Message, f32)> {
         let soft = self.demodulator.rx(sample);
-        if now % 8 == 0 {
+        if now.is_multiple_of(8) {
             let share = self.demodulator.share();
             self.share += (share - self.share) * (8.0 / 80.0);
             self.power += (self.demodulator.power() - self.power) * (8.0 / 80.0);
@@ -283,7 +298,9 @@ impl Ear {
         }
         let silent = self.readers.iter().all(|r| r.bytes.is_empty() || now.saturating_sub(r.last) > u64::from(GAP));
         let over = self.quiet >= GAP || (silent && self.readers.iter().any(|r| r.bytes.len() > 8));
-        if !over {
+        // Noise beside the message: it goes on for ever, and the message is in it.
+        let full = self.readers.iter().any(|r| r.bytes.is_full());
+        if !over && !full {
             return None;
         }
         let found = self
@@ -291,7 +308,11 @@ impl Ear {
             .iter()
             .filter_map(Reader::message)
             .min_by_key(|(_, faults)| *faults)
-            .map(|(m, faults)| (Message { standard: self.standard, ..m }, -self.turn.angle().abs() - faults as f32));
+            .map(|(m, faults)| (Message { standard: self.standard, ..m }, -self.mark_error() - faults as f32));
+        if !over && found.is_none() {
+            self.readers.iter_mut().for_each(Reader::forget_half);
+            return None;
+        }
         self.readers.iter_mut().for_each(Reader::clear);
         self.turn = Phasor::default();
         self.burst = self.quiet < GAP;
@@ -378,7 +399,9 @@ mod tests {
         let noise = crate::level::power_of(noise_dbm0).sqrt();
         let noisy: Vec<i16> = samples.iter().map(|s| (f32::from(*s) + noise * chance.sample()).clamp(-32768.0, 32767.0) as i16).collect();
         let mut found = Vec::new();
-        Receiver::new().rx(&noisy, |m| found.push(m));
+        let mut receiver = Receiver::new();
+        receiver.rx(&noisy, |m| found.push(m));
+        receiver.rx(&[0; 3000], |m| found.push(m));
         found
     }
 

@@ -33,8 +33,8 @@ pub struct Menu {
 
 /// The octet before a CM or JM: start bit, 00000111, stop bit.
 const SYNC: u8 = 0xE0;
-/// Characters of a menu follow each other at 33 ms; after such a pause the menu is over, samples.
-const PAUSE: u64 = 400;
+/// Characters of a menu end 33 ms apart, two menus 67 ms; after such a pause it is over, samples.
+const PAUSE: u64 = 800;
 
 /// One direction.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl Ear {
     fn character(&mut self, character: Character, now: u64) -> Option<CallFunction> {
         if now - self.last > PAUSE {
             self.synced = false;
-            if now - self.last > 40 * PAUSE {
+            if now - self.last > 20 * PAUSE {
                 self.before.clear();
                 self.told = false;
             }

@@ -9,6 +9,7 @@
 
 pub mod input;
 mod fast;
+pub mod fuzz;
 mod line;
 mod network;
 mod pages;
@@ -263,11 +264,8 @@ impl Decoder {
                 report.add_tone(report::Tone { t: s.t, kind: s.kind, ms, direction: c.direction, text: s.text.into() });
             }
         }
-        if !self.session.spoken && report.tones.iter().any(|t| t.kind == report::ToneKind::Modem) {
-            // Flags of V.8bis look like those of T.30; the modem that follows tells.
-            for t in report.tones.iter_mut().filter(|t| t.kind == report::ToneKind::V21) {
-                (t.kind, t.text) = (report::ToneKind::Modem, "V.8bis".into());
-            }
+        if !self.session.spoken {
+            flags_without_frames(&mut report);
         }
         report.seconds = seconds;
         let record = self.session.finish(seconds, &mut report);
@@ -282,6 +280,20 @@ impl Decoder {
         }
         verdict::judge(&mut report, record);
         report
+    }
+}
+
+/// No frame of T.30 was read. Flags of V.8bis look like those of T.30: before the answer tone, with a modem's roar after it, they are
+/// V.8bis; after the answer tone a fax machine speaks, and what roars is a page.
+fn flags_without_frames(report: &mut Report) {
+    use report::ToneKind::{Ansam, Ced, Modem, V21};
+    let answer = report.tones.iter().filter(|t| matches!(t.kind, Ced | Ansam)).map(|t| t.t).fold(f64::INFINITY, f64::min);
+    if report.tones.iter().any(|t| t.kind == V21 && t.t > answer) {
+        report.tones.retain(|t| t.kind != Modem || t.text != network::ROAR);
+    } else if report.tones.iter().any(|t| t.kind == Modem) {
+        for t in report.tones.iter_mut().filter(|t| t.kind == V21) {
+            (t.kind, t.text) = (Modem, "V.8bis".into());
+        }
     }
 }
 

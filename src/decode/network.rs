@@ -21,6 +21,9 @@ const STEADY_DB: f32 = 3.5;
 /// See [`STEADY_DB`]: 2 s.
 const STEADY_FRAMES: u32 = 100;
 
+/// Words for a modem that is known only by its steadiness.
+pub const ROAR: &str = "a steady carrier that is not T.30";
+
 /// Something found. Seconds from the start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sound {
@@ -102,7 +105,7 @@ impl Network {
         } else {
             self.steady = 0;
             if let Some(t) = self.roar.take() {
-                out.push(Sound { kind: ToneKind::Modem, t, seconds: now - t, text: "a steady carrier that is not T.30" });
+                out.push(Sound { kind: ToneKind::Modem, t, seconds: now - t, text: ROAR });
             }
         }
     }

@@ -234,3 +234,62 @@ fn resolution(d: &Dcs) -> Resolution {
         _ => Resolution::STANDARD,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tipring_dsp::page::{chart::Letter, t6};
+
+    fn head() -> Head {
+        // V.17 14400, ECM, T.6.
+        let fif = [0x00, 0x04, 0x01, 0x22];
+        Head { t: 1.0, dcs: crate::fax::t30::frame::dcs(&fif), direction: Direction::Caller }
+    }
+
+    fn send(a: &mut Assembly, blocks: &[u8], numbers: impl Iterator<Item = u8>) {
+        for n in numbers {
+            let data = blocks.chunks(256).nth(usize::from(n)).expect("a frame of the block");
+            let mut frame = vec![0xFF, 0xC0, 0x60, n.reverse_bits()];
+            frame.extend_from_slice(data);
+            assert!(a.fast_frame(&frame));
+        }
+    }
+
+    #[test]
+    fn frames_that_come_again_complete_their_block_and_pages_follow_each_other() {
+        let letter = Letter::new(5, 1, 1).draw().expect("a page");
+        let coded = t6::encode(&letter);
+        let frames = coded.len().div_ceil(256) as u8;
+        assert!(frames > 6, "{frames}");
+        let mut a = Assembly::default();
+        a.begin(head());
+        send(&mut a, &coded, (0..frames).filter(|n| n % 3 != 1));
+        let (before, missing) = a.partial_page(0, 0, u16::from(frames), true);
+        assert!(before.is_none() && missing == u32::from((0..frames).filter(|n| n % 3 == 1).count() as u8));
+        send(&mut a, &coded, (0..frames).filter(|n| n % 3 == 1));
+        assert_eq!(a.partial_page(0, 0, u16::from(frames), true).1, 0);
+        // The answer is lost and the PPS of the next page comes: the first page is handed out.
+        a.begin(head());
+        send(&mut a, &coded, 0..frames);
+        let Some(Built::Page(first, None)) = a.partial_page(1, 0, u16::from(frames), true).0 else { panic!("the first page") };
+        assert!(first.image.bits() == letter.bits() && first.frames_missing == 0 && first.ecm);
+        assert!(a.block_done());
+        let Some(Built::Page(second, None)) = a.close() else { panic!("the second page") };
+        assert!(second.image.bits() == letter.bits());
+        assert!(a.close().is_none());
+    }
+
+    #[test]
+    fn a_frame_that_never_came_is_counted() {
+        let coded = t6::encode(&Letter::new(5, 1, 1).draw().expect("a page"));
+        let frames = coded.len().div_ceil(256) as u8;
+        let mut a = Assembly::default();
+        a.begin(head());
+        send(&mut a, &coded, (0..frames).filter(|n| *n != 4));
+        a.partial_page(0, 0, u16::from(frames), true);
+        a.block_done();
+        let Some(Built::Page(page, Some(remark))) = a.close() else { panic!("a damaged page") };
+        assert_eq!((page.frames_missing, page.bad_rows), (1, 1));
+        assert!(remark.contains("damaged at row"), "{remark}");
+    }
+}

@@ -255,6 +255,33 @@ fn frames_are_heard_from_very_loud_to_very_quiet_and_told_who_said_them() {
 }
 
 #[test]
+fn a_fax_that_cannot_be_read_is_no_data_modem() {
+    use tipring_dsp::tone::{CED, ToneGenerator};
+    let mut g = ToneGenerator::new(&CED);
+    let mut samples = vec![0i16; 4000];
+    for _ in 0..175 {
+        let mut f = [0; 160];
+        g.tx(&mut f);
+        samples.extend(f);
+    }
+    // Flags after the answer tone, a frame with a wrong check sequence, then a carrier like a page's.
+    let mut bad = vec![0xFF, 0xC8, 0x01];
+    bad.extend([0xAA; 4]);
+    let mut bits = Vec::new();
+    tipring_dsp::hdlc::bits_of(&bad, |b| bits.push(b));
+    bits[40] = !bits[40];
+    let mut m = tipring_dsp::fsk::Modulator::new(tipring_dsp::fsk::V21_CHANNEL_2, -12.0);
+    (0..37).for_each(|_| tipring_dsp::hdlc::flag(|b| m.tx(b, &mut samples)));
+    bits.iter().for_each(|b| m.tx(*b, &mut samples));
+    samples.extend([0; 4000]);
+    let mut chance = tipring_dsp::noise::Gauss::new(2);
+    samples.extend((0..40_000).map(|_| (3000.0 * chance.sample()) as i16));
+    let r = heard(&samples);
+    assert_eq!((count(&r, ToneKind::V21), count(&r, ToneKind::Modem)), (1, 0), "{:?}", r.tones);
+    assert_eq!(r.verdict, "A fax machine began to speak, but nothing it said could be read.");
+}
+
+#[test]
 fn an_echo_is_no_second_frame() {
     let said = v21(&[&[0xFF, 0xC8, 0x31]], -12.0);
     let mut with_echo = said.clone();
@@ -264,6 +291,17 @@ fn an_echo_is_no_second_frame() {
         with_echo[i + 4000] = with_echo[i + 4000].saturating_add(s / 6);
     }
     assert_eq!(heard(&with_echo).t30.len(), 1);
+}
+
+#[test]
+fn sides_that_are_the_other_way_round_are_put_right() {
+    let mut d = Decoder::new(Options { channels: 2, ..Options::default() });
+    let said = v21(&[&[0xFF, 0xC8, 0x01, 0x00, 0x74, 0x00]], -12.0);
+    d.feed(0, &said);
+    d.feed(1, &vec![0; said.len()]);
+    let r = d.finish();
+    assert_eq!((r.t30[0].frame.as_str(), r.t30[0].direction), ("DIS", Direction::Answerer));
+    assert!(r.warnings.iter().any(|w| w.contains("the other way round")), "{:?}", r.warnings);
 }
 
 #[test]
@@ -279,4 +317,15 @@ fn memory_does_not_grow_with_silence_and_nothing_panics_on_noise() {
     let r = d.finish();
     assert_eq!((r.t30.len(), r.pages.len(), r.digits.len(), r.caller_id.len()), (0, 0, 0, 0));
     assert!(r.levels.iter().all(|l| l.len() <= limits::LEVELS_MAX));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 64, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn any_bytes_are_taken(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..3000)) {
+        fuzz::hdlc(&bytes);
+        fuzz::t30(&bytes);
+        fuzz::caller_id(&bytes);
+        fuzz::samples(&bytes);
+    }
 }
