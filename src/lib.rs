@@ -8,6 +8,7 @@ pub mod call;
 pub mod clock;
 #[cfg(feature = "shell")]
 pub mod config;
+pub mod decode;
 pub mod digit_map;
 pub mod directory;
 pub mod fax;

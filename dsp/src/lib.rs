@@ -12,20 +12,26 @@ pub type Frame = [i16; FRAME_SAMPLES];
 /// A frame of silence.
 pub const SILENCE: Frame = [0; FRAME_SAMPLES];
 
+pub mod callerid;
 pub mod dtmf;
 pub mod fax_tone;
 pub mod front;
+pub mod fsk;
 pub mod g711;
+pub mod hdlc;
 pub mod level;
 pub mod line_model;
+pub mod modem_receiver;
 pub mod noise;
 pub mod page;
 pub mod plc;
 pub mod progress;
+pub mod rate;
 pub mod resample;
 #[cfg(feature = "spandsp")]
 pub mod spandsp;
 pub mod tone;
 pub mod tone_plan;
 pub mod v21;
+pub mod v8;
 pub mod watch;

@@ -5,6 +5,7 @@ pub mod api_client;
 pub mod bench;
 pub mod cli;
 pub mod clock;
+pub mod decode;
 pub mod demo;
 pub mod directory;
 pub mod directory_client;

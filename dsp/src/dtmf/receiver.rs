@@ -55,6 +55,11 @@ const DIAL_BLOCK: u64 = 40;
 const FOLLOW: usize = 8;
 /// A break this long (ms) ends the digit. Q.24 wants 10 ms bridged and 40 ms seen; 20 ms is seen here.
 const BREAK_HOPS: u32 = 12;
+/// Another key's tone this strong against the digit's own (power), all through the window, makes it no key of any telephone: two people
+/// press at once, or two channels were added to one.
+const RIVAL: f32 = 0.5;
+/// How long a rival is borne, ms. Speech over a held key comes near a nominal frequency now and then, but does not stay.
+const RIVAL_HOPS: u32 = 80;
 /// Early suspicion is held for this long after its last sign, ms.
 const HOLD_HOPS: u32 = 12;
 
@@ -224,12 +229,22 @@ impl Group {
 
     /// Energy of the coherent average of the last [`FOLLOW`] hops at the frequency that turns by `back` (conjugate).
     fn follow(&self, hop: u64, back: Phasor) -> f32 {
+        self.coherent(hop, back, FOLLOW)
+    }
+
+    fn coherent(&self, hop: u64, back: Phasor, length: usize) -> f32 {
         let (mut sum, mut turn) = (Phasor::default(), Phasor { re: 1.0, im: 0.0 });
-        for i in 0..FOLLOW as u64 {
-            sum = sum.plus(self.at(hop + 1 - FOLLOW as u64 + i).times(turn));
+        for i in 0..length as u64 {
+            sum = sum.plus(self.at(hop + 1 - length as u64 + i).times(turn));
             turn = turn.times(back);
         }
-        sum.energy() / (FOLLOW * FOLLOW) as f32
+        sum.energy() / (length * length) as f32
+    }
+
+    /// A tone of another key, nearly as strong as this one.
+    fn has_rival(&self, hop: u64, own: &Tone) -> bool {
+        let others = self.nominal_hz.iter().enumerate().filter(|(i, _)| *i != own.index);
+        others.map(|(_, hz)| self.coherent(hop, Phasor::unit(-front::turn_per_hop(*hz)), WINDOW)).any(|e| e > RIVAL * own.energy)
     }
 }
 
@@ -243,6 +258,7 @@ struct On {
     /// Sample of the last sign of it.
     last: u64,
     absent_hops: u32,
+    rival_hops: u32,
 }
 
 impl On {
@@ -395,6 +411,18 @@ impl Receiver {
             self.low.follow(self.hop, on.back.0) > 0.25 * on.low.energy && self.high.follow(self.hop, on.back.1) > 0.25 * on.high.energy;
         if heard {
             on.absent_hops = 0;
+            // A rival takes its window to come and go: every fourth millisecond is often enough to look.
+            if self.hop.is_multiple_of(4) {
+                let rival = self.low.has_rival(self.hop, &on.low) || self.high.has_rival(self.hop, &on.high);
+                on.rival_hops = if rival { on.rival_hops + 4 } else { 0 };
+            }
+            if on.rival_hops >= RIVAL_HOPS {
+                return self.end(on, events);
+            }
+            if on.rival_hops > 0 {
+                self.on = Some(on);
+                return;
+            }
             on.last = self.sample_of(self.hop).saturating_sub((FOLLOW - 1) as u64 * HOP as u64 / 2);
             self.on = Some(on);
             return;
@@ -427,7 +455,7 @@ impl Receiver {
         }
         let since = self.sample_of(first).max(not_before);
         let back = (Phasor::unit(-front::turn_per_hop(low.hz)), Phasor::unit(-front::turn_per_hop(high.hz)));
-        let on = On { low, high, back, since, last: since, absent_hops: 0 };
+        let on = On { low, high, back, since, last: since, absent_hops: 0, rival_hops: 0 };
         self.on = Some(on);
         // A full list cannot be: two starts in one frame are 28 ms of tone apart.
         let _ = events.push(DigitEvent::Started { digit: on.digit(), at: since });

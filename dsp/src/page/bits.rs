@@ -110,7 +110,7 @@ impl<'a> Bits<'a> {
         ahead.take_eol()
     }
     /// Goes to the next EOL and stays before it. Without one it goes to the end, less the zeros that may be the start of one.
-    pub(super) fn hunt_eol(&mut self) -> bool {
+    pub fn hunt_eol(&mut self) -> bool {
         while self.left() > 0 {
             let (zeros, ended_by_one) = self.zeros();
             if !ended_by_one {

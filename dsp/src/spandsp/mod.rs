@@ -9,6 +9,7 @@
 
 use core::fmt;
 
+pub mod modems;
 pub mod t38_gateway;
 pub mod terminal;
 pub mod tiff;

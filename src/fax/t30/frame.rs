@@ -194,6 +194,9 @@ pub fn dcs(fif: &[u8]) -> Dcs {
     };
     let fine_across = b(43);
     let width = match (b(17), b(18), fine_across) {
+        (false, false, false) if rows_per_cm == 118 => 2592,
+        (false, true, false) if rows_per_cm == 118 => 3648,
+        (true, _, false) if rows_per_cm == 118 => 3072,
         (false, false, false) => 1728,
         (false, true, false) => 2432,
         (true, _, false) => 2048,

@@ -263,6 +263,10 @@ impl Observer {
         }
         completed
     }
+    /// A frame with good FCS was heard on a line, from the address on, without its FCS.
+    pub fn frame_heard(&mut self, side: Side, octets: &[u8]) -> Option<Fcf> {
+        self.frame(side, octets)
+    }
     /// A frame with good FCS was heard.
     fn frame(&mut self, side: Side, octets: &[u8]) -> Option<Fcf> {
         let f = frame::parse(octets)?;

@@ -87,6 +87,8 @@ enum Verb {
     /// Measurements in virtual time, repeatable by seed
     #[command(subcommand)]
     Lab(super::lab::Lab),
+    /// Say what is on a recording of a phone line: digits, tones, caller ID, fax frames and pages
+    Decode(super::decode::Options),
     /// CPU cost of each part on this machine
     Bench(super::bench::Options),
 }
@@ -192,6 +194,7 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Accounts { change, daemon } => ask::accounts(&daemon, change).await,
         Verb::Sim { port, action, daemon } => sim::run(&daemon, &port, action).await,
         Verb::Lab(lab) => super::lab::run(lab),
+        Verb::Decode(options) => super::decode::run(&options),
         Verb::Bench(options) => super::bench::run(&options),
     }
 }

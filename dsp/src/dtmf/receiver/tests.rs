@@ -227,3 +227,35 @@ fn a_digit_is_suspected_within_15_ms_and_until_it_is_confirmed() {
         }
     }
 }
+
+#[test]
+fn two_keys_at_once_are_no_key_and_a_short_rival_is_borne() {
+    let keys_heard = |rival_ms: usize| {
+        let (mut front, mut receiver) = (FrontEnd::new(), Receiver::new());
+        let wave: Vec<i16> = (0..12_000)
+            .map(|n| {
+                let mut x = 0.0;
+                if (1600..9600).contains(&n) {
+                    x += sine(turn(852.0, n)) + sine(turn(1209.0, n));
+                }
+                if (4000..4000 + rival_ms * 8).contains(&n) {
+                    x += sine(turn(852.0, n)) + sine(turn(1336.0, n));
+                }
+                (4000.0 * x) as i16
+            })
+            .collect();
+        let mut heard = Vec::new();
+        for chunk in wave.chunks_exact(160) {
+            let mut events = DigitEvents::new();
+            receiver.rx(&front.rx(chunk.try_into().unwrap()), &mut events);
+            heard.extend(events.iter().filter_map(|e| match e {
+                DigitEvent::Started { digit, .. } => Some(char::from(*digit)),
+                DigitEvent::Ended { .. } => None,
+            }));
+        }
+        heard.into_iter().collect::<String>()
+    };
+    assert_eq!(keys_heard(0), "7");
+    assert_eq!(keys_heard(60), "7");
+    assert_eq!(keys_heard(300), "77");
+}

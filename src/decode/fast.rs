@@ -1,0 +1,146 @@
+//! The ear for image carriers: drives receivers with what the session expects, and hands the session what they hear.
+//!
+//! Several receivers listen to the same carrier, each a little faster or slower than the recording, since the timing loop of one alone
+//! gives up where the clocks of sender and recorder differ by more than 100 ppm; the best page wins, and ECM takes every good frame of
+//! any. The level is brought to where the receivers are at home before they hear it.
+
+use super::pages::EARS;
+use super::report::Report;
+use super::session::{Listen, Session};
+use crate::fax::t30::frame::Rate;
+use tipring_dsp::Frame;
+use tipring_dsp::modem_receiver::{Modem, ModemReceiver, Output};
+use tipring_dsp::resample::Resampler;
+
+/// Samples given to a receiver between two looks at what it says: 5 ms.
+const STEP: usize = 40;
+/// What the resampler makes of [`STEP`] samples, with room.
+const STEP_MAX: usize = STEP + 8;
+/// How much slower each ear's clock is made, ppm. The first hears the recording as it is.
+#[cfg_attr(not(feature = "spandsp"), expect(dead_code, reason = "no image modem is built in without the feature"))]
+const PPM: [f64; EARS] = [0.0, -110.0, 110.0, -260.0, 260.0];
+/// The frame that announced a carrier is brought to this level, dBm0.
+const LEVEL_DBM0: f32 = -13.0;
+/// A carrier is looked for down to this much below the frame that announced it, dB.
+const BELOW_DCS_DB: f32 = 16.0;
+/// Most gain, dB: below that G.711 leaves nothing of a signal.
+const GAIN_MAX_DB: f32 = 40.0;
+/// Power that lasted this long and was neither V.21 nor a training that could be followed is told, s.
+const UNTRAINED_S: f64 = 0.6;
+
+/// One receiver and what it is at.
+struct Ear {
+    modem: Box<dyn ModemReceiver>,
+    clock: Option<Resampler>,
+    up: Option<f64>,
+    /// V.21 was heard since the carrier came up.
+    v21_seen: bool,
+    failed: bool,
+}
+
+/// All receivers.
+pub struct FastEar {
+    ears: Vec<Ear>,
+    waiting: Option<(Rate, bool)>,
+    channel: usize,
+    gain: f32,
+}
+
+impl FastEar {
+    #[cfg_attr(not(feature = "spandsp"), expect(dead_code, reason = "no image modem is built in without the feature"))]
+    /// Receivers that wait for nothing, made by `modem`; `None` if it makes none.
+    pub fn new(modem: impl Fn() -> Option<Box<dyn ModemReceiver>>) -> Option<Self> {
+        let ear = |ppm: f64| {
+            let clock = (ppm != 0.0).then(|| Resampler::new(ppm));
+            Some(Ear { modem: modem()?, clock, up: None, v21_seen: false, failed: false })
+        };
+        let ears: Option<Vec<Ear>> = PPM.into_iter().map(ear).collect();
+        Some(FastEar { ears: ears?, waiting: None, channel: 0, gain: 1.0 })
+    }
+    /// Does as the session says.
+    pub fn obey(&mut self, listen: Listen, session: &Session) {
+        match listen {
+            Listen::Same => {}
+            _ if session.in_carrier() => {}
+            Listen::Nothing => self.waiting = None,
+            Listen::For { channel, rate, short, dbm0 } => {
+                self.channel = channel;
+                let gain_db = (LEVEL_DBM0 - dbm0).clamp(-10.0, GAIN_MAX_DB);
+                self.gain = 10f32.powf(gain_db / 20.0);
+                for ear in &mut self.ears {
+                    ear.modem.set_cutoff_dbm0(dbm0 + gain_db - BELOW_DCS_DB);
+                }
+                self.restart(rate, short);
+            }
+        }
+    }
+    fn restart(&mut self, rate: Rate, short: bool) {
+        let modem = match rate {
+            Rate::V27At2400 | Rate::V27At4800 => Modem::V27ter,
+            Rate::V29At7200 | Rate::V29At9600 => Modem::V29,
+            Rate::V17At7200 | Rate::V17At9600 | Rate::V17At12000 | Rate::V17At14400 => Modem::V17,
+        };
+        self.waiting = Some((rate, short));
+        for ear in &mut self.ears {
+            ear.modem.restart(modem, rate.bps(), short);
+            (ear.up, ear.v21_seen, ear.failed) = (None, false, false);
+        }
+    }
+    /// A V.21 carrier has gone on this channel: what comes now may be the training.
+    pub fn v21_gone(&mut self, channel: usize, session: &Session) {
+        if let Some((rate, short)) = self.waiting
+            && channel == self.channel
+            && !session.in_carrier()
+        {
+            self.restart(rate, short);
+        }
+    }
+    /// Hears 20 ms of a channel that begin at sample `start`.
+    pub fn rx(&mut self, channel: usize, frame: &Frame, start: u64, v21: bool, session: &mut Session, report: &mut Report) {
+        if channel != self.channel || self.waiting.is_none() {
+            return;
+        }
+        let gain = self.gain;
+        let louder = frame.map(|s| (f32::from(s) * gain) as i16);
+        let mut next = Listen::Same;
+        for (number, ear) in self.ears.iter_mut().enumerate() {
+            ear.v21_seen |= v21;
+            for (i, samples) in louder.chunks(STEP).enumerate() {
+                let now = (start as f64 + (i * STEP) as f64) / 8000.0;
+                let mut buffer = [0i16; STEP_MAX];
+                let samples = match &mut ear.clock {
+                    None => samples,
+                    Some(clock) => {
+                        // The buffer has room for all that so few samples become.
+                        let (_, made) = clock.process(samples, &mut buffer);
+                        &buffer[..made]
+                    }
+                };
+                let (up, failed, v21_seen) = (&mut ear.up, &mut ear.failed, &mut ear.v21_seen);
+                ear.modem.rx(samples, &mut |said| match said {
+                    Output::Bit(bit) => session.bit(number, bit),
+                    Output::CarrierUp => (*up, *failed, *v21_seen) = (Some(now), false, v21),
+                    Output::Trained => session.carrier(number, up.unwrap_or(now)),
+                    Output::TrainingFailed => *failed = true,
+                    Output::CarrierDown => {
+                        let began = up.take();
+                        if session.in_carrier() {
+                            match session.ear_lost(number, now, report) {
+                                Listen::Same => {}
+                                listen => next = listen,
+                            }
+                        } else if number == 0
+                            && let Some(t) = began
+                            && *failed
+                            && !*v21_seen
+                            && now - t > UNTRAINED_S
+                        {
+                            session.not_trained(t, now, report);
+                        }
+                    }
+                });
+            }
+        }
+        self.obey(next, session);
+    }
+}

@@ -1,0 +1,4 @@
+#![no_main]
+//! The body and what it asserts: `tipring::decode::fuzz::hdlc`.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tipring::decode::fuzz::hdlc(data));
