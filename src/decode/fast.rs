@@ -17,7 +17,6 @@ const STEP: usize = 40;
 /// What the resampler makes of [`STEP`] samples, with room.
 const STEP_MAX: usize = STEP + 8;
 /// How much slower each ear's clock is made, ppm. The first hears the recording as it is.
-#[cfg_attr(not(feature = "spandsp"), expect(dead_code, reason = "no image modem is built in without the feature"))]
 const PPM: [f64; EARS] = [0.0, -110.0, 110.0, -260.0, 260.0];
 /// The frame that announced a carrier is brought to this level, dBm0.
 const LEVEL_DBM0: f32 = -13.0;

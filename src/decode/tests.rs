@@ -186,7 +186,9 @@ fn dialled_digits_are_told_once_each() {
 
 #[test]
 fn callers_are_named_from_real_lines_and_simulators() {
-    let want: &[(&str, &[(&str, &str, &str)])] = &[
+    /// File, then number, name and date of each message on it.
+    type Want<'a> = (&'a str, &'a [(&'a str, &'a str, &'a str)]);
+    let want: &[Want<'_>] = &[
         ("jenil_CallerID-1.wav", &[("05271036", "8128771511", "ROSE HULMAN INS")]),
         ("jenil_test2.wav", &[("08131853", "4806343526", "Cell Phone   AZ")]),
         ("verizon_REC003.wav", &[("11011903", "2024561414", "WHITE HOUSE    "), ("11011904", "7184397500", "PUERTO RICO RES")]),

@@ -247,7 +247,7 @@ fn two_keys_at_once_are_no_key_and_a_short_rival_is_borne() {
         let mut heard = Vec::new();
         for chunk in wave.chunks_exact(160) {
             let mut events = DigitEvents::new();
-            receiver.rx(&front.rx(chunk.try_into().unwrap()), &mut events);
+            receiver.rx(front.rx(chunk.try_into().unwrap()), &mut events);
             heard.extend(events.iter().filter_map(|e| match e {
                 DigitEvent::Started { digit, .. } => Some(char::from(*digit)),
                 DigitEvent::Ended { .. } => None,
