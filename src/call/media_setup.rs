@@ -84,12 +84,12 @@ impl Gateway {
 }
 
 #[cfg(feature = "spandsp")]
-fn new_t38_leg(config: &T38Config) -> Result<T38Leg, tipring_dsp::spandsp::Error> {
-    T38Leg::new(config)
+fn new_t38_leg(config: &T38Config) -> Result<T38Leg, String> {
+    T38Leg::new(config).map_err(|e| e.to_string())
 }
 
 /// Without an engine nothing of T.38 is offered or accepted ([`Gateway::new`] sees to that), so nobody comes here with a choice of it.
 #[cfg(not(feature = "spandsp"))]
-fn new_t38_leg(_config: &T38Config) -> Result<T38Leg, &'static str> {
-    Err("this build has no T.38 engine")
+fn new_t38_leg(_config: &T38Config) -> Result<T38Leg, String> {
+    Err("this build has no T.38 engine".into())
 }
