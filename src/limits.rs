@@ -94,6 +94,9 @@ const _: () = assert!(IFP_BYTES_MAX < DATAGRAM_BYTES_MAX, "an IFP packet fits a 
 pub const REGISTRATIONS_MAX: usize = 2_000_000;
 /// Accounts of a directory, and reservations: one for each number.
 pub const ACCOUNTS_MAX: usize = REGISTRATIONS_MAX;
+/// Numbers of the dynamic pool that one user may hold: instances are the terminal's own word, so without a bound one account empties the
+/// pool by inventing them. A household's phones and adapters; a gateway's ports are one instance.
+pub const DYNAMIC_NUMBERS_PER_USER_MAX: usize = 8;
 /// Bytes of a user name. Mail addresses, which people use as such, are rarely longer.
 pub const USER_BYTES_MAX: usize = 64;
 /// Bytes of the name of a terminal: a `urn:uuid:` has 45, a key's fingerprint in hex 64.

@@ -324,6 +324,14 @@ pub fn refusal(why: &Refusal) -> (u16, &'static str, String) {
         }
         Refusal::BadContact => (400, "bad_contact", "the contact is no address that can be called".into()),
         Refusal::NoneFree => (409, "none_free", "no number is free".into()),
+        Refusal::TooManyNumbers => {
+            let most = crate::limits::DYNAMIC_NUMBERS_PER_USER_MAX;
+            (
+                403,
+                "too_many_numbers",
+                format!("this user holds {most} numbers of the pool, which is the most; those that left are kept for a while"),
+            )
+        }
         Refusal::NoSuchRow => (404, "no_such_row", "there is no such row".into()),
         Refusal::NotThisTerminal => (409, "not_this_terminal", "another terminal registered the number since".into()),
         Refusal::Full => (503, "full", "the directory is full".into()),

@@ -10,7 +10,7 @@ use super::plan::NumberPlan;
 use super::record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
 use crate::clock::{Instant, WallMs};
 use crate::key::Fingerprint;
-use crate::limits::{ACCOUNTS_MAX, EXPIRIES_PER_TURN_MAX, REGISTRATIONS_MAX};
+use crate::limits::{ACCOUNTS_MAX, DYNAMIC_NUMBERS_PER_USER_MAX, EXPIRIES_PER_TURN_MAX, REGISTRATIONS_MAX};
 use crate::number::Number;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,6 +117,8 @@ pub enum Refusal {
     BadContact,
     /// No number is free.
     NoneFree,
+    /// The user has as many numbers of the pool as one may have, those kept for terminals that left included.
+    TooManyNumbers,
     /// There is no account or no row of that name.
     NoSuchRow,
     /// Another terminal registered the number since.
@@ -225,7 +227,7 @@ pub struct Directory {
     /// Live contacts: who is where.
     by_contact: BTreeMap<SocketAddr, Vec<Number>>,
     /// Numbers that the server picked: whose they are.
-    dynamic_of: BTreeMap<(User, Instance), Number>,
+    dynamic_of: BTreeMap<User, BTreeMap<Instance, Number>>,
     /// Rows by deadline.
     due: BTreeSet<(Instant, Number)>,
     reservations: BTreeMap<Number, Reservation>,
@@ -454,8 +456,8 @@ impl Directory {
             Some(row) if row.registration.user != ask.user || row.registration.instance != ask.instance => Err(Refusal::NumberTaken),
             Some(_) => Ok((wanted, true)),
             // One pool number a terminal: it would otherwise empty the pool by asking for each.
-            None if self.dynamic_of.contains_key(&(ask.user.clone(), ask.instance.clone())) => Err(Refusal::NotEntitled),
-            None => Ok((wanted, true)),
+            None if self.dynamic_number(ask).is_some() => Err(Refusal::NotEntitled),
+            None => self.may_have_another(&ask.user).map(|()| (wanted, true)),
         }
     }
 
@@ -478,15 +480,26 @@ impl Directory {
         self.policy.dynamic.as_ref().is_some_and(|(first, last)| first <= number && number <= last)
     }
 
+    /// The number of the pool that this terminal has, or had and is kept.
+    fn dynamic_number(&self, ask: &Register) -> Option<&Number> {
+        self.dynamic_of.get(&ask.user)?.get(&ask.instance)
+    }
+
+    fn may_have_another(&self, user: &User) -> Result<(), Refusal> {
+        let held = self.dynamic_of.get(user).map_or(0, BTreeMap::len);
+        if held < DYNAMIC_NUMBERS_PER_USER_MAX { Ok(()) } else { Err(Refusal::TooManyNumbers) }
+    }
+
     /// C-6, dynamic mode: the number this terminal had, else the lowest that is neither reserved nor remembered for another.
     fn pick(&self, ask: &Register) -> Result<Number, Refusal> {
-        if let Some(before) = self.dynamic_of.get(&(ask.user.clone(), ask.instance.clone()))
+        if let Some(before) = self.dynamic_number(ask)
             && self.owner(before).is_none()
             && self.in_pool(before)
         {
             return Ok(before.clone());
         }
         let (first, last) = self.policy.dynamic.as_ref().ok_or(Refusal::NotEntitled)?;
+        self.may_have_another(&ask.user)?;
         let mut candidate = first.clone();
         // Rows come in the order of numbers, so the first gap is found in one walk over the taken ones.
         let mut taken = self.rows.range(first..=last).map(|(n, _)| n).peekable();
@@ -614,7 +627,7 @@ impl Directory {
             self.registered += 1;
         }
         if registration.dynamic {
-            self.dynamic_of.insert((registration.user.clone(), registration.instance.clone()), number.clone());
+            self.dynamic_of.entry(registration.user.clone()).or_default().insert(registration.instance.clone(), number.clone());
         }
         if let Some(until) = until {
             self.due.insert((until, number.clone()));
@@ -637,9 +650,14 @@ impl Directory {
             }
         }
         if row.registration.dynamic {
-            let key = (row.registration.user, row.registration.instance);
-            if self.dynamic_of.get(&key) == Some(number) {
-                self.dynamic_of.remove(&key);
+            let (user, instance) = (row.registration.user, row.registration.instance);
+            if let Some(held) = self.dynamic_of.get_mut(&user) {
+                if held.get(&instance) == Some(number) {
+                    held.remove(&instance);
+                }
+                if held.is_empty() {
+                    self.dynamic_of.remove(&user);
+                }
             }
         }
     }

@@ -166,6 +166,28 @@ fn req_c6_reserved_numbers_are_their_users_and_others_are_picked_and_kept() {
 }
 
 #[test]
+fn req_c6_one_account_cannot_empty_the_pool_by_inventing_terminals() {
+    let mut w = World::new(Policy { dynamic: Some((number("4000"), number("4099"))), ..policy() });
+    let most = crate::limits::DYNAMIC_NUMBERS_PER_USER_MAX;
+    for n in 0..most {
+        assert!(granted(&w.register(of("mallory", &format!("i{n}"), "10.0.0.1:5060"))).is_some(), "{n}");
+    }
+    let mut by_name = of("mallory", "y", "10.0.0.1:5060");
+    by_name.wanted = Some(number("4090"));
+    for ask in [of("mallory", "x", "10.0.0.1:5060"), by_name] {
+        assert_eq!(w.register(ask), Response::Refused(Refusal::TooManyNumbers));
+    }
+    // Leaving does not make room at once, for the number is kept; the terminals known renew, others' accounts get theirs.
+    w.ask(Request::Deregister { user: user("mallory"), number: number("4000"), instance: None });
+    w.restart();
+    assert_eq!(w.register(of("mallory", "x", "10.0.0.1:5060")), Response::Refused(Refusal::TooManyNumbers), "also after a restart");
+    assert_eq!(granted(&w.register(of("mallory", "i3", "10.0.0.1:5060"))), Some("4003"));
+    assert_eq!(granted(&w.register(of("lan", "x", "10.0.0.2:5060"))), Some("4008"));
+    w.pass(1001);
+    assert_eq!(granted(&w.register(of("mallory", "x", "10.0.0.1:5060"))), Some("4000"), "forgotten, so there is room");
+}
+
+#[test]
 fn req_c7_a_number_bound_to_a_mac_is_refused_to_another() {
     let mut w = World::new(policy());
     let mac = Mac::parse("02:00:00:00:00:01").unwrap();

@@ -86,6 +86,7 @@ pub struct AudioLeg {
     sent_at_report: u64,
     now: Option<Instant>,
     last_media: Option<Instant>,
+    last_report: Option<Instant>,
     last_event: Option<Instant>,
 }
 
@@ -119,6 +120,7 @@ impl AudioLeg {
             sent_at_report: 0,
             now: None,
             last_media: None,
+            last_report: None,
             last_event: None,
             rng,
             config,
@@ -221,15 +223,16 @@ impl AudioLeg {
         }
     }
 
-    /// Milliseconds since the last valid media; nought while we do not want any.
+    /// Milliseconds since the last valid media or RTCP report (a muted peer that sends no silence lives by its reports); nought while we
+    /// do not want any media.
     pub fn silent_ms(&self, now: Instant) -> u64 {
         if !self.config.direction.receives() {
             return 0;
         }
-        self.last_media.map_or(0, |at| now.ms_since(at))
+        self.last_media.max(self.last_report).map_or(0, |at| now.ms_since(at))
     }
 
-    /// No media for longer than the watchdog allows.
+    /// Neither media nor reports for longer than the watchdog allows.
     pub fn is_silent(&self, now: Instant) -> bool {
         self.silent_ms(now) >= u64::from(self.config.watchdog_ms)
     }
@@ -412,6 +415,9 @@ impl AudioLeg {
             self.remote_rtcp = from;
         }
         self.stats.rtcp_received += 1;
+        if !compound.bye {
+            self.last_report = Some(now);
+        }
         self.stats.far_said_bye |= compound.bye;
         if let Some(sender) = compound.sender {
             self.last_sr = Some((rtcp::ntp_middle(sender.ntp), now));

@@ -410,6 +410,33 @@ fn a_dead_peer_is_noticed_by_the_watchdog() {
 }
 
 #[test]
+fn a_muted_peer_that_only_sends_reports_is_alive_until_it_says_good_bye() {
+    let mut leg = AudioLeg::new(far(), 1);
+    let mut peer = AudioLeg::new(AudioConfig { direction: Direction::Inactive, ..config() }, 2);
+    let (mut to_line, mut reports, mut worst) = (SILENCE, Vec::new(), 0);
+    for n in 0..6000u64 {
+        let now = Instant::from_ms(1000 + n * 20);
+        reports.clear();
+        peer.tick(now, &SILENCE, LineDigit::None, &mut to_line, &mut |channel, _, b| reports.push((channel, b.to_vec())));
+        for (channel, bytes) in &reports {
+            assert_eq!(*channel, Channel::Rtcp);
+            leg.from_net(now, Channel::Rtcp, at(1, 4001), bytes);
+        }
+        leg.tick(now, &SILENCE, LineDigit::None, &mut to_line, &mut |_, _, _| {});
+        worst = worst.max(leg.silent_ms(now));
+    }
+    assert!(leg.stats().rtcp_received > 10 && worst < 10_000, "{worst} ms in {} reports", leg.stats().rtcp_received);
+    // Without reports it is silent after all, and a good-bye is no sign of life.
+    let later = Instant::from_ms(1000 + 6000 * 20 + 20_000);
+    let mut byes = Vec::new();
+    peer.finish(&mut |_, _, b| byes.push(b.to_vec()));
+    for bye in &byes {
+        leg.from_net(later, Channel::Rtcp, at(1, 4001), bye);
+    }
+    assert!(leg.stats().far_said_bye && leg.silent_ms(later) >= 20_000, "{}", leg.silent_ms(later));
+}
+
+#[test]
 fn comfort_noise_packets_are_noise_on_the_line_and_not_concealment() {
     let mut leg = AudioLeg::new(far(), 1);
     let (mut bytes, mut to_line, mut now) = ([0u8; 172], SILENCE, Instant::from_ms(1000));

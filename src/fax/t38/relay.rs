@@ -6,9 +6,12 @@
 //! Switch-over: the leg is made when a re-INVITE is answered, some hundred milliseconds after the called machine began its V.21 preamble.
 //! [`T38Leg::prime`] lets it hear what was on the line meanwhile, so that the DIS is not lost; the caller's leg starts idle.
 
+mod latch;
+
+use self::latch::Latch;
 use super::engine::{Engine, LINE_SAMPLES, Step};
 use super::filter::{Filter, FilterStats, Outgoing};
-use super::ifp::{self, DataType, Packet, Syntax};
+use super::ifp::{self, DataType, Indicator, Packet, Syntax};
 use super::udptl::{self, Class, ErrorCorrection, Receiver, ReceiverStats, Sender};
 use crate::clock::Instant;
 use crate::fax::t30::observer::{FaxRecord, Observer, Side};
@@ -21,8 +24,8 @@ use tipring_dsp::{Frame, SILENCE};
 pub enum SourcePolicy {
     /// Only from the negotiated one.
     Exact,
-    /// From the negotiated one, or from the first that shares its host or its port and sends valid UDPTL (a NAT in between); answers go
-    /// there from then on, and nowhere else.
+    /// From the negotiated one; or from another port of the same host (a NAT in between) that sends a few valid datagrams in a row while
+    /// the negotiated one is silent. Answers go there from then on, and nowhere else.
     #[default]
     Latch,
 }
@@ -97,8 +100,8 @@ const KEEPALIVE_MS: u64 = 1000;
 /// The T.38 leg of one call.
 pub struct T38Leg {
     syntax: Syntax,
-    remote: SocketAddr,
-    latch: SourcePolicy,
+    latch: Latch,
+    source: SourcePolicy,
     receiver: Receiver,
     sender: Sender,
     filter: Filter,
@@ -110,6 +113,8 @@ pub struct T38Leg {
     last_sent: Instant,
     repeats: u8,
     heard: Option<Instant>,
+    /// When our side last had something other than no-signal to send.
+    busy: Option<Instant>,
     now: Instant,
     started: Option<Instant>,
     counts: FaxStats,
@@ -137,8 +142,8 @@ impl T38Leg {
         filter.set_cleared(config.cleared);
         T38Leg {
             syntax: Syntax::of_version(config.version),
-            remote: config.remote,
-            latch: config.source,
+            latch: Latch::new(config.remote),
+            source: config.source,
             receiver: Receiver::new(),
             sender: Sender::new(config.error_correction, config.max_datagram),
             filter,
@@ -150,6 +155,7 @@ impl T38Leg {
             last_sent: Instant::ZERO,
             repeats: 0,
             heard: None,
+            busy: None,
             now: Instant::ZERO,
             started: None,
             counts: FaxStats::default(),
@@ -170,8 +176,8 @@ impl T38Leg {
     /// A datagram came in. Strangers and garbage are counted and dropped.
     pub fn from_net(&mut self, now: Instant, src: SocketAddr, datagram: &[u8]) {
         self.begin(now);
-        let known = src == self.remote;
-        let may_latch = self.latch == SourcePolicy::Latch && (src.ip() == self.remote.ip() || src.port() == self.remote.port());
+        let known = src == self.remote();
+        let may_latch = self.source == SourcePolicy::Latch && src.ip() == self.remote().ip();
         if !known && !may_latch {
             self.counts.foreign += 1;
             return;
@@ -180,8 +186,14 @@ impl T38Leg {
             self.counts.garbage += 1;
             return;
         };
-        self.remote = src;
-        self.latch = SourcePolicy::Exact;
+        if !known && ifp::parse(parsed.primary, self.syntax).is_err() {
+            self.counts.garbage += 1;
+            return;
+        }
+        if !self.latch.admit(now, src, parsed.seq, self.receiver.newest()) {
+            self.counts.foreign += 1;
+            return;
+        }
         self.counts.datagrams_in += 1;
         self.heard = Some(now);
         self.receiver.receive(&parsed);
@@ -211,13 +223,14 @@ impl T38Leg {
             ..self.counts.clone()
         }
     }
-    /// How long the peer has been silent, in ms: since its last valid datagram, or since the leg began.
+    /// How long the peer has been silent without a reason, in ms: since its last valid datagram, or since our side last had something to
+    /// send (a peer that receives a page may send nothing for minutes), or since the leg began.
     pub fn silent_ms(&self) -> u64 {
-        self.heard.or(self.started).map_or(0, |t| self.now.ms_since(t))
+        self.heard.max(self.busy).or(self.started).map_or(0, |t| self.now.ms_since(t))
     }
     /// Where datagrams go to: the negotiated address, or the one that was latched.
     pub const fn remote(&self) -> SocketAddr {
-        self.remote
+        self.latch.peer()
     }
 
     fn begin(&mut self, now: Instant) {
@@ -277,6 +290,9 @@ impl T38Leg {
                 self.repeat(out);
             }
         }
+        if !matches!(packet, Packet::Indicator(Indicator::NoSignal)) {
+            self.busy = Some(self.now);
+        }
         let class = match packet {
             Packet::Data(d) if d.modem() != DataType::V21 => Class::Image,
             Packet::Data(_) | Packet::Indicator(_) => Class::Control,
@@ -302,9 +318,11 @@ impl T38Leg {
     fn put(&mut self, out: &mut dyn FnMut(SocketAddr, &[u8])) {
         self.last_sent = self.now;
         self.counts.datagrams_out += 1;
-        out(self.remote, &self.last[..self.last_len]);
+        out(self.latch.peer(), &self.last[..self.last_len]);
     }
 }
 
+#[cfg(test)]
+mod peer_tests;
 #[cfg(test)]
 mod tests;

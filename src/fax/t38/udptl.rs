@@ -211,6 +211,10 @@ impl Receiver {
     pub const fn stats(&self) -> ReceiverStats {
         self.stats
     }
+    /// The newest sequence number seen, if any.
+    pub fn newest(&self) -> Option<u16> {
+        self.at.map(|(_, newest)| newest)
+    }
     /// Takes a datagram. Call [`Receiver::pop`] until it gives nothing before the next one, or a burst may push packets out.
     pub fn receive(&mut self, datagram: &Datagram<'_>) {
         let seq = datagram.seq;

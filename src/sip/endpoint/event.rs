@@ -25,9 +25,10 @@ pub struct Config {
     pub contact: SocketAddr,
     /// User-Agent and Server.
     pub user_agent: String,
-    /// Transactions at a time, both sides. New calls are refused from three quarters on, so that BYE and CANCEL still find room.
+    /// Transactions at a time: one half for what peers ask, the other for what we ask, so that no flood keeps us from calling. Of each
+    /// half new calls get three quarters, so that BYE and CANCEL still find room.
     pub transactions_max: usize,
-    /// Dialogs at a time.
+    /// Dialogs at a time. Calls to us get at most three quarters of them.
     pub dialogs_max: usize,
 }
 

@@ -19,7 +19,7 @@ mod timeout;
 pub use event::*;
 
 use super::dialog::Dialog;
-use super::message::{Message, Method, NameAddr, Uri};
+use super::message::{Message, Method, NameAddr, Uri, readable};
 use super::transaction::{Client, ClientInvite, Deadlines, Server, ServerInvite, ServerKey, T1_64_MS, T1_MS, TIMER_C_MS, Timer};
 use crate::clock::{Instant, Rng, TimerTable, ms};
 use crate::limits::{SIP_FORKS_MAX, SIP_TRANSMITS_MAX};
@@ -141,6 +141,8 @@ pub struct Endpoint {
     merge_index: BTreeMap<Vec<u8>, u64>,
     usages: BTreeMap<DialogId, Usage>,
     usage_index: BTreeMap<(Vec<u8>, Vec<u8>), DialogId>,
+    /// Usages that a peer's INVITE made.
+    inbound: usize,
     deadlines: Deadlines<Owner>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -165,6 +167,7 @@ impl Endpoint {
             merge_index: BTreeMap::new(),
             usages: BTreeMap::new(),
             usage_index: BTreeMap::new(),
+            inbound: 0,
             deadlines: Deadlines::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -180,7 +183,7 @@ impl Endpoint {
 
     /// Calls somebody.
     pub fn invite(&mut self, now: Instant, call: Invite) -> Result<DialogId, LimitReached> {
-        if self.usages.len() >= self.config.dialogs_max || !self.has_room_for_calls() {
+        if self.usages.len() >= self.config.dialogs_max || !self.may_ask() {
             self.counters.full += 1;
             return Err(LimitReached);
         }
@@ -288,7 +291,7 @@ impl Endpoint {
 
     /// Offers the peer another session. One INVITE at a time, in either direction.
     pub fn reinvite(&mut self, now: Instant, id: DialogId, offer: Vec<u8>) -> Result<(), CommandError> {
-        if !self.has_room_for_calls() {
+        if !self.may_ask() {
             self.counters.full += 1;
             return Err(CommandError::LimitReached);
         }
@@ -343,7 +346,7 @@ impl Endpoint {
 
     /// Asks a peer whether it is there and what it can do.
     pub fn options(&mut self, now: Instant, target: SocketAddr, user: &str) -> Result<OptionsId, LimitReached> {
-        if !self.has_room_for_calls() {
+        if !self.may_ask() {
             self.counters.full += 1;
             return Err(LimitReached);
         }
@@ -392,7 +395,7 @@ impl Endpoint {
     }
     /// The Call-ID of a dialog that lives, for logs.
     pub fn call_id(&self, id: DialogId) -> Option<String> {
-        self.usages.get(&id).map(|u| String::from_utf8_lossy(&u.call_id).into_owned())
+        self.usages.get(&id).map(|u| readable(&u.call_id))
     }
     /// What was counted.
     pub fn counters(&self) -> Counters {
@@ -425,11 +428,21 @@ impl Endpoint {
     fn contact(&self) -> Vec<u8> {
         NameAddr::new(Uri::sip("", self.config.contact)).emit()
     }
-    fn transactions(&self) -> usize {
-        self.clients.len() + self.servers.len()
+    /// Transactions that each direction may have: what strangers send never takes the room of what we send.
+    fn half(&self) -> usize {
+        self.config.transactions_max / 2
     }
-    fn has_room_for_calls(&self) -> bool {
-        self.transactions() < self.config.transactions_max / 4 * 3
+    /// New requests of ours leave the last quarter of their half to BYE and CANCEL.
+    fn may_ask(&self) -> bool {
+        self.clients.len() < self.half() * 3 / 4
+    }
+    /// New requests of strangers leave the last quarter of their half to those inside dialogs.
+    fn may_be_asked(&self) -> bool {
+        self.servers.len() < self.half() * 3 / 4
+    }
+    /// Calls to us leave the last quarter of the dialogs to calls from us.
+    fn may_be_called(&self) -> bool {
+        self.inbound < self.config.dialogs_max * 3 / 4 && self.usages.len() < self.config.dialogs_max
     }
 
     fn transmit(&mut self, transmit: Transmit) {
@@ -451,7 +464,7 @@ impl Endpoint {
         message
     }
 
-    /// Sends a request in a transaction of its own. With the table full to the last place it goes out once, unguarded (and counted).
+    /// Sends a request in a transaction of its own. With our half of the table full to the last place it goes out once, unguarded (and counted).
     fn send_request(&mut self, now: Instant, request: Message, dst: SocketAddr, purpose: Purpose, dialog: Option<Dialog>) -> u64 {
         let branch = [b"z9hG4bK", self.token().as_slice()].concat();
         let mut request = self.with_via(request, &branch);
@@ -475,7 +488,7 @@ impl Endpoint {
         let bytes = request.emit();
         self.transmit(Transmit { dst, bytes: bytes.clone() });
         let id = self.next_id();
-        if self.transactions() >= self.config.transactions_max {
+        if self.clients.len() >= self.half() {
             self.counters.full += 1;
             return id;
         }
@@ -564,6 +577,7 @@ impl Endpoint {
 
     fn add_usage(&mut self, id: DialogId, call_id: Vec<u8>, local_tag: Vec<u8>, owner: bool, state: State) {
         self.usage_index.insert((call_id.clone(), local_tag.clone()), id);
+        self.inbound += usize::from(!owner);
         let timers = TimerTable::new([Timer::Ring, Timer::Answer, Timer::AckWait]);
         self.usages.insert(id, Usage { call_id, local_tag, owner, state, timers, q850: None, giving_up: EndCause::HungUp });
     }
@@ -571,6 +585,7 @@ impl Endpoint {
     /// Says a dialog's last word and forgets it.
     fn end(&mut self, id: DialogId, event: Event) {
         let Some(usage) = self.usages.remove(&id) else { return };
+        self.inbound -= usize::from(!usage.owner);
         self.usage_index.remove(&(usage.call_id, usage.local_tag));
         self.deadlines.set(Owner::Dialog(id), None);
         self.events.push_back(event);

@@ -47,8 +47,7 @@ impl Endpoint {
         if let Some(id) = self.server_index.get(&key).copied() {
             return self.repeat_answer(id);
         }
-        let is_call = matches!(method, Method::Invite | Method::Options);
-        if self.transactions() >= self.config.transactions_max || (is_call && !self.has_room_for_calls()) {
+        if self.servers.len() >= self.half() || (!self.may_be_asked() && self.is_new(&method, &request)) {
             self.counters.full += 1;
             let mut response = Message::response_to(&request, 503, "Too Many Calls").with("Retry-After", RETRY_AFTER_S);
             tag_response(&mut response, b"full");
@@ -86,6 +85,12 @@ impl Endpoint {
                 }
             }
         }
+    }
+
+    /// A call or question from outside any dialog: a re-INVITE of a call that stands is none.
+    fn is_new(&self, method: &Method, request: &Message) -> bool {
+        let in_dialog = || request.to().is_ok_and(|to| to.tag().is_some_and(|tag| self.find_dialog(request, tag).is_some()));
+        matches!(method, Method::Invite | Method::Options) && !in_dialog()
     }
 
     fn tag_for(&self, key: &ServerKey) -> Vec<u8> {
@@ -132,7 +137,7 @@ impl Endpoint {
     }
 
     fn handle_call(&mut self, now: Instant, src: SocketAddr, tx: u64, request: &Message) -> Result<(), Refusal> {
-        if self.usages.len() >= self.config.dialogs_max {
+        if !self.may_be_called() {
             self.counters.full += 1;
             return Err(Refusal::with(503, "Retry-After", RETRY_AFTER_S));
         }
@@ -147,10 +152,10 @@ impl Endpoint {
             dialog: id,
             to_user: request.request_uri().map(|u| u.user_text()).unwrap_or_default(),
             from_user: from.as_ref().map(|f| f.uri.user_text()).unwrap_or_default(),
-            display: from.and_then(|f| f.display).map(|d| String::from_utf8_lossy(&d).into_owned()),
+            display: from.and_then(|f| f.display).map(|d| readable(&d)),
             source: src,
             offer: request.sdp().map(<[u8]>::to_vec),
-            call_id: String::from_utf8_lossy(&call_id).into_owned(),
+            call_id: readable(&call_id),
         });
         self.add_usage(id, call_id, local_tag, false, State::Ringing { tx, dialog });
         if let Some(usage) = self.usages.get_mut(&id) {

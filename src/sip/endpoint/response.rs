@@ -1,7 +1,7 @@
 //! Responses to what we asked (RFC 3261 s.8.1.3, 13.2.2, 14.1).
 
 use super::*;
-use crate::sip::message::decimal;
+use crate::sip::message::{decimal, readable};
 use crate::sip::transaction::Heard;
 
 impl Endpoint {
@@ -33,8 +33,8 @@ impl Endpoint {
                     options,
                     status,
                     sdp: response.sdp().map(<[u8]>::to_vec),
-                    allow: response.headers.values("Allow").map(|v| String::from_utf8_lossy(v).into_owned()).collect(),
-                    server: response.headers.get("Server").map(|v| String::from_utf8_lossy(v).into_owned()),
+                    allow: response.headers.values("Allow").map(readable).collect(),
+                    server: response.headers.get("Server").map(readable),
                 }),
                 Purpose::Options(_) => {}
             },
@@ -54,7 +54,7 @@ impl Endpoint {
                         let end = v.iter().position(|b| !b.is_ascii_digit()).unwrap_or(v.len());
                         decimal(&v[..end]).and_then(|n| u32::try_from(n).ok())
                     });
-                    let reason = response.reason_phrase().into_owned();
+                    let reason = response.reason_phrase();
                     Event::Failed { dialog: id, status, reason, q850: q850(response), retry_after }
                 } else {
                     Event::Ended { dialog: id, cause: usage.giving_up, q850: q850(response) }

@@ -18,7 +18,13 @@ pub use uri::{Host, Scheme, Uri, unescape};
 pub use via::Via;
 
 use core::fmt;
-use std::borrow::Cow;
+
+/// What a peer wrote, as text that may stand in a log line or on a terminal: characters that would end the line, command the terminal
+/// or turn the reading direction (Unicode UAX #9, explicit formatting) become `?`, as what is no UTF-8 becomes U+FFFD.
+pub fn readable(bytes: &[u8]) -> String {
+    let harmful = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    String::from_utf8_lossy(bytes).chars().map(|c| if harmful(c) { '?' } else { c }).collect()
+}
 
 /// A request method. Unknown ones keep their name (methods are case-sensitive).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -229,10 +235,10 @@ impl Message {
         }
     }
     /// The reason phrase of a response, readable.
-    pub fn reason_phrase(&self) -> Cow<'_, str> {
+    pub fn reason_phrase(&self) -> String {
         match &self.start {
-            StartLine::Request { .. } => Cow::Borrowed(""),
-            StartLine::Response { reason, .. } => String::from_utf8_lossy(reason),
+            StartLine::Request { .. } => String::new(),
+            StartLine::Response { reason, .. } => readable(reason),
         }
     }
     /// The Request-URI, read.

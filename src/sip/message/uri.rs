@@ -145,7 +145,7 @@ impl Uri {
     }
     /// The user part with its escapes resolved, readable.
     pub fn user_text(&self) -> String {
-        String::from_utf8_lossy(&unescape(self.user.as_deref().unwrap_or_default())).into_owned()
+        super::readable(&unescape(self.user.as_deref().unwrap_or_default()))
     }
     /// Where to send, if the host is an address: port 5060 unless said.
     pub fn socket_addr(&self) -> Option<SocketAddr> {

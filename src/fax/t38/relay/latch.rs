@@ -1,0 +1,66 @@
+//! Where the peer of a fax really is: another port of its host than was negotiated (a NAT in between), without letting strangers in.
+//!
+//! The same idea as [`crate::media::latch`]; the sequence number of UDPTL stands for the SSRC that UDPTL does not have: who carries on
+//! the stream at the place it has reached is the peer.
+
+use crate::clock::Instant;
+use crate::limits::UDPTL_WINDOW;
+use core::net::SocketAddr;
+
+/// Datagrams in a row that a new source must send.
+const LATCH_DATAGRAMS: u8 = 3;
+/// The present source must have been silent this long before another is considered.
+const QUIET_MS: u64 = 300;
+/// Largest step of sequence numbers that still counts as in a row.
+const STEP_MAX: u16 = 4;
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    source: SocketAddr,
+    seq: u16,
+    datagrams: u8,
+}
+
+/// Follows the peer's port.
+#[derive(Clone, Debug)]
+pub(super) struct Latch {
+    peer: SocketAddr,
+    heard: Option<Instant>,
+    candidate: Option<Candidate>,
+}
+
+impl Latch {
+    /// Starts with the negotiated address.
+    pub(super) const fn new(negotiated: SocketAddr) -> Self {
+        Latch { peer: negotiated, heard: None, candidate: None }
+    }
+    /// Where to send.
+    pub(super) const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+    /// A datagram that is valid in itself came from the peer or from another port of its host; `newest` is where the stream stands.
+    /// True if it may be heard.
+    pub(super) fn admit(&mut self, now: Instant, source: SocketAddr, seq: u16, newest: Option<u16>) -> bool {
+        if source == self.peer {
+            (self.heard, self.candidate) = (Some(now), None);
+            return true;
+        }
+        let quiet = self.heard.is_none_or(|at| now.ms_since(at) >= QUIET_MS);
+        let carries_on = newest.is_none_or(|n| seq.wrapping_sub(n) <= UDPTL_WINDOW as u16);
+        if source.ip() != self.peer.ip() || !quiet || !carries_on {
+            return false;
+        }
+        let datagrams = match self.candidate {
+            // A repeat says nothing new, for or against.
+            Some(c) if c.source == source && c.seq == seq => return false,
+            Some(c) if c.source == source && seq.wrapping_sub(c.seq) <= STEP_MAX => c.datagrams + 1,
+            Some(_) | None => 1,
+        };
+        if datagrams < LATCH_DATAGRAMS {
+            self.candidate = Some(Candidate { source, seq, datagrams });
+            return false;
+        }
+        *self = Latch { heard: Some(now), ..Latch::new(source) };
+        true
+    }
+}
