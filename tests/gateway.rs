@@ -665,7 +665,7 @@ fn req_k1_k3_a_page_arrives_pel_by_pel_over_t38_and_what_is_no_page_is_refused_b
         let out = a.ask(&["sim", "fax1", "send-fax", "3003", path.to_str().expect("a plain path")]);
         let words = String::from_utf8_lossy(&out.stderr).into_owned();
         println!("{name}: {}", words.trim());
-        assert!(out.status.code() == Some(1) && words.contains(name) && words.len() > name.len() + 10, "{name}: {:?} {words}", out.status);
+        assert!(out.status.code() == Some(2) && words.contains(name) && words.len() > name.len() + 10, "{name}: {:?} {words}", out.status);
     }
     assert!(a.json(&["calls"]).as_array().expect("a list").is_empty() && a.notes("fax1").is_empty(), "no call was made");
 
@@ -679,6 +679,8 @@ fn req_k1_k3_a_page_arrives_pel_by_pel_over_t38_and_what_is_no_page_is_refused_b
     let limit = Duration::from_secs(75);
     let words = b.noticed_within(limit, "fax1", b_mark, "fax-received");
     a.noticed_within(limit, "fax1", a_mark, "fax-sent");
+    let outbox = std::fs::read_dir(folder.0.join("a").join("outbox")).expect("the outbox");
+    assert_eq!(outbox.count(), 0, "pages that were sent are not kept");
     println!("{words}");
     let out = folder.0.join("out");
     let received = b.json(&["sim", "fax1", "received", out.to_str().expect("a plain path")]);
@@ -701,6 +703,78 @@ fn req_k1_k3_a_page_arrives_pel_by_pel_over_t38_and_what_is_no_page_is_refused_b
     b.all_idle();
 }
 
+/// A raw request to a daemon's API; the status of its answer.
+fn raw(api: u16, request: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", api)).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(format!("{request}\r\nConnection: close\r\n\r\n").as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn what_a_machine_cannot_do_is_told_at_once_and_only_the_operator_may_ask() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new("hands");
+    let ports = [("phone1", "sim-phone", "2001", ""), ("fax1", "sim-fax", "2003", "")];
+    let a = gateway(&folder, &Plan { name: "a", ports: &ports, ..Plan::default() });
+    a.start();
+    let at = |name: &str| folder.0.join(name).to_str().expect("a plain path").to_owned();
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().expect("mkfifo runs").success());
+    std::fs::write(at("letter.txt"), "Dear Sir").expect("a file");
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["phone1", "dial", "2003"], 1, "on the hook"),
+        (&["phone1", "flash"], 1, "on the hook"),
+        (&["phone1", "stop-recording"], 1, "nothing is being recorded"),
+        (&["phone1", "dial", "20x3"], 2, "'x'"),
+        (&["phone1", "dial", "20#", "--pulse"], 2, "'#'"),
+        (&["phone1", "dial", ""], 2, "no key"),
+        (&["phone1", "send-fax", "2003", &at("letter.txt")], 2, "sim-fax"),
+        (&["fax1", "dial", "2001"], 2, "sim-phone"),
+        (&["fax1", "send-fax", "none", &at("letter.txt")], 2, "'n'"),
+        (&["fax1", "send-fax", "2001", &at("pipe")], 2, "not a regular file"),
+        (&["fax1", "send-fax", "2001", "/dev/zero"], 2, "not a regular file"),
+        (&["phone1", "play", &at("pipe")], 2, "not a regular file"),
+        (&["phone1", "record", &at("nowhere/heard.wav")], 2, "no folder"),
+        (&["phone1", "record", &at("letter.txt")], 2, "no WAV file"),
+        (&["phone1", "record", &at("pipe")], 2, "not a regular file"),
+    ];
+    for (args, code, words) in cases {
+        let out = a.ask(&[&["sim"], *args].concat());
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(
+            out.status.code() == Some(*code) && said.contains(words) && said.trim_end().lines().count() == 1,
+            "{args:?}: {} {said}",
+            out.status
+        );
+    }
+    assert!(a.notes("phone1").is_empty() && a.notes("fax1").is_empty(), "nothing was begun");
+    assert_eq!(std::fs::read_to_string(at("letter.txt")).expect("it is there"), "Dear Sir");
+
+    let api = a.ports + 1;
+    let token_file = folder.0.join("a").join("admin.token");
+    assert_eq!(std::fs::metadata(&token_file).expect("a token").permissions().mode() & 0o777, 0o600);
+    let bearer = format!("Authorization: Bearer {}", std::fs::read_to_string(&token_file).expect("a token").trim());
+    let here = format!("Host: 127.0.0.1:{api}");
+    assert_eq!(raw(api, &format!("GET /health HTTP/1.1\r\n{here}")), "200");
+    for path in ["/v1/status", "/v1/ports", "/v1/calls", "/v1/routes", "/v1/lookup/2001", "/v1/sim/phone1", "/v1/nothing"] {
+        assert_eq!(raw(api, &format!("GET {path} HTTP/1.1\r\n{here}")), "401", "{path}");
+        assert_eq!(raw(api, &format!("GET {path} HTTP/1.1\r\n{here}\r\nAuthorization: Bearer 0123")), "401", "{path}");
+    }
+    assert_eq!(raw(api, &format!("GET /v1/status HTTP/1.1\r\n{here}\r\n{bearer}")), "200");
+    assert_eq!(raw(api, &format!("GET /v1/nothing HTTP/1.1\r\n{here}\r\n{bearer}")), "404");
+    for path in ["/v1/status", "/health"] {
+        assert_eq!(raw(api, &format!("GET {path} HTTP/1.1\r\nHost: rebound.example:{api}\r\n{bearer}")), "421", "{path}");
+    }
+    // As many as hold a place each, and say nothing: the next is closed on, and all is well when they are gone.
+    let held: Vec<_> = (0..64).map(|_| std::net::TcpStream::connect(("127.0.0.1", api)).expect("it listens")).collect();
+    until("the API is full", || (!a.ask(&["status"]).status.success()).then_some(()));
+    drop(held);
+    until("the API has room again", || a.ask(&["status"]).status.success().then_some(()));
+}
+
 #[test]
 fn a_wrong_configuration_is_refused_with_file_line_and_key() {
     let folder = Folder::new("config");
@@ -712,6 +786,12 @@ fn a_wrong_configuration_is_refused_with_file_line_and_key() {
         ("bad-kind", "kind = \"sim-phone\"", "kind = \"toaster\"", ":9: kind: "),
         ("open-api", "listen = \"127.0.0.1:5080\"", "listen = \"0.0.0.0:5080\"", ":4: api.listen: "),
         ("bad-range", "[directory]", "[media]\nports = [9, 3]\n[directory]", ":6: media.ports: "),
+        (
+            "sip-in-media",
+            "[directory]",
+            "[media]\nports = [5000, 5199]\n[directory]",
+            ":6: media.ports: [5000, 5199] contains the port of sip.listen, 5060",
+        ),
         ("bad-country", "[directory]", "[line]\ncountry = \"XX\"\n[directory]", ":6: line.country: "),
         ("bad-map", "[directory]", "[line]\ndigit_map = \"[2-\"\n[directory]", ":6: line.digit_map: "),
         ("no-calls", "[directory]", "[line]\ncalls_max = 0\n[directory]", ":6: line.calls_max: "),

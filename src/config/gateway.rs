@@ -48,7 +48,7 @@ pub struct Sip {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
-    /// HTTP on this address. It has no password yet, so it must be loopback.
+    /// HTTP on this address. Its token crosses the connection in the clear, so it must be loopback.
     pub listen: SocketAddr,
 }
 
@@ -249,7 +249,7 @@ impl GatewayConfig {
         let mut problems = Vec::new();
         let mut problem = |key: &str, message: String| problems.push(source.at_key(key, message));
         if !self.api.listen.ip().is_loopback() {
-            problem("api.listen", "the API has no password, so it must listen on a loopback address".into());
+            problem("api.listen", "the API is not encrypted, so it must listen on a loopback address".into());
         }
         if self.sip.listen.ip().is_unspecified() {
             problem("sip.listen", "peers are told this address, so it must be a real one, not a wildcard".into());
@@ -257,6 +257,11 @@ impl GatewayConfig {
         let [first, last] = self.media.ports;
         if first < 1024 || last < first || first % 2 != 0 {
             problem("media.ports", format!("[{first}, {last}] is no range of unprivileged ports that begins with an even one"));
+        }
+        let sip = self.sip.listen.port();
+        if (first..=last).contains(&sip) {
+            // Media is bound on the address of SIP, both UDP. The API's port is TCP and may be any.
+            problem("media.ports", format!("[{first}, {last}] contains the port of sip.listen, {sip}"));
         }
         if self.legs() < self.ports.len() {
             problem(

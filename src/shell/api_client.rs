@@ -30,12 +30,8 @@ impl std::fmt::Display for ApiError {
 }
 impl std::error::Error for ApiError {}
 
-/// Sends one request; 2xx answers are returned, others become [`ApiError::Refused`] with the server's own message.
-pub async fn request(at: SocketAddr, method: &str, path: &str, body: Option<&(impl Serialize + Sync)>) -> Result<Value, ApiError> {
-    request_as(at, None, method, path, body).await
-}
-
-/// `request` with the operator's token.
+/// Sends one request, with the operator's token if there is one; 2xx answers are returned, others become [`ApiError::Refused`] with the
+/// server's own message.
 pub async fn request_as(
     at: SocketAddr,
     token: Option<&str>,
@@ -62,17 +58,19 @@ pub async fn request_as(
         let status = answer.status().as_u16();
         let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|e| lost(&e))?.to_bytes();
         driver.abort();
-        let value: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).map_err(|e| lost(&e))? };
+        let value = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
         if (200..300).contains(&status) {
-            return Ok(value);
+            return value.map_err(|e| lost(&e));
         }
+        // A refusal that is no JSON is still a refusal.
+        let value: Value = value.unwrap_or_default();
         let message = value.pointer("/error/message").and_then(Value::as_str).map_or_else(|| format!("HTTP {status}"), str::to_owned);
         Err(ApiError::Refused(status, message))
     };
     tokio::time::timeout(Duration::from_secs(10), exchange).await.unwrap_or_else(|_| Err(ApiError::Unreachable(at, "timed out".into())))
 }
 
-/// `request` without a body.
+/// A question anybody may ask.
 pub async fn get(at: SocketAddr, path: &str) -> Result<Value, ApiError> {
-    request(at, "GET", path, None::<&()>).await
+    request_as(at, None, "GET", path, None::<&()>).await
 }

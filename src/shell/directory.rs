@@ -259,8 +259,8 @@ fn load(config: &Config, db: &rusqlite::Connection, now: Instant, wall: WallMs, 
     Ok(directory)
 }
 
-/// The operator's token: made at the first start, kept after.
-fn admin_token(state_dir: &Path) -> Result<String, StartError> {
+/// The operator's token of a daemon: made at the first start, kept after.
+pub(super) fn admin_token(state_dir: &Path) -> Result<String, StartError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let path = state_dir.join(ADMIN_TOKEN);
     let failed = |e| StartError::State(path.clone(), e);

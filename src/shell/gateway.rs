@@ -140,7 +140,8 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     let thread = thread.spawn().map_err(|e| system("media thread", &e))?;
 
     let (api_in, api_out) = mpsc::channel(64);
-    let api_task = tokio::spawn(gateway_api::serve(api, api_in));
+    let door = gateway_api::Door::open(api_in, &config, &state).map_err(|e| system("state", &e))?;
+    let api_task = tokio::spawn(gateway_api::serve(api, door));
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
     let directory = Directory::of(&config);
     let registrants = registrations::registrants(&config, &state).map_err(|e| system("directory", &e))?;

@@ -1,21 +1,39 @@
 //! The gateway's local API: HTTP on loopback, JSON. What `tipring status`, `ports`, `calls`, `routes`, `lookup` and `sim` speak to.
+//!
+//! All but `/health` is the operator's, who shows by the token of the state folder (`admin.token`) that he may read it. A `Host` that is
+//! not loopback is a web page's doing (DNS rebinding) and is sent away. Bounded: connections, heads, bodies, and the time for each.
 
 use super::clock::{self, rfc3339};
 use super::gateway::{Daemon, kind_word};
-use super::simulate;
+use super::{directory, http, simulate};
 use crate::api::gateway::{Call, MediaCounters, Port, Registration, Route, SimAction, Status};
+use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::id::PortId;
+use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::resolve;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::{Path, Query, Request as HttpRequest, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::{mpsc, oneshot};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Connections at a time. The operator's tools make one each and close it.
+const CONNECTIONS_MAX: usize = 64;
+/// A connection without a request for so long is closed.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// What the API asks of the daemon; each carries the way back.
 pub struct Request {
@@ -45,7 +63,7 @@ pub enum Ask {
     /// `GET /v1/lookup/{number}`
     Lookup(String),
     /// `POST /v1/sim/{port}`
-    Simulate(String, SimAction),
+    Simulate(PortId, simulate::Prepared),
     /// `GET /v1/sim/{port}?after=N`
     SimNotes(String, u64),
 }
@@ -58,38 +76,136 @@ struct After {
     after: u64,
 }
 
-/// Serves the API until the task is dropped.
-pub async fn serve(listener: tokio::net::TcpListener, requests: Asker) {
-    let app = Router::new()
-        .route("/health", get(|| async { Json(json!({"ok": true})) }))
-        .route("/v1/status", get(|s: State<Asker>| ask(s, Ask::Status)))
-        .route("/v1/ports", get(|s: State<Asker>| ask(s, Ask::Ports)))
-        .route("/v1/calls", get(|s: State<Asker>| ask(s, Ask::Calls)))
-        .route(
-            "/v1/routes",
-            get(|s: State<Asker>| ask(s, Ask::Routes)).post(|s: State<Asker>, Json(r): Json<Route>| ask(s, Ask::AddRoute(r))),
-        )
-        .route("/v1/routes/{number}", delete(|s: State<Asker>, Path(n): Path<String>| ask(s, Ask::RemoveRoute(n))))
-        .route("/v1/lookup/{number}", get(|s: State<Asker>, Path(n): Path<String>| ask(s, Ask::Lookup(n))))
-        .route("/v1/sim/{port}", post(|s: State<Asker>, Path(p): Path<String>, Json(a): Json<SimAction>| ask(s, Ask::Simulate(p, a))))
-        .route("/v1/sim/{port}", get(|s: State<Asker>, Path(p): Path<String>, Query(a): Query<After>| ask(s, Ask::SimNotes(p, a.after))))
-        .layer(DefaultBodyLimit::max(64 * 1024))
-        .with_state(requests);
-    if let Err(e) = axum::serve(listener, app).await {
-        tracing::error!("the API stopped: {e}");
+/// What stands between the network and the daemon.
+pub struct Door {
+    requests: Asker,
+    token: String,
+    outbox: PathBuf,
+    ports: Vec<(String, PortKind)>,
+    /// One command's files at a time are read: each may be large.
+    reading: Arc<Semaphore>,
+}
+
+type At = State<Arc<Door>>;
+
+impl Door {
+    /// Makes (or reads) the operator's token and empties the outbox.
+    pub fn open(requests: Asker, config: &GatewayConfig, state: &std::path::Path) -> Result<Self, String> {
+        let token = directory::admin_token(state).map_err(|e| e.to_string())?;
+        let ports = config.ports.iter().map(|p| (p.name.clone(), p.kind)).collect();
+        Ok(Door { requests, token, outbox: simulate::outbox(state)?, ports, reading: Arc::new(Semaphore::new(1)) })
     }
 }
 
-async fn ask(State(requests): State<Asker>, ask: Ask) -> Response {
+fn routes_of(door: Arc<Door>) -> Router {
+    Router::new()
+        .route("/health", get(|| async { Json(json!({"ok": true})) }))
+        .route("/v1/status", get(|d: At| ask(d, Ask::Status)))
+        .route("/v1/ports", get(|d: At| ask(d, Ask::Ports)))
+        .route("/v1/calls", get(|d: At| ask(d, Ask::Calls)))
+        .route("/v1/routes", get(|d: At| ask(d, Ask::Routes)).post(|d: At, Json(r): Json<Route>| ask(d, Ask::AddRoute(r))))
+        .route("/v1/routes/{number}", delete(|d: At, Path(n): Path<String>| ask(d, Ask::RemoveRoute(n))))
+        .route("/v1/lookup/{number}", get(|d: At, Path(n): Path<String>| ask(d, Ask::Lookup(n))))
+        .route("/v1/sim/{port}", post(prepare))
+        .route("/v1/sim/{port}", get(|d: At, Path(p): Path<String>, Query(a): Query<After>| ask(d, Ask::SimNotes(p, a.after))))
+        .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is no such resource") })
+        .layer(middleware::from_fn_with_state(door.clone(), guard))
+        .with_state(door)
+}
+
+/// Serves the API until the task is dropped.
+pub async fn serve(listener: tokio::net::TcpListener, door: Door) {
+    let service = TowerToHyperService::new(routes_of(Arc::new(door)));
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                // Out of descriptors, most likely: without a pause this would spin.
+                tracing::warn!("API: accept: {e}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        // When it is full, a newcomer is closed on at once.
+        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let service = service.clone();
+        tokio::spawn(async move {
+            // A client that breaks off has itself to blame.
+            let _broken_off = http::http1(IDLE).serve_connection(TokioIo::new(stream), service).await;
+            drop(place);
+        });
+    }
+}
+
+/// Whom the door lets in, and a body of bounded size and patience.
+async fn guard(State(door): At, request: HttpRequest, next: Next) -> Response {
+    if !is_for_loopback(request.headers()) {
+        return refused(StatusCode::MISDIRECTED_REQUEST, "this is answered under a loopback address only");
+    }
+    if request.uri().path() != "/health" && !http::bears(request.headers(), &door.token) {
+        let mut refused = refused(StatusCode::UNAUTHORIZED, "this is the operator's, with the token of the state folder");
+        refused.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        return refused;
+    }
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(http::BODY_WITHIN, axum::body::to_bytes(body, API_BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => next.run(HttpRequest::from_parts(head, Body::from(body))).await,
+        Ok(Err(_)) => refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long or broke off"),
+        Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body did not come"),
+    }
+}
+
+/// Whether the client meant this machine: `127.0.0.1:6180`, `[::1]:6180`, `localhost`.
+fn is_for_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()) else { return false };
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return ip.is_loopback();
+    }
+    host.split(':').next().is_some_and(|name| name.eq_ignore_ascii_case("localhost"))
+}
+
+/// `POST /v1/sim/{port}`: everything that touches files is done here, before the daemon hears of it.
+async fn prepare(State(door): At, Path(port): Path<String>, Json(action): Json<SimAction>) -> Response {
+    let Some(i) = door.ports.iter().position(|(name, _)| *name == port) else {
+        let names: Vec<&str> = door.ports.iter().map(|(name, _)| name.as_str()).collect();
+        return refused(StatusCode::NOT_FOUND, &no_port(&port, &names));
+    };
+    let (kind, outbox) = (door.ports[i].1, door.outbox.clone());
+    let turn = door.reading.clone().acquire_owned().await.expect("the semaphore is never closed");
+    let prepared = tokio::task::spawn_blocking(move || {
+        let prepared = simulate::prepare(kind, action, &outbox);
+        drop(turn);
+        prepared
+    });
+    match prepared.await {
+        Ok(Ok(prepared)) => ask(State(door), Ask::Simulate(PortId(i as u16), prepared)).await,
+        Ok(Err(words)) => refused(StatusCode::BAD_REQUEST, &words),
+        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "the files could not be read"),
+    }
+}
+
+fn refused(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({"error": {"code": status.as_u16(), "message": message}}))).into_response()
+}
+
+fn no_port(name: &str, there_are: &[&str]) -> String {
+    format!("no port {name:?} here; there are {}", there_are.join(", "))
+}
+
+async fn ask(State(door): At, ask: Ask) -> Response {
     let (reply, answer) = oneshot::channel();
     let gone = || (StatusCode::SERVICE_UNAVAILABLE, "the gateway is going down".to_owned());
-    let answer = match requests.send(Request { ask, reply }).await {
+    let answer = match door.requests.send(Request { ask, reply }).await {
         Ok(()) => answer.await.unwrap_or_else(|_| Err(gone())),
         Err(_) => Err(gone()),
     };
     match answer {
         Ok(value) => Json(value).into_response(),
-        Err((status, message)) => (status, Json(json!({"error": {"code": status.as_u16(), "message": message}}))).into_response(),
+        Err((status, message)) => refused(status, &message),
     }
 }
 
@@ -103,7 +219,7 @@ pub fn answer(daemon: &mut Daemon, request: Request) {
         Ask::AddRoute(route) => add_route(daemon, &route),
         Ask::RemoveRoute(number) => remove_route(daemon, &number),
         Ask::Lookup(number) => return daemon.look_up_for(&number, request.reply),
-        Ask::Simulate(port, action) => simulate(daemon, &port, action),
+        Ask::Simulate(port, prepared) => simulate(daemon, port, prepared),
         Ask::SimNotes(port, after) => port_of(daemon, &port).map(|p| json!(daemon.notes.after(p, after))),
     };
     // A client that went away does not want it.
@@ -115,9 +231,9 @@ fn bad(message: impl Into<String>) -> (StatusCode, String) {
 }
 
 fn port_of(daemon: &Daemon, name: &str) -> Result<PortId, (StatusCode, String)> {
-    let names = || daemon.config.ports.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = || daemon.config.ports.iter().map(|p| p.name.as_str()).collect::<Vec<_>>();
     let found = daemon.config.ports.iter().position(|p| p.name == name);
-    found.map(|i| PortId(i as u16)).ok_or_else(|| (StatusCode::NOT_FOUND, format!("no port {name:?} here; there are {}", names())))
+    found.map(|i| PortId(i as u16)).ok_or_else(|| (StatusCode::NOT_FOUND, no_port(name, &names())))
 }
 
 fn status(daemon: &mut Daemon) -> Value {
@@ -213,14 +329,10 @@ fn remove_route(daemon: &mut Daemon, number: &str) -> Answer {
     Ok(routes(daemon))
 }
 
-fn simulate(daemon: &mut Daemon, port: &str, action: SimAction) -> Answer {
-    let id = port_of(daemon, port)?;
-    if let SimAction::Record { file } = &action {
-        daemon.notes.record_into(id, file.into());
-    }
-    for control in simulate::controls(action).map_err(bad)? {
-        daemon.simulate(id, control);
-    }
+fn simulate(daemon: &mut Daemon, id: PortId, prepared: simulate::Prepared) -> Answer {
+    let port = daemon.config.ports[usize::from(id.0)].name.clone();
+    let control = daemon.notes.order(id, prepared).map_err(|why| (StatusCode::CONFLICT, format!("{port}: {why}")))?;
+    daemon.simulate(id, control);
     Ok(json!({"port": port}))
 }
 
@@ -231,5 +343,26 @@ pub fn lookup_json(answer: &resolve::Answer, how: &str) -> Value {
             json!({"found": true, "number": number.to_string(), "contact": contact.to_string(), "fingerprint": fingerprint, "by": how})
         }
         resolve::Answer::No(why) => json!({"found": false, "why": why.words(), "by": how}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_loopback_host_is_let_in() {
+        let host = |h: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, h.parse().unwrap());
+            is_for_loopback(&headers)
+        };
+        for good in ["127.0.0.1:6180", "127.0.0.1", "[::1]:6180", "[::1]", "localhost", "LocalHost:6180"] {
+            assert!(host(good), "{good}");
+        }
+        for bad in ["evil.example:6180", "localhost.evil.example", "192.0.2.1:6180", "", "127.0.0.1.evil.example", "0.0.0.0:6180"] {
+            assert!(!host(bad), "{bad}");
+        }
+        assert!(!is_for_loopback(&HeaderMap::new()));
     }
 }

@@ -32,7 +32,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// A body that takes longer is given up.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Rows of one page of a list, unless fewer are asked for.
 const PAGE_ROWS_MAX: usize = 1000;
 /// The largest head of a request.
@@ -72,9 +72,7 @@ pub(super) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, 
     let service = TowerToHyperService::new(routes(shared.clone()).layer(Extension(Peer(peer))));
     let shared = shared.clone();
     tokio::spawn(async move {
-        let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new());
-        http.header_read_timeout(Duration::from_secs(u64::from(shared.config.api_idle_s))).max_buf_size(HEAD_BYTES_MAX);
+        let http = http1(Duration::from_secs(u64::from(shared.config.api_idle_s)));
         let connection = http.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         tokio::select! {
@@ -86,6 +84,13 @@ pub(super) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, 
         }
         shared.connections.fetch_sub(1, Ordering::AcqRel);
     });
+}
+
+/// HTTP/1.1 with bounds: a head must be complete, and short, before a connection has been idle for so long.
+pub(super) fn http1(idle: Duration) -> hyper::server::conn::http1::Builder {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEAD_BYTES_MAX);
+    http
 }
 
 // ---- terminals ----
@@ -187,8 +192,13 @@ fn challenge(authenticator: &mut Authenticator, now: Instant, stale: bool, code:
 // ---- the operator ----
 
 fn is_operator(shared: &Shared, Peer(peer): Peer, headers: &HeaderMap) -> bool {
-    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
-    peer.ip().is_loopback() && token.is_some_and(|t| digest::same(t.as_bytes(), shared.admin_token.as_bytes()))
+    peer.ip().is_loopback() && bears(headers, &shared.admin_token)
+}
+
+/// Whether a request carries this token (RFC 6750).
+pub(super) fn bears(headers: &HeaderMap, token: &str) -> bool {
+    let carried = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    carried.is_some_and(|t| digest::same(t.as_bytes(), token.as_bytes()))
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]

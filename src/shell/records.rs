@@ -3,7 +3,7 @@
 use super::clock::rfc3339;
 use crate::call::CallRecord;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The file. A record that cannot be written is logged in full instead, so that it is not lost.
@@ -16,7 +16,8 @@ impl RecordsFile {
     /// Opens (or starts) the file in the state folder.
     pub fn open(state: &Path) -> Self {
         let path = state.join("calls.jsonl");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+        let file = std::fs::OpenOptions::new().create(true).read(true).append(true).open(&path);
+        let file = file.and_then(|mut file| end_the_last_line(&mut file).map(|()| file));
         if let Err(e) = &file {
             tracing::error!("{}: {e}; call records go to the log", path.display());
         }
@@ -31,6 +32,17 @@ impl RecordsFile {
             tracing::error!("{} cannot be written: {}", self.path.display(), line.trim_end());
         }
     }
+}
+
+/// A crash in the middle of a line must not spoil the next one.
+fn end_the_last_line(file: &mut std::fs::File) -> std::io::Result<()> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(());
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
 }
 
 /// The record as JSON.
@@ -69,4 +81,23 @@ fn fax_json(f: &crate::fax::t38::relay::FaxStats) -> Value {
 
 fn round2(v: f64) -> f64 {
     (v * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_a_crash_cut_short_is_ended_before_the_next() {
+        let state = std::env::temp_dir().join(format!("tipring-records-{}", std::process::id()));
+        std::fs::create_dir_all(&state).unwrap();
+        let path = state.join("calls.jsonl");
+        for (before, after) in [("", ""), ("{}\n", "{}\n"), ("{}\n{\"call", "{}\n{\"call\n")] {
+            std::fs::write(&path, before).unwrap();
+            let opened = RecordsFile::open(&state);
+            assert!(opened.file.is_some());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+        }
+        std::fs::remove_dir_all(&state).unwrap();
+    }
 }

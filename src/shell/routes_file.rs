@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// A route learned again, the same as before, so soon after is not written again: each call that asks the directory would cost a sync.
+const REFRESH_MS: i64 = 3_600_000;
+
 #[derive(Serialize, Deserialize)]
 struct Row {
     number: String,
@@ -26,6 +29,15 @@ struct Row {
 pub struct RoutesFile {
     path: PathBuf,
     rows: BTreeMap<String, Row>,
+    /// The rows are not on disk as they are here.
+    dirty: bool,
+}
+
+impl Row {
+    fn is_refreshed_by(&self, new: &Row) -> bool {
+        (&self.number, &self.contact, &self.fingerprint) == (&new.number, &new.contact, &new.fingerprint)
+            && (0..REFRESH_MS).contains(&new.learned_ms.saturating_sub(self.learned_ms))
+    }
 }
 
 impl RoutesFile {
@@ -45,7 +57,7 @@ impl RoutesFile {
                 }
             },
         };
-        (RoutesFile { path, rows }, problem)
+        (RoutesFile { path, rows, dirty: false }, problem)
     }
 
     /// The table for the resolver. Rows that no longer parse are left out.
@@ -61,7 +73,7 @@ impl RoutesFile {
         cache
     }
 
-    /// Stores or drops one route and writes the file.
+    /// Stores or drops one route, and writes the file if that changed anything.
     pub fn put(&mut self, dialled: &Number, route: Option<&LearnedRoute>) -> std::io::Result<()> {
         match route {
             Some(r) => {
@@ -72,16 +84,70 @@ impl RoutesFile {
                     learned_ms: r.learned_at.0,
                     learned_at: rfc3339(r.learned_at),
                 };
-                self.rows.insert(dialled.to_string(), row);
+                if !self.rows.get(dialled.as_str()).is_some_and(|old| old.is_refreshed_by(&row)) {
+                    self.rows.insert(dialled.to_string(), row);
+                    self.dirty = true;
+                }
             }
-            None => {
-                self.rows.remove(dialled.as_str());
-            }
+            None => self.dirty |= self.rows.remove(dialled.as_str()).is_some(),
         }
+        if self.dirty {
+            self.write()?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> std::io::Result<()> {
         let temporary = self.path.with_extension("json.new");
         let mut file = std::fs::File::create(&temporary)?;
         file.write_all(&serde_json::to_vec_pretty(&self.rows).map_err(std::io::Error::other)?)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, &self.path)
+        std::fs::rename(&temporary, &self.path)?;
+        // The new name is on disk only when the folder is.
+        match self.path.parent() {
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt as _;
+
+    #[test]
+    fn a_route_that_did_not_change_is_not_written_again() {
+        let state = std::env::temp_dir().join(format!("tipring-routes-{}", std::process::id()));
+        std::fs::create_dir_all(&state).unwrap();
+        let number = Number::parse("3001").unwrap();
+        let route = |contact: &str, ms| LearnedRoute {
+            number: number.clone(),
+            contact: contact.parse().unwrap(),
+            fingerprint: None,
+            learned_at: WallMs(ms),
+        };
+        // Each write is a new file under the old name.
+        let inode = || std::fs::metadata(state.join("routes.json")).unwrap().ino();
+        let (mut file, problem) = RoutesFile::open(&state);
+        assert_eq!(problem, None);
+        file.put(&Number::parse("3002").unwrap(), None).unwrap();
+        assert!(!state.join("routes.json").exists(), "nothing was known and nothing is forgotten");
+        file.put(&number, Some(&route("127.0.0.1:5060", 1000))).unwrap();
+        let first = inode();
+        // The old inode's number may be given again, so a file that is kept open holds it.
+        let _kept = std::fs::File::open(state.join("routes.json")).unwrap();
+        file.put(&number, Some(&route("127.0.0.1:5060", 2000))).unwrap();
+        assert_eq!(inode(), first);
+        file.put(&number, Some(&route("127.0.0.1:5061", 3000))).unwrap();
+        assert_ne!(inode(), first);
+        let learned = RoutesFile::open(&state).0.cache();
+        assert_eq!(learned.iter().map(|(_, r)| r.contact.port()).collect::<Vec<_>>(), [5061]);
+        file.put(&number, Some(&route("127.0.0.1:5061", 3000 + REFRESH_MS))).unwrap();
+        assert_eq!(RoutesFile::open(&state).0.cache().iter().next().unwrap().1.learned_at, WallMs(3000 + REFRESH_MS));
+        file.put(&number, None).unwrap();
+        assert_eq!(RoutesFile::open(&state).0.cache().iter().count(), 0);
+        std::fs::remove_dir_all(&state).unwrap();
     }
 }

@@ -17,18 +17,36 @@ pub fn api_of(daemon: &Daemon) -> Result<(SocketAddr, PathBuf), Outcome> {
     }
 }
 
-/// What an error of the API means for the exit code: a refusal is an answer, silence is not.
-pub fn failed(error: ApiError) -> Outcome {
-    eprintln!("{error}");
+/// What an error of the API means for the exit code: a refusal is an answer; silence, or input that cannot be used, is not. One line.
+fn failed(error: ApiError) -> Outcome {
+    let words = plain(&error.to_string());
     match error {
-        ApiError::Unreachable(..) => Outcome::Unusable("is the daemon running?".into()),
-        ApiError::Refused(..) => Outcome::No,
+        ApiError::Unreachable(..) => Outcome::Unusable(format!("{words}; is the daemon running?")),
+        // 400: the input is wrong; 401: the state folder is not the daemon's or cannot be read.
+        ApiError::Refused(400 | 401, _) => Outcome::Unusable(words),
+        ApiError::Refused(..) => {
+            eprintln!("{words}");
+            Outcome::No
+        }
     }
 }
 
-async fn ask(daemon: &Daemon, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Outcome> {
+/// Text from elsewhere, for a terminal: nothing in it moves the cursor, breaks the line or worse.
+fn plain(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+/// Asks the daemon, as its operator.
+pub async fn ask(daemon: &Daemon, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Outcome> {
     let (api, state) = api_of(daemon)?;
-    // A directory's operator is who can read its state folder; a gateway asks for nothing.
+    // A daemon's operator is who can read its state folder.
     let token = std::fs::read_to_string(state.join(ADMIN_TOKEN)).ok();
     api_client::request_as(api, token.as_deref().map(str::trim), method, path, body).await.map_err(failed)
 }
@@ -49,8 +67,8 @@ fn print_rows(daemon: &Daemon, value: &Value, columns: &[&str]) -> Outcome {
     let empty = Vec::new();
     let cell = |row: &Value, column: &str| match row.get(column) {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(s)) => s.clone(),
-        Some(other) => other.to_string(),
+        Some(Value::String(s)) => plain(s),
+        Some(other) => plain(&other.to_string()),
     };
     let mut table: Vec<Vec<String>> = vec![columns.iter().map(|c| (*c).to_owned()).collect()];
     table.extend(value.as_array().unwrap_or(&empty).iter().map(|row| columns.iter().map(|c| cell(row, c)).collect()));
@@ -97,10 +115,10 @@ fn print_tree(value: &Value, depth: usize) {
                                 .collect()
                         },
                     );
-                    println!("{indent}  {}", words.join("  "));
+                    println!("{indent}  {}", plain(&words.join("  ")));
                 }
             }
-            Value::String(s) => println!("{indent}{key}: {s}"),
+            Value::String(s) => println!("{indent}{key}: {}", plain(s)),
             other => println!("{indent}{key}: {other}"),
         }
     }
@@ -198,5 +216,27 @@ pub async fn accounts(daemon: &Daemon, wanted: Option<AccountChange>) -> Outcome
                 Err(e) => Outcome::Unusable(format!("{}: {e}", file.display())),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_elsewhere_cannot_drive_the_terminal() {
+        assert_eq!(plain("a\x1b[2Jb\nc\u{9b}d\u{7f}"), "a\\u{1b}[2Jb\\nc\\u{9b}d\\u{7f}");
+        assert_eq!(plain("Zoë 2001, \"quoted\""), "Zoë 2001, \"quoted\"");
+    }
+
+    #[test]
+    fn wrong_input_is_unusable_and_a_refusal_is_a_no() {
+        let outcome = |status| failed(ApiError::Refused(status, "no\nno".into()));
+        assert!(matches!(outcome(400), Outcome::Unusable(words) if !words.contains('\n')));
+        assert!(matches!(outcome(401), Outcome::Unusable(_)));
+        assert!(matches!(outcome(404), Outcome::No));
+        assert!(matches!(outcome(409), Outcome::No));
+        let silent = failed(ApiError::Unreachable(([127, 0, 0, 1], 1).into(), "refused".into()));
+        assert!(matches!(silent, Outcome::Unusable(words) if words.contains("127.0.0.1:1") && !words.contains('\n')));
     }
 }

@@ -1,9 +1,8 @@
 //! `tipring sim`: hands for the simulated machines of a running gateway.
 
-use super::ask::{api_of, failed};
+use super::ask::{api_of, ask};
 use super::{Daemon, Outcome};
 use crate::api::gateway::SimAction;
-use crate::shell::api_client;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
 
@@ -53,10 +52,6 @@ pub enum Action {
 }
 
 pub async fn run(daemon: &Daemon, port: &str, action: Action) -> Outcome {
-    let (api, state) = match api_of(daemon) {
-        Ok(found) => found,
-        Err(outcome) => return outcome,
-    };
     let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let action = match action {
         Action::OffHook => SimAction::OffHook,
@@ -67,17 +62,26 @@ pub async fn run(daemon: &Daemon, port: &str, action: Action) -> Outcome {
         Action::Record { file } => SimAction::Record { file: full(&file) },
         Action::StopRecording => SimAction::StopRecording,
         Action::SendFax { number, pages } => SimAction::SendFax { number, pages: pages.iter().map(|p| full(p)).collect() },
-        Action::Received { dir } => return received(&state, port, &dir, daemon.json),
+        Action::Received { dir } => {
+            return match api_of(daemon) {
+                Ok((_, state)) => received(&state, port, &dir, daemon.json),
+                Err(outcome) => outcome,
+            };
+        }
         Action::Notes => return super::ask::rows(daemon, &format!("/v1/sim/{port}"), &["seq", "at", "what", "ok", "detail"]).await,
     };
-    match api_client::request(api, "POST", &format!("/v1/sim/{port}"), Some(&action)).await {
+    let body = match serde_json::to_value(&action) {
+        Ok(body) => body,
+        Err(e) => return Outcome::Unusable(e.to_string()),
+    };
+    match ask(daemon, "POST", &format!("/v1/sim/{port}"), Some(&body)).await {
         Ok(answer) => {
             if daemon.json {
                 println!("{answer}");
             }
             Outcome::Yes
         }
-        Err(e) => failed(e),
+        Err(outcome) => outcome,
     }
 }
 

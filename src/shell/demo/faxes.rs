@@ -35,10 +35,8 @@ pub fn prepare(files: &[PathBuf], seed: u64) -> Result<Vec<Fax>, String> {
     }
     let read = |file: &PathBuf| {
         // The same check as every fax gets before it is dialled.
-        let bound = crate::shell::simulate::bind_pages(&[file.display().to_string()])?;
-        let pages = read_pages(&bound);
-        let _left_for_the_system = std::fs::remove_file(&bound);
-        Ok(Fax { pages: pages?, from: file.display().to_string() })
+        let from = file.display().to_string();
+        Ok(Fax { pages: crate::shell::simulate::read_pages(std::slice::from_ref(&from))?, from })
     };
     files.iter().map(read).collect()
 }

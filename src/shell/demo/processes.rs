@@ -145,21 +145,20 @@ impl Process {
         }
     }
 
-    /// `GET` of its API.
+    /// `GET` of its API, as its operator.
     pub async fn get(&self, path: &str) -> Result<Value, String> {
-        api_client::get(self.api, path).await.map_err(|e| format!("{}: {e}", self.name))
+        api_client::request_as(self.api, self.token().as_deref(), "GET", path, None::<&()>).await.map_err(|e| format!("{}: {e}", self.name))
     }
 
-    /// What the operator of a directory may ask.
-    pub async fn get_as_operator(&self, path: &str) -> Result<Value, String> {
-        let token =
-            std::fs::read_to_string(self.state.join(crate::shell::directory::ADMIN_TOKEN)).map_err(|e| format!("{}: {e}", self.name))?;
-        api_client::request_as(self.api, Some(token.trim()), "GET", path, None::<&()>).await.map_err(|e| format!("{}: {e}", self.name))
+    /// What makes its operator of us: that we can read its state folder.
+    fn token(&self) -> Option<String> {
+        let token = std::fs::read_to_string(self.state.join(crate::shell::directory::ADMIN_TOKEN)).ok()?;
+        Some(token.trim().to_owned())
     }
 
     /// Hands at a simulated machine.
     pub async fn sim(&self, port: &str, action: SimAction) -> Result<(), String> {
-        api_client::request(self.api, "POST", &format!("/v1/sim/{port}"), Some(&action))
+        api_client::request_as(self.api, self.token().as_deref(), "POST", &format!("/v1/sim/{port}"), Some(&action))
             .await
             .map(|_| ())
             .map_err(|e| format!("{} {port}: {e}", self.name))
