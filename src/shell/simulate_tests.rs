@@ -106,8 +106,7 @@ fn pages_on_their_way_are_private_and_are_gone_when_the_fax_is_over() {
 fn nobody_dials_on_hook() {
     let mut notes = Notes::new(1);
     let port = PortId(0);
-    let order =
-        |notes: &mut Notes, action| notes.order(port, prepare(PortKind::SimPhone, action, Path::new("nowhere")).unwrap()).is_ok();
+    let order = |notes: &mut Notes, action| notes.order(port, prepare(PortKind::SimPhone, action, Path::new("nowhere")).unwrap()).is_ok();
     let dial = || SimAction::Dial { digits: "2001".into(), pulse: false };
     assert!(!order(&mut notes, dial()) && !order(&mut notes, SimAction::Flash));
     assert!(order(&mut notes, SimAction::OffHook) && order(&mut notes, dial()) && order(&mut notes, SimAction::Flash));

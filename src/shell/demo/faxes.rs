@@ -61,7 +61,7 @@ pub async fn send_all(stage: &Stage, a: &Process, b: &Process, faxes: &[Fax]) ->
 
 async fn send(stage: &Stage, a: &Process, b: &Process, index: usize, fax: &Fax) -> Result<(), String> {
     let (port, number) = if index.is_multiple_of(2) { ("fax1", "3003") } else { ("fax2", "3004") };
-    let sent_file = stage.out.join(format!("sent-{}.tif", index + 1));
+    let sent_file = stage.own.join(format!("sent-{}.tif", index + 1));
     std::fs::write(&sent_file, tiff::write(&fax.pages, tiff::Options::default())).map_err(|e| format!("{}: {e}", sent_file.display()))?;
     let (mark_a, mark_b) = (a.mark(port).await?, b.mark(port).await?);
     stage.story.tell(

@@ -67,8 +67,12 @@ impl Story {
 
 /// What the demo hands to its parts.
 pub struct Stage {
-    /// Where files go.
+    /// Where files for people go.
     pub out: PathBuf,
+    /// The demo's own folder in it: states, logs, configurations.
+    pub own: PathBuf,
+    /// Files of the user that lay there before.
+    theirs: Vec<String>,
     /// Of the demo's own inputs.
     pub seed: u64,
     /// The story.
@@ -90,18 +94,25 @@ pub(super) async fn run(options: Options) -> Outcome {
         },
         None => speech::make(seed, 4.0),
     };
-    for folder in ["", "log", "config"] {
-        let folder = options.out.join(folder);
-        if let Err(e) = std::fs::create_dir_all(&folder) {
-            return Outcome::Unusable(format!("{}: {e}", folder.display()));
-        }
+    if let Err(e) = std::fs::create_dir_all(&options.out) {
+        return Outcome::Unusable(format!("{}: {e}", options.out.display()));
     }
     let out = match std::path::absolute(&options.out) {
         Ok(out) => out,
         Err(e) => return Outcome::Unusable(format!("{}: {e}", options.out.display())),
     };
-    clear(&out);
-    let stage = Stage { out, seed, story: Story { started: clock::now(), json: options.json, steps: std::sync::Mutex::default() } };
+    let inputs: Vec<PathBuf> = options.pages.iter().chain(&options.speech).cloned().collect();
+    if let Err(why) = clear(&out, &inputs) {
+        return Outcome::Unusable(why);
+    }
+    let theirs = report::files(&out);
+    let stage = Stage {
+        own: out.join(OWN),
+        theirs,
+        out,
+        seed,
+        story: Story { started: clock::now(), json: options.json, steps: std::sync::Mutex::default() },
+    };
     if !options.json {
         println!("tipring {} demo, seed {seed}: one directory and two gateways as processes on 127.0.0.1\n", env!("CARGO_PKG_VERSION"));
     }
@@ -112,29 +123,47 @@ pub(super) async fn run(options: Options) -> Outcome {
     finish(&stage, options.json)
 }
 
-/// Files of an earlier run with the same folder.
-fn clear(out: &std::path::Path) {
-    for name in ["state", "log", "config"] {
-        let _was_not_there = std::fs::remove_dir_all(out.join(name));
-        let _exists = std::fs::create_dir_all(out.join(name));
-    }
-    for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = ["received-", "sent-", "page-", "said-", "heard-"].iter().any(|p| name.starts_with(p));
-        if ours || name == "report.html" {
-            let _gone_already = std::fs::remove_file(entry.path());
+/// The demo's own folder in the output folder: states, logs, configurations, and the list of what it wrote beside it.
+const OWN: &str = "tipring-demo";
+/// The list, in [`OWN`].
+const WRITTEN: &str = "written.txt";
+
+/// Removes what an earlier demo wrote here, and nothing else: its own folder, and the files that its list names.
+fn clear(out: &std::path::Path, inputs: &[PathBuf]) -> Result<(), String> {
+    let own = out.join(OWN);
+    let list = own.join(WRITTEN);
+    if own.exists() {
+        let written =
+            std::fs::read_to_string(&list).map_err(|e| format!("{} is not of a demo ({e}); choose another --out", own.display()))?;
+        let inputs: Vec<_> = inputs.iter().filter_map(|p| p.canonicalize().ok()).collect();
+        for name in written.lines().filter(|n| !n.is_empty() && !n.contains('/')) {
+            let file = out.join(name);
+            if !file.canonicalize().is_ok_and(|f| inputs.contains(&f)) {
+                let _gone_already = std::fs::remove_file(file);
+            }
         }
+        std::fs::remove_dir_all(&own).map_err(|e| format!("{}: {e}", own.display()))?;
     }
+    for folder in ["log", "config"] {
+        std::fs::create_dir_all(own.join(folder)).map_err(|e| format!("{}: {e}", own.display()))?;
+    }
+    std::fs::write(&list, "").map_err(|e| format!("{}: {e}", list.display()))
+}
+
+/// Notes what lies in the output folder now, so that the next demo may remove it.
+fn note_written(stage: &Stage) -> std::io::Result<()> {
+    let names: Vec<String> = report::files(&stage.out).into_iter().filter(|n| !stage.theirs.contains(n)).collect();
+    std::fs::write(stage.own.join(WRITTEN), names.join("\n"))
 }
 
 async fn play(stage: &Stage, faxes: Vec<faxes::Fax>, speech: &[i16]) -> Result<(), String> {
     let tell = |ok: bool, words: String| stage.story.tell(ok, words);
     let ports = Ports::free()?;
-    processes::write_configs(&stage.out.join("config"), &ports)?;
-    let mut directory = Process::start("directory", "directory", &stage.out, ports.directory)?;
+    processes::write_configs(&stage.own.join("config"), &ports)?;
+    let mut directory = Process::start("directory", "directory", &stage.own, ports.directory)?;
     directory.up().await?;
-    let mut a = Process::start("gateway", "gateway-a", &stage.out, ports.gateways[0].1)?;
-    let mut b = Process::start("gateway", "gateway-b", &stage.out, ports.gateways[1].1)?;
+    let mut a = Process::start("gateway", "gateway-a", &stage.own, ports.gateways[0].1)?;
+    let mut b = Process::start("gateway", "gateway-b", &stage.own, ports.gateways[1].1)?;
     a.up().await?;
     b.up().await?;
     let pid = |p: &Process| p.pid().map_or_else(|| "?".into(), |id| id.to_string());
@@ -168,7 +197,7 @@ async fn play(stage: &Stage, faxes: Vec<faxes::Fax>, speech: &[i16]) -> Result<(
     let learned = calls.last().is_some_and(|c| c["route"] == "learned" && c["completed"] == true);
     tell(learned, "the call went by the learned route, straight to the peer, with no directory".into());
 
-    let mut directory = Process::start("directory", "directory", &stage.out, ports.directory)?;
+    let mut directory = Process::start("directory", "directory", &stage.own, ports.directory)?;
     directory.up().await?;
     let kept = registrations(&directory).await?;
     tell(kept.len() == 8, format!("the directory is back and has kept all registrations it had acknowledged: {} of 8", kept.len()));
@@ -210,7 +239,7 @@ pub fn records(gateway: &Process) -> Vec<Value> {
 }
 
 fn finish(stage: &Stage, json: bool) -> Outcome {
-    let report = report::write(stage);
+    let report = report::write(stage).and_then(|()| note_written(stage));
     let steps = stage.story.steps.lock().expect("no thread panics while it tells");
     let ok = steps.iter().all(|s| s.ok) && report.is_ok();
     let seconds = steps.last().map_or(0.0, |s| s.at_ms as f64 / 1000.0);

@@ -48,7 +48,7 @@ pub fn write(stage: &Stage) -> std::io::Result<()> {
     }
     put("</div>");
     for gateway in ["gateway-a", "gateway-b"] {
-        let records = std::fs::read_to_string(stage.out.join("state").join(gateway).join("calls.jsonl")).unwrap_or_default();
+        let records = std::fs::read_to_string(stage.own.join("state").join(gateway).join("calls.jsonl")).unwrap_or_default();
         put(&format!("<h2>Call records of {gateway}</h2><table><tr><th>started<th>from<th>to<th>route<th>media<th>result"));
         for record in records.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok()) {
             let text = |key: &str| escape(record[key].as_str().unwrap_or("-"));
