@@ -155,7 +155,8 @@ capture() {
   tshark -q -i lo -f "udp portrange $1-$(($1 + 99)) or udp portrange $2-$(($2 + 99))" -w "$work/capture.pcapng" > "$work/tshark.log" 2>&1 & capture=$!; keep $capture
   until_true 10 "the capture" grep -q Capturing "$work/tshark.log"
 }
-capture_ended() { kill -INT $capture 2>/dev/null; wait $capture 2>/dev/null; }
+# The capture lags behind the wire.
+capture_ended() { sleep 1; kill -INT $capture 2>/dev/null; wait $capture 2>/dev/null; }
 read_as=()
 # packets FILTER: how many
 packets() { tshark -r "$work/capture.pcapng" "${read_as[@]+"${read_as[@]}"}" -Y "$1" -T fields -e frame.number 2>/dev/null | wc -l; }
