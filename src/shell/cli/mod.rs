@@ -166,6 +166,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if !matches!(cli.verb, Verb::Gateway(_) | Verb::Directory(_) | Verb::Demo(_)) {
+        super::sys::end_with_the_reader();
+    }
     match runtime.block_on(run(cli.verb)) {
         Outcome::Yes => ExitCode::SUCCESS,
         Outcome::No => ExitCode::from(1),

@@ -34,6 +34,12 @@ pub fn real_time() -> bool {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param) == 0 }
 }
 
+/// Lets a verb whose reader has gone (`tipring calls | head -1`) end quietly, as other commands do. Not for daemons.
+pub fn end_with_the_reader() {
+    // SAFETY: the default action is no handler; nothing else in the program looks at SIGPIPE.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// CPU time of the calling thread, in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
