@@ -7,9 +7,11 @@
 pub mod dialog;
 pub mod endpoint;
 pub mod fuzz;
+mod hop;
 pub mod message;
 pub mod transaction;
 
 pub use endpoint::{
     Alive, CommandError, Config, Counters, DialogId, EndCause, Endpoint, Event, Invite, LimitReached, OptionsId, TimerReason, Transmit,
 };
+pub use hop::{Hop, Transport};
