@@ -262,6 +262,7 @@ impl Site {
             wanted: port.number.map(|n| Number::parse(n).expect("a literal number")),
             instance: Instance::parse(&format!("urn:lab:{}:{}", self.spec.name, port.name)).expect("names of the lab are short"),
             contact: sip_address(self.index),
+            transport: crate::sip::Transport::Udp,
             fingerprint: None,
             capabilities: Capabilities { voice: !fax, fax, t38_version: self.spec.media.t38.map(|_| 0), srtp: false },
             private: None,
