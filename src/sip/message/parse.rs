@@ -282,7 +282,6 @@ pub(super) fn media_type_is(value: &[u8], wanted: &[u8]) -> bool {
     value[..end].iter().filter(|b| !b.is_ascii_whitespace()).map(u8::to_ascii_lowercase).eq(wanted.iter().copied())
 }
 
-
 /// The content of the first part of `body` whose type is `wanted` (RFC 2046 s.5.1, one level).
 pub(super) fn multipart_part<'a>(body: &'a [u8], boundary: &[u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let mark = [b"--", boundary].concat();
