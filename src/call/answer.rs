@@ -22,7 +22,7 @@ impl Gateway {
     fn handle_sip(&mut self, now: Instant, event: sip::Event) {
         match event {
             sip::Event::Incoming { dialog, to_user, from_user, offer, source, .. } => {
-                self.incoming(now, dialog, &to_user, from_user, offer, source);
+                self.incoming(now, dialog, &to_user, from_user, offer, source.addr);
             }
             sip::Event::Provisional { dialog, status, sdp } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
@@ -73,7 +73,7 @@ impl Gateway {
                     self.offer_withdrawn(id);
                 }
             }
-            sip::Event::OptionsAnswered { .. } => {}
+            sip::Event::OptionsAnswered { .. } | sip::Event::Response { .. } => {}
         }
     }
 

@@ -32,7 +32,7 @@ pub use record::{CallRecord, Direction};
 pub use view::{CallView, PortView};
 
 use crate::clock::{Instant, Rng, TimerTable, WallMs, ms};
-use crate::id::{CallId, LegId, PortId};
+use crate::id::{AccountId, CallId, LegId, PortId};
 use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
 use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::MediaPolicy;
@@ -71,6 +71,8 @@ pub enum EmergencyTarget {
     Port(PortId),
     /// A SIP peer, called with the number as dialled.
     Peer(SocketAddr),
+    /// An account at an outside server, called with the number as dialled.
+    Account(AccountId),
 }
 
 /// The gateway's settings that the calls need.
@@ -357,9 +359,14 @@ impl Gateway {
         }
     }
 
-    /// A SIP datagram.
-    pub fn handle_datagram(&mut self, now: Instant, src: SocketAddr, bytes: &[u8]) {
-        self.sip.handle_datagram(now, src, bytes);
+    /// A SIP message.
+    pub fn handle_message(&mut self, now: Instant, src: sip::Hop, bytes: &[u8]) {
+        self.sip.handle_message(now, src, bytes);
+        self.drain_sip(now);
+    }
+    /// A way to a peer is broken: connecting failed, a connection ended, or the network says that nobody is there.
+    pub fn handle_transport_failure(&mut self, now: Instant, dst: sip::Hop) {
+        self.sip.handle_transport_failure(now, dst);
         self.drain_sip(now);
     }
 
