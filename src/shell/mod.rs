@@ -20,5 +20,7 @@ pub mod records;
 pub mod registrations;
 pub mod routes_file;
 pub mod simulate;
+pub mod sip_transport;
 pub mod store;
 pub mod sys;
+pub mod tls;

@@ -9,6 +9,8 @@ pub mod endpoint;
 pub mod fuzz;
 mod hop;
 pub mod message;
+pub mod stream;
+pub mod stun;
 pub mod transaction;
 
 pub use endpoint::{
