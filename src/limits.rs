@@ -50,6 +50,14 @@ pub const SIP_WRITES_QUEUED_BYTES_MAX: usize = 512 * 1024;
 pub const SIP_MESSAGES_QUEUED_MAX: usize = 1024;
 /// Peers of UDP remembered with the socket that they came in by, where there are several.
 pub const SIP_UDP_PEERS_MAX: usize = 4096;
+/// Records read of one DNS answer; more would not be tried before a caller loses patience.
+pub const DNS_RECORDS_MAX: usize = 32;
+/// DNS answers remembered: a gateway speaks with a handful of domains, some six questions each.
+pub const DNS_CACHE_MAX: usize = 1024;
+/// Servers of one domain whose addresses are asked for. SRV sets of providers have two to six.
+pub const LOCATE_TARGETS_MAX: usize = 8;
+/// Hops that one URI leads to at most: each may cost a caller seconds.
+pub const LOCATE_HOPS_MAX: usize = 16;
 /// Media lines in one session description. Audio and image, a second of either in odd offers; more is refused, not cut off.
 pub const SDP_MEDIA_MAX: usize = 4;
 /// Attributes kept of one media line, and of the session. Browsers send some sixty.

@@ -8,6 +8,7 @@ pub mod dialog;
 pub mod endpoint;
 pub mod fuzz;
 mod hop;
+pub mod locate;
 pub mod message;
 pub mod stream;
 pub mod stun;
