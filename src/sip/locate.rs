@@ -299,11 +299,15 @@ impl Locator {
             match &mut self.stage {
                 Stage::Naptr => self.take_naptr(Vec::new()),
                 Stage::Srv(asked) => {
-                    asked.iter_mut().for_each(|(_, _, came)| drop(came.get_or_insert_default()));
+                    for (_, _, came) in asked.iter_mut() {
+                        came.get_or_insert_default();
+                    }
                     self.take_srv();
                 }
                 Stage::Addresses(_, came) => {
-                    came.values_mut().flatten().for_each(|list| drop(list.get_or_insert_default()));
+                    for list in came.values_mut().flatten() {
+                        list.get_or_insert_default();
+                    }
                     self.take_addresses();
                 }
                 Stage::Done(_) => break,
