@@ -161,9 +161,7 @@ fn record(data: &RData) -> Option<Record> {
     Some(match data {
         RData::A(ip) => Record::Address(ip.0.into()),
         RData::AAAA(ip) => Record::Address(ip.0.into()),
-        RData::SRV(s) => {
-            Record::Srv { priority: s.priority, weight: s.weight, port: s.port, target: s.target.to_ascii() }
-        }
+        RData::SRV(s) => Record::Srv { priority: s.priority, weight: s.weight, port: s.port, target: s.target.to_ascii() },
         RData::NAPTR(n) if n.regexp.is_empty() => Record::Naptr {
             order: n.order,
             preference: n.preference,

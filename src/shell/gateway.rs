@@ -129,7 +129,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
     let ports = simulate::ports(&config, &state).map_err(|e| system("port", &e))?;
 
-    let gateway = build_gateway(&config, &routes);
+    let gateway = build_gateway(&config, &routes, &sip);
     let board = build_board(&config, sockets.len());
     let (command_in, event_out, queues) = media_thread::queues();
     let (wake_media, wake_events) = std::os::unix::net::UnixDatagram::pair().map_err(|e| system("socket pair", &e))?;
@@ -209,8 +209,11 @@ impl Daemon {
             let deadline = self.next_deadline();
             tokio::select! {
                 incoming = sip.recv() => match incoming {
-                    Incoming::Message { src, bytes } => self.clocked().handle_datagram(clock::now(), src.addr, &bytes),
-                    Incoming::Failed { dst, why } => tracing::debug!("SIP to {dst}: {why}"),
+                    Incoming::Message { src, bytes } => self.clocked().handle_message(clock::now(), src, &bytes),
+                    Incoming::Failed { dst, why } => {
+                        tracing::debug!("SIP to {dst}: {why}");
+                        self.clocked().handle_transport_failure(clock::now(), dst);
+                    }
                 },
                 _ = wake.recv(&mut byte) => self.take_events(),
                 Some(answer) = answers.recv() => self.take_answer(answer),
@@ -238,7 +241,7 @@ impl Daemon {
             self.act(action);
         }
         while let Some(transmit) = self.gateway.poll_transmit() {
-            sip.send(transmit.dst, None, transmit.bytes);
+            sip.send(transmit.dst, transmit.server_name, transmit.bytes);
         }
         while let Some(command) = self.gateway.poll_command() {
             self.backlog.push_back(command);
@@ -432,7 +435,7 @@ fn build_board(config: &GatewayConfig, legs: usize) -> Board {
     Board::new(lines.collect(), SERVICES, legs, u64::from(config.media.watchdog_s) * 1000)
 }
 
-fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
+fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTransport) -> Gateway {
     let number = |text: &Option<String>| text.as_ref().and_then(|n| Number::parse(n).ok());
     // The configured numbers hold from the start, so that peers who have learned the way get through while the directory is down; one
     // that the directory refuses to us is dropped.
@@ -469,8 +472,8 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,
     };
-    let mut sip =
-        Endpoint::new(crate::sip::Config::new(config.sip.main(), format!("tipring/{}", env!("CARGO_PKG_VERSION"))), clock::seed());
+    let user_agent = crate::sip::Config::new(config.sip.main(), format!("tipring/{}", env!("CARGO_PKG_VERSION")));
+    let mut sip = Endpoint::new(crate::sip::Config { contacts: transport.contacts(), ..user_agent }, clock::seed());
     sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
     Gateway::new(settings, sip, resolver, clock::seed())
 }

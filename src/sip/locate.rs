@@ -187,7 +187,7 @@ pub enum Answer {
 }
 
 /// A hop with the domain that it must prove where a TLS connection is opened to it.
-pub type Located = (Hop, Option<Arc<str>>);
+pub type Located = super::hop::Target;
 
 /// A name whose addresses are wanted: a server of SRV, or the host itself.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -31,7 +31,12 @@ fn zone(text: &str) -> BTreeMap<Question, Vec<Record>> {
     zone
 }
 
-fn locate_with(zone: &BTreeMap<Question, Vec<Record>>, target: Target, speaks: &[Transport], seed: u64) -> (Result<Vec<Located>, Nowhere>, usize) {
+fn locate_with(
+    zone: &BTreeMap<Question, Vec<Record>>,
+    target: Target,
+    speaks: &[Transport],
+    seed: u64,
+) -> (Result<Vec<Located>, Nowhere>, usize) {
     let mut locator = Locator::new(Instant::ZERO, target, speaks, Rng::new(seed));
     let mut questions = 0;
     while let Some(question) = locator.poll_question() {
@@ -46,7 +51,9 @@ fn locate_with(zone: &BTreeMap<Question, Vec<Record>>, target: Target, speaks: &
 fn hops(zone_text: &str, uri: &str) -> Vec<String> {
     let (outcome, _) = locate_with(&zone(zone_text), Target::parse(uri).expect("a target"), &ALL, 1);
     match outcome {
-        Ok(hops) => hops.iter().map(|(hop, name)| format!("{hop}{}", name.as_deref().map(|n| format!(" as {n}")).unwrap_or_default())).collect(),
+        Ok(hops) => {
+            hops.iter().map(|(hop, name)| format!("{hop}{}", name.as_deref().map(|n| format!(" as {n}")).unwrap_or_default())).collect()
+        }
         Err(nowhere) => vec![format!("{nowhere:?}")],
     }
 }
@@ -218,7 +225,10 @@ fn the_cache_believes_within_bounds() {
     cache.put(at(0), ask("a".into()), some(60));
     assert_eq!((cache.get(at(59), &ask("a".into())), cache.get(at(60), &ask("a".into()))), (Some(some(60)), None));
     cache.put(at(0), ask("b".into()), some(u32::MAX));
-    assert!(cache.get(at(u64::from(TTL_MAX_S) - 1), &ask("b".into())).is_some() && cache.get(at(u64::from(TTL_MAX_S)), &ask("b".into())).is_none());
+    assert!(
+        cache.get(at(u64::from(TTL_MAX_S) - 1), &ask("b".into())).is_some()
+            && cache.get(at(u64::from(TTL_MAX_S)), &ask("b".into())).is_none()
+    );
     cache.put(at(0), ask("c".into()), Answer::None(86_400));
     assert!(cache.get(at(299), &ask("c".into())).is_some() && cache.get(at(300), &ask("c".into())).is_none());
     cache.put(at(0), ask("d".into()), Answer::Failed);
@@ -232,13 +242,24 @@ fn the_cache_believes_within_bounds() {
 }
 
 fn any_record() -> impl Strategy<Value = Record> {
-    let name = prop_oneof!["[a-c]{0,3}(\\.[a-c]{1,2}){0,2}", Just("example.com".to_owned()), Just(".".to_owned()), Just("1.2.3.4".to_owned()), Just("a".repeat(300))];
+    let name = prop_oneof![
+        "[a-c]{0,3}(\\.[a-c]{1,2}){0,2}",
+        Just("example.com".to_owned()),
+        Just(".".to_owned()),
+        Just("1.2.3.4".to_owned()),
+        Just("a".repeat(300))
+    ];
     let service = prop_oneof![Just("SIP+D2U"), Just("sips+d2t"), Just("SIP+D2T"), Just("x")];
     prop_oneof![
         (any::<u16>(), any::<u16>(), "[sSuaP]{0,1}", service, name.clone()).prop_map(|(order, preference, flags, service, replacement)| {
             Record::Naptr { order, preference, flags, service: service.into(), replacement }
         }),
-        (0u16..3, any::<u16>(), any::<u16>(), name).prop_map(|(priority, weight, port, target)| Record::Srv { priority, weight, port, target }),
+        (0u16..3, any::<u16>(), any::<u16>(), name).prop_map(|(priority, weight, port, target)| Record::Srv {
+            priority,
+            weight,
+            port,
+            target
+        }),
         any::<u32>().prop_map(|ip| Record::Address(IpAddr::V4(ip.into()))),
         any::<u128>().prop_map(|ip| Record::Address(IpAddr::V6(ip.into()))),
     ]

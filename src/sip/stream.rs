@@ -6,7 +6,7 @@
 //! ```
 
 use super::message::stream_message_len;
-use crate::limits::SIP_BYTES_MAX;
+use crate::limits::SIP_HEAD_BYTES_MAX;
 
 /// What a stream brought.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,10 +24,9 @@ pub enum Frame {
 pub enum Broken {
     /// It is not SIP: another protocol, or a shifted one.
     NotSip,
-    /// A message with its body is longer than [`SIP_BYTES_MAX`].
-    TooLong,
-    /// Where the message ends cannot be told. The head, to be answered with what is wrong with it (s.18.3: 400) before the end.
-    NoLength(Vec<u8>),
+    /// Where the message ends cannot be told, or it is longer than is read. The head as far as it is read, to be answered with what is
+    /// wrong with it (400, 513) before the end.
+    NoEnd(Vec<u8>),
 }
 
 /// The reader of one stream.
@@ -109,23 +108,21 @@ impl Framer {
         if !self.first_line_read {
             match rest.iter().position(|b| *b == b'\n') {
                 Some(end) if is_first_line(&rest[..end]) => self.first_line_read = true,
-                None if rest.len() <= SIP_BYTES_MAX => return Ok(None),
+                None if rest.len() <= SIP_HEAD_BYTES_MAX => return Ok(None),
                 _ => return Err(Broken::NotSip),
             }
         }
         let length = match self.length {
             Some(length) => length,
             None => {
-                let from = self.searched.saturating_sub(3);
-                let Some(at) = rest[from..].windows(4).position(|w| w == b"\r\n\r\n") else {
+                let Some(end) = head_end(rest, self.searched.saturating_sub(2)) else {
                     self.searched = rest.len();
-                    return if rest.len() > SIP_BYTES_MAX { Err(Broken::TooLong) } else { Ok(None) };
+                    return if rest.len() > SIP_HEAD_BYTES_MAX { Err(Broken::NoEnd(rest.to_vec())) } else { Ok(None) };
                 };
-                let head = &rest[..from + at + 4];
+                let head = &rest[..end];
                 match stream_message_len(head) {
-                    Ok(Some(length)) if length <= SIP_BYTES_MAX => *self.length.insert(length),
-                    Ok(Some(_)) => return Err(Broken::TooLong),
-                    Ok(None) | Err(_) => return Err(Broken::NoLength(head.to_vec())),
+                    Ok(Some(length)) => *self.length.insert(length),
+                    Ok(None) | Err(_) => return Err(Broken::NoEnd(head.to_vec())),
                 }
             }
         };
@@ -163,6 +160,15 @@ impl Framer {
             None
         })
     }
+}
+
+/// Where the head ends, behind its empty line, looked for from `from` on. A lone LF is an end of line too, as everywhere.
+fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+    (from..bytes.len()).filter(|i| bytes[*i] == b'\n').find_map(|i| match &bytes[i + 1..] {
+        [b'\n', ..] => Some(i + 2),
+        [b'\r', b'\n', ..] => Some(i + 3),
+        _ => None,
+    })
 }
 
 /// A request line or a status line of any SIP version: enough to tell SIP from what else reaches open ports.

@@ -348,8 +348,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
                 Ok(None) => break,
                 Err(broken) => {
                     self.shared.table.count(|c| c.garbage += 1);
-                    let Broken::NoLength(head) = broken else {
-                        return Some(End::Broken("what comes is no SIP, or too long".into()));
+                    let Broken::NoEnd(head) = broken else {
+                        return Some(End::Broken("what comes is no SIP".into()));
                     };
                     // RFC 3261 s.18.3: it is answered with what is wrong with it, and nothing behind it can be found.
                     let _nobody_asks = self.shared.came.send(Incoming::Message { src: self.hop, bytes: head }).await;

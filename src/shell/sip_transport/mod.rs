@@ -116,7 +116,7 @@ pub struct SipTransport {
     came: mpsc::Receiver<Incoming>,
     /// Found out while sending; told at the next [`SipTransport::recv`].
     failed: VecDeque<Incoming>,
-    local: Vec<(Transport, SocketAddr)>,
+    local: Vec<Hop>,
     stop: watch::Sender<bool>,
     streams_first: bool,
 }
@@ -150,20 +150,25 @@ impl SipTransport {
         let mut udp = udp::Sockets::default();
         for address in &settings.listen {
             let bound = udp.bind(&shared, *address).map_err(|e| format!("sip.listen: UDP {address}: {e}"))?;
-            local.push((Transport::Udp, bound));
+            local.push(Hop::udp(bound));
             let bound = listener::listen(&shared, Transport::Tcp, bound).map_err(|e| format!("sip.listen: TCP {bound}: {e}"))?;
-            local.push((Transport::Tcp, bound));
+            local.push(Hop::tcp(bound));
         }
         for address in &settings.tls_listen {
             let bound = listener::listen(&shared, Transport::Tls, *address).map_err(|e| format!("sip.tls_listen {address}: {e}"))?;
-            local.push((Transport::Tls, bound));
+            local.push(Hop::tls(bound));
         }
         Ok(SipTransport { udp, shared, came, failed: VecDeque::new(), local, stop, streams_first: false })
     }
 
     /// Where it listens: what was asked for, with ports chosen where that said 0.
-    pub fn local(&self) -> &[(Transport, SocketAddr)] {
+    pub fn local(&self) -> &[Hop] {
         &self.local
+    }
+
+    /// Where peers reach us, for `sip::Config::contacts`: the same without wildcards, which lead nowhere.
+    pub fn contacts(&self) -> Vec<Hop> {
+        self.local.iter().copied().filter(|hop| !hop.addr.ip().is_unspecified()).collect()
     }
 
     /// What was counted.
