@@ -440,7 +440,8 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTra
     // The configured numbers hold from the start, so that peers who have learned the way get through while the directory is down; one
     // that the directory refuses to us is dropped.
     let given = |p: &crate::config::gateway::Port| number(&p.number);
-    let ports: Vec<PortConfig> = config.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p) }).collect();
+    let ports: Vec<PortConfig> =
+        config.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p), fax: p.kind == PortKind::SimFax }).collect();
     let numbers: BTreeMap<Number, PortId> =
         ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
     let answer_limit = config.directory.as_ref().map_or(1500, |d| d.lookup_timeout_ms) + 500;
