@@ -1,6 +1,7 @@
 //! RFC 3263 by table: a zone, a URI, the hops; then chance, bounds, time and any answers at all.
 
 use super::*;
+use crate::clock::Rng;
 use proptest::prelude::*;
 
 const ALL: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
