@@ -101,7 +101,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The outside.
-    ("api", &["directory", "key", "limits", "number"]),
+    ("api", &["directory", "key", "limits", "number", "sip::Transport"]),
     // Rules that the machines hold are asked there, so that a file is not refused by one word and run by another.
     (
         "config",

@@ -29,10 +29,8 @@ fn a_database_of_the_first_schema_is_taken_over_and_its_passwords_go_on() {
         db.pragma_update(None, "user_version", 1).unwrap();
         let ha1 = Ha1::of("2001", "lan.test", "pw");
         db.execute("INSERT INTO accounts VALUES ('2001','2001',?1,?2)", params![ha1.md5.as_slice(), ha1.sha256.as_slice()]).unwrap();
-        db.execute_batch(
-            "INSERT INTO registrations VALUES ('2001','2001','gw','10.0.0.1:5060',NULL,1,0,NULL,0,NULL,NULL,3600,9000000,0)",
-        )
-        .unwrap();
+        db.execute_batch("INSERT INTO registrations VALUES ('2001','2001','gw','10.0.0.1:5060',NULL,1,0,NULL,0,NULL,NULL,3600,9000000,0)")
+            .unwrap();
     }
     let db = open(&path).unwrap();
     let all = records(&db);

@@ -140,8 +140,7 @@ impl Directory {
             };
             let uri = format!("sip:{number}@{address}{how}").into();
             let (instance, expires, lease_s) = (Some(r.instance.clone()), r.expires, r.lease_s);
-            let api =
-                Binding { uri, address, transport: r.transport, hidden: false, instance, q: 1000, expires, lease_s, order: (0, 0) };
+            let api = Binding { uri, address, transport: r.transport, hidden: false, instance, q: 1000, expires, lease_s, order: (0, 0) };
             live.push((api, left(until)));
         }
         live.sort_by_key(|(b, left)| core::cmp::Reverse((b.q, *left)));
