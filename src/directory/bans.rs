@@ -70,14 +70,14 @@ impl Tally {
 #[derive(Debug)]
 pub struct Bans {
     policy: BanPolicy,
-    sources: BTreeMap<IpAddr, Tally>,
-    accounts: BTreeMap<(IpAddr, Box<str>), Tally>,
+    sources: Tallies<IpAddr>,
+    accounts: Tallies<(IpAddr, Box<str>)>,
 }
 
 impl Bans {
     /// Nobody is banned yet.
     pub fn new(policy: BanPolicy) -> Self {
-        Bans { policy, sources: BTreeMap::new(), accounts: BTreeMap::new() }
+        Bans { policy, sources: Tallies::new(), accounts: Tallies::new() }
     }
 
     /// A log-in from `source` at `account` failed; the ban that begins with it, if one does.
@@ -87,8 +87,8 @@ impl Bans {
             return None;
         }
         let from = network(source);
-        let of_source = count(&mut self.sources, from, now, &policy, policy.source_failures);
-        let of_account = count(&mut self.accounts, (from, account.into()), now, &policy, policy.account_failures);
+        let of_source = self.sources.count(from, now, &policy, policy.source_failures);
+        let of_account = self.accounts.count((from, account.into()), now, &policy, policy.account_failures);
         let ban = |account| Some(Ban { source, account, seconds: policy.ban_s });
         match (of_source, of_account) {
             (true, _) => ban(None),
@@ -99,50 +99,83 @@ impl Bans {
 
     /// The right password came: what failed before was a slip.
     pub fn succeeded(&mut self, source: IpAddr, account: &str) {
-        if !self.accounts.is_empty() {
-            self.accounts.remove(&(network(source), account.into()));
+        if !self.accounts.by.is_empty() {
+            self.accounts.by.remove(&(network(source), account.into()));
         }
     }
 
     /// How long this source is still not heard at this account, in seconds.
     pub fn left_s(&self, now: Instant, source: IpAddr, account: &str) -> Option<u32> {
-        if self.sources.is_empty() {
+        if self.sources.by.is_empty() {
             return None;
         }
         let from = network(source);
         let left = |t: &Tally| t.banned_until.filter(|until| *until > now);
-        let until = self.sources.get(&from).and_then(left).max(self.accounts.get(&(from, account.into())).and_then(left))?;
+        let until = self.sources.by.get(&from).and_then(left).max(self.accounts.by.get(&(from, account.into())).and_then(left))?;
         Some(u32::try_from((until - now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX))
     }
 
     /// Bans that run.
     pub fn count(&self, now: Instant) -> usize {
         let runs = |t: &&Tally| t.banned_until.is_some_and(|until| until > now);
-        self.sources.values().filter(runs).count() + self.accounts.values().filter(runs).count()
+        self.sources.by.values().filter(runs).count() + self.accounts.by.values().filter(runs).count()
     }
 }
 
-/// One more failure of `key`. True if this one begins a ban.
-fn count<K: Ord + Clone>(tallies: &mut BTreeMap<K, Tally>, key: K, now: Instant, policy: &BanPolicy, most: u32) -> bool {
-    if tallies.get(&key).is_some_and(|t| t.is_over(now, policy)) {
-        tallies.remove(&key);
+/// Failures by whatever tells them apart.
+#[derive(Debug)]
+struct Tallies<K> {
+    by: BTreeMap<K, Tally>,
+    swept: Option<Instant>,
+}
+
+impl<K: Ord + Clone> Tallies<K> {
+    fn new() -> Self {
+        Tallies { by: BTreeMap::new(), swept: None }
     }
-    if tallies.len() >= BANS_MAX && !tallies.contains_key(&key) {
-        tallies.retain(|_, t| !t.is_over(now, policy));
-        // Still full: the count that is furthest from a ban makes room; of bans none does.
-        if tallies.len() >= BANS_MAX {
-            let least = tallies.iter().filter(|(_, t)| t.banned_until.is_none()).min_by_key(|(_, t)| (t.failures, t.since));
-            let Some(least) = least.map(|(k, _)| k.clone()) else { return false };
-            tallies.remove(&least);
+
+    /// One more failure of `key`. True if this one begins a ban.
+    fn count(&mut self, key: K, now: Instant, policy: &BanPolicy, most: u32) -> bool {
+        if self.by.get(&key).is_some_and(|t| t.is_over(now, policy)) {
+            self.by.remove(&key);
         }
+        if self.by.len() >= BANS_MAX && !self.by.contains_key(&key) {
+            self.sweep(now, policy);
+            if self.by.len() >= BANS_MAX {
+                return false;
+            }
+        }
+        let tally = self.by.entry(key).or_insert(Tally { since: now, failures: 0, banned_until: None });
+        tally.failures = tally.failures.saturating_add(1);
+        if tally.banned_until.is_some() || tally.failures < most {
+            return false;
+        }
+        tally.banned_until = Some(now + Duration::from_secs(u64::from(policy.ban_s)));
+        true
     }
-    let tally = tallies.entry(key).or_insert(Tally { since: now, failures: 0, banned_until: None });
-    tally.failures = tally.failures.saturating_add(1);
-    if tally.banned_until.is_some() || tally.failures < most {
-        return false;
+
+    /// Makes room: what is over goes, then the half of the counts that is furthest from a ban; of bans none does. Once a second at most,
+    /// so that a flood costs little.
+    fn sweep(&mut self, now: Instant, policy: &BanPolicy) {
+        if self.swept.is_some_and(|at| now.ms_since(at) < 1000) {
+            return;
+        }
+        self.swept = Some(now);
+        self.by.retain(|_, t| !t.is_over(now, policy));
+        if self.by.len() < BANS_MAX / 2 {
+            return;
+        }
+        let mut counts: Vec<(u32, Instant)> =
+            self.by.values().filter(|t| t.banned_until.is_none()).map(|t| (t.failures, t.since)).collect();
+        counts.sort_unstable();
+        let mut to_go = counts.len() / 2;
+        let Some(bound) = counts.get(to_go).copied() else { return };
+        self.by.retain(|_, t| {
+            let goes = to_go > 0 && t.banned_until.is_none() && (t.failures, t.since) <= bound;
+            to_go -= usize::from(goes);
+            !goes
+        });
     }
-    tally.banned_until = Some(now + Duration::from_secs(u64::from(policy.ban_s)));
-    true
 }
 
 /// What of an address tells one customer from another.
@@ -202,9 +235,9 @@ mod tests {
         assert!(bans.failed(at(0), host(2), "2001").is_some());
         assert!(bans.left_s(at(1), host(3), "2001").is_some());
         for n in 0..3 * BANS_MAX as u32 {
-            bans.failed(at(1), source(n), "2001");
+            bans.failed(Instant::from_ms(1000 + u64::from(n)), source(n), "2001");
         }
-        assert!(bans.sources.len() <= BANS_MAX && bans.accounts.len() <= BANS_MAX);
-        assert!(bans.left_s(at(1), host(3), "2001").is_some(), "a flood of sources frees nobody");
+        assert!(bans.sources.by.len() <= BANS_MAX && bans.accounts.by.len() <= BANS_MAX);
+        assert!(bans.left_s(at(51), host(3), "2001").is_some(), "a flood of sources frees nobody");
     }
 }

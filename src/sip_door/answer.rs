@@ -15,17 +15,19 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// With what every response copies from its request; `tag` is put to a To that has none.
-    pub(super) fn new(request: &Message, via: &Via, src: Hop, tag: u64, status: u16, words: &str) -> Reply {
+    /// With what every response copies from its request; `tag` is put to a To that has none. A request whose Via cannot be read is answered
+    /// to where it came from, with its Via as it is.
+    pub(super) fn new(request: &Message, via: Option<&Via>, src: Hop, tag: u64, status: u16, words: &str) -> Reply {
         let start = StartLine::Response { status, reason: words.as_bytes().to_vec() };
         let mut message = Message { start, headers: Default::default(), body: Vec::new() };
         for (i, value) in request.headers.values("Via").enumerate() {
-            let value = if i == 0 {
-                let mut stamped = via.clone();
-                stamped.stamp(src.addr);
-                stamped.emit()
-            } else {
-                value.to_vec()
+            let value = match via {
+                Some(via) if i == 0 => {
+                    let mut stamped = via.clone();
+                    stamped.stamp(src.addr);
+                    stamped.emit()
+                }
+                _ => value.to_vec(),
             };
             message.headers.push("Via", value);
         }
@@ -37,7 +39,7 @@ impl Reply {
             }
             message.headers.push(name, value);
         }
-        Reply { dst: way_back(via, src), message }
+        Reply { dst: via.map_or(src, |via| way_back(via, src)), message }
     }
     /// One more header.
     pub(super) fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Reply {

@@ -155,17 +155,15 @@ impl Door {
             }
             Err(ParseError::Refused { fault, message }) => {
                 self.log_noise(now, src, fault.words);
-                return match (message.method(), message.top_via()) {
-                    (Some(method), Ok(via)) if *method != Method::Ack => {
-                        self.counters.malformed += 1;
-                        let reply = Reply::new(&message, &via, src, self.tag(&message), fault.status, fault.words);
-                        self.send(reply)
-                    }
-                    _ => {
-                        self.counters.garbage += 1;
-                        Handled::Nothing
-                    }
-                };
+                let copied = ["Via", "From", "To", "Call-ID", "CSeq"];
+                if message.method() == Some(&Method::Ack) || copied.iter().any(|name| message.headers.get(name).is_none()) {
+                    self.counters.garbage += 1;
+                    return Handled::Nothing;
+                }
+                self.counters.malformed += 1;
+                let via = message.top_via().ok();
+                let reply = Reply::new(&message, via.as_ref(), src, self.tag(&message), fault.status, fault.words);
+                return self.send(reply);
             }
         };
         let Some(method) = message.method() else {
@@ -285,7 +283,7 @@ impl Door {
     }
 
     fn reply(&self, asked: &Asked<'_>, status: u16, words: &str) -> Reply {
-        Reply::new(asked.message, &asked.via, asked.src, self.tag(asked.message), status, words)
+        Reply::new(asked.message, Some(&asked.via), asked.src, self.tag(asked.message), status, words)
     }
     fn plain(&self, asked: &Asked<'_>, status: u16, words: &str) -> Served {
         Served::of(self.reply(asked, status, words))
