@@ -39,8 +39,12 @@ fn of_fax(report: &mut Report, record: &FaxRecord) {
         FaxResult::NoResponseToDcs | FaxResult::CannotTrain(_) if ends_early(report) => {
             "The recording ends while the fax machines were still trying out the line.".into()
         }
-        FaxResult::CarrierLost if ends_early(report) && report.pages.is_empty() => "The recording ends just as the fax was to be sent.".into(),
-        FaxResult::CarrierLost if ends_early(report) => "The recording ends in the middle of a page; its beginning can be seen here.".into(),
+        FaxResult::CarrierLost if ends_early(report) && report.pages.is_empty() => {
+            "The recording ends just as the fax was to be sent.".into()
+        }
+        FaxResult::CarrierLost if ends_early(report) => {
+            "The recording ends in the middle of a page; its beginning can be seen here.".into()
+        }
         FaxResult::NoResponseToPage if ends_early(report) => {
             format!("The recording ends after {seen}, before the receiving machine could confirm the last one.")
         }

@@ -339,7 +339,10 @@ mod tests {
         assert!(!dis(&[10, 24, 32, 48, 49]).contains("subaddressing"));
         assert!(dis(&[10, 24, 32, 40, 46, 47]).ends_with("superfine in half the time of fine, selective polling"));
         // The same bits in a DCS.
-        assert!(of(Fcf::Dcs, &with_bits(8, &[24, 32, 40, 44, 45, 46, 47, 48, 49, 50])).ends_with("inch-based, subaddressing, sender identification"));
+        assert!(
+            of(Fcf::Dcs, &with_bits(8, &[24, 32, 40, 44, 45, 46, 47, 48, 49, 50]))
+                .ends_with("inch-based, subaddressing, sender identification")
+        );
     }
 
     #[test]
