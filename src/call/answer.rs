@@ -20,7 +20,7 @@ impl Gateway {
     fn handle_sip(&mut self, now: Instant, event: sip::Event) {
         match event {
             sip::Event::Incoming { dialog, to_user, from_user, offer, source, .. } => {
-                self.incoming(now, dialog, &to_user, from_user, offer, source);
+                self.incoming(now, dialog, &to_user, from_user, offer, source.addr);
             }
             sip::Event::Provisional { dialog, status, sdp } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
@@ -71,7 +71,7 @@ impl Gateway {
                     self.acknowledged(now, id);
                 }
             }
-            sip::Event::ReInviteCancelled { .. } | sip::Event::OptionsAnswered { .. } => {}
+            sip::Event::ReInviteCancelled { .. } | sip::Event::OptionsAnswered { .. } | sip::Event::Response { .. } => {}
         }
     }
 

@@ -438,9 +438,14 @@ impl Gateway {
         }
     }
 
-    /// A SIP datagram.
-    pub fn handle_datagram(&mut self, now: Instant, src: SocketAddr, bytes: &[u8]) {
-        self.sip.handle_datagram(now, src, bytes);
+    /// A SIP message.
+    pub fn handle_message(&mut self, now: Instant, src: sip::Hop, bytes: &[u8]) {
+        self.sip.handle_message(now, src, bytes);
+        self.drain_sip(now);
+    }
+    /// A way to a peer is broken: connecting failed, a connection ended, or the network says that nobody is there.
+    pub fn handle_transport_failure(&mut self, now: Instant, dst: sip::Hop) {
+        self.sip.handle_transport_failure(now, dst);
         self.drain_sip(now);
     }
 

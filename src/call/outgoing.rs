@@ -128,11 +128,10 @@ impl Gateway {
         let offer = call.offer_bytes(negotiate::audio_offer(&self.config.media, sockets.rtp, call.sdp_session, call.sdp_version));
         let invite = Invite {
             to: target.number.to_string(),
-            target: target.contact,
+            targets: vec![(target.contact.into(), None)],
             from: call.caller.clone(),
-            display: None,
             offer,
-            headers: Vec::new(),
+            ..Invite::default()
         };
         let learned = target.learned;
         match self.sip.invite(now, invite) {

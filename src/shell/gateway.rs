@@ -209,7 +209,7 @@ impl Daemon {
                 received = sip.recv_from(&mut datagram) => {
                     // An ICMP error of an earlier datagram surfaces here; SIP's own timers deal with the silence.
                     if let Ok((n, src)) = received {
-                        self.clocked().handle_datagram(clock::now(), src, &datagram[..n]);
+                        self.clocked().handle_message(clock::now(), src.into(), &datagram[..n]);
                     }
                 }
                 _ = wake.recv(&mut byte) => self.take_events(),
@@ -238,7 +238,7 @@ impl Daemon {
             self.act(action);
         }
         while let Some(transmit) = self.gateway.poll_transmit() {
-            if let Err(e) = sip.send_to(&transmit.bytes, transmit.dst).await {
+            if let Err(e) = sip.send_to(&transmit.bytes, transmit.dst.addr).await {
                 tracing::debug!("SIP to {}: {e}", transmit.dst);
             }
         }

@@ -57,8 +57,13 @@ pub fn conversation(bytes: &[u8]) -> Vec<Event> {
                 now = end;
             }
             Some((b'c', _)) => {
-                let call =
-                    Invite { to: "1".into(), target: there, from: "2".into(), display: None, offer: b"v=0".to_vec(), headers: Vec::new() };
+                let call = Invite {
+                    to: "1".into(),
+                    targets: vec![(there.into(), None)],
+                    from: "2".into(),
+                    offer: b"v=0".to_vec(),
+                    ..Invite::default()
+                };
                 if let Ok(id) = endpoint.invite(now, call) {
                     said.open.insert(id);
                     said.newest = Some(id);

@@ -355,7 +355,7 @@ impl Site {
         let Some(running) = &mut self.running else { return };
         if dst == sip_address(self.index) {
             running.gateway.set_wall(now, wall);
-            running.gateway.handle_datagram(now, src, bytes);
+            running.gateway.handle_message(now, src.into(), bytes);
             self.settle(now);
             return;
         }
@@ -513,7 +513,7 @@ impl Site {
         let mut burst = 0;
         while let Some(transmit) = running.gateway.poll_transmit() {
             burst += 1;
-            self.out.push(Out::Datagram { src: sip_address(self.index), dst: transmit.dst, bytes: transmit.bytes });
+            self.out.push(Out::Datagram { src: sip_address(self.index), dst: transmit.dst.addr, bytes: transmit.bytes });
         }
         self.journal.burst_max = self.journal.burst_max.max(burst);
         while let Some(command) = running.gateway.poll_command() {
