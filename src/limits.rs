@@ -130,6 +130,8 @@ pub const NONCE_WINDOW: u32 = 256;
 pub const LOGIN_FAILURES_MAX: usize = 1024;
 /// Bytes of an Authorization or WWW-Authenticate value that is read.
 pub const DIGEST_BYTES_MAX: usize = 2048;
+/// Challenges looked at in one header. Three hashes, and as many again of a proxy on the way.
+pub const CHALLENGES_MAX: usize = 8;
 /// Expired registrations handled in one turn of the directory.
 pub const EXPIRIES_PER_TURN_MAX: usize = 1000;
 /// Bytes of a request to the directory's API.

@@ -24,8 +24,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tick", &["clock", "fax", "id", "limits", "line", "media"]),
     // Event domain: deadlines, nothing of samples.
     ("sdp", &["clock", "limits"]),
-    ("sip", &["clock", "limits"]),
-    ("directory", &["clock", "key", "limits", "number"]),
+    // `sip` answers challenges with it; the doors of the directory check answers.
+    ("digest", &["clock", "limits"]),
+    ("sip", &["clock", "digest", "limits"]),
+    ("directory", &["clock", "digest", "key", "limits", "number"]),
     ("registration", &["clock", "directory", "number"]),
     // Which numbers are the directory's is written as a digit map.
     ("resolve", &["clock", "digit_map", "id", "limits", "number"]),
@@ -76,6 +78,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "call",
             "clock",
+            "digest",
             "digit_map",
             "directory",
             "fax",
@@ -134,8 +137,8 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("sdp_types", &["sdp"]),
     ("rtp_rs", &["media", "decode"]),
     // Digests: HTTP digest access (RFC 7616) and fingerprints.
-    ("md5", &["directory"]),
-    ("sha2", &["directory", "key", "shell"]),
+    ("md5", &["digest"]),
+    ("sha2", &["digest", "key", "shell"]),
     ("tipring_hw", &["line", "tick", "lab", "shell"]),
     ("tipring_dsp", &["line", "media", "fax", "tick", "negotiate", "config", "lab", "decode", "shell"]),
 ];
