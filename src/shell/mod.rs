@@ -20,5 +20,6 @@ pub mod records;
 pub mod registrations;
 pub mod routes_file;
 pub mod simulate;
+pub mod sip_accounts;
 pub mod store;
 pub mod sys;

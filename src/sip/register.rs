@@ -20,7 +20,6 @@ use super::{Hop, Target};
 use crate::clock::{Instant, Rng, TimerTable, ms};
 use crate::limits::{SERVER_HOPS_MAX, SERVICE_ROUTES_MAX};
 use core::fmt::Write as _;
-use std::collections::VecDeque;
 
 /// A server that says nothing for this long is left for the next one, in milliseconds. The last one has its transaction's 32 s.
 pub const SILENCE_MS: u64 = 8_000;
@@ -131,7 +130,8 @@ struct Place {
 struct Walk {
     kind: Kind,
     at: Place,
-    left: VecDeque<Place>,
+    /// Where it has been.
+    tried: Vec<Hop>,
     /// Named by the answer; 0 until sent.
     serial: u64,
     contact: Option<Uri>,
@@ -229,6 +229,11 @@ impl Registration {
         let waited = known.is_empty();
         *known = targets;
         known.truncate(SERVER_HOPS_MAX);
+        // The server under way is not the last one any more.
+        if waited && self.walk.as_ref().is_some_and(|w| w.kind == Kind::Register && w.serial != 0) {
+            let patience = self.timers.get(Reason::Answer).map_or(now, |at| at.min(now + ms(SILENCE_MS)));
+            self.timers.set(Reason::Answer, patience);
+        }
         // Whoever has no server to ask asks the first that is found.
         if waited && self.started && self.walk.is_none() && self.until.is_none() && self.refusals == 0 && self.is_open() {
             self.register(now);
@@ -246,7 +251,7 @@ impl Registration {
         match self.registered_at.clone().filter(|_| self.until.is_some()).or(under_way) {
             Some(at) => {
                 self.state = State::Leaving;
-                self.begin(Kind::Leave, at, VecDeque::new());
+                self.begin(Kind::Leave, at);
                 self.timers.set(Reason::Answer, now + ms(FAREWELL_MS));
             }
             None => self.stop(),
@@ -255,11 +260,12 @@ impl Registration {
 
     /// The REGISTER to send now, once. `contact` says how we are reached by who is reached over a hop.
     pub fn poll_request(&mut self, now: Instant, contact: impl Fn(&str, Hop) -> Uri) -> Option<Outgoing> {
+        let is_last = self.next_untried().is_none();
         let walk = self.walk.as_mut().filter(|w| w.serial == 0)?;
         self.serial += 1;
         walk.serial = self.serial;
         self.cseq = (self.cseq + 1) & 0x7fff_ffff;
-        let silence = match (walk.kind, walk.left.is_empty()) {
+        let silence = match (walk.kind, is_last) {
             (Kind::Leave, _) => FAREWELL_MS,
             (Kind::Register, true) => LAST_SILENCE_MS,
             (Kind::Register | Kind::Probe, _) => SILENCE_MS,
@@ -388,8 +394,18 @@ impl Registration {
         !matches!(self.state, State::Leaving | State::Stopped)
     }
 
-    fn begin(&mut self, kind: Kind, at: Place, left: VecDeque<Place>) {
-        self.walk = Some(Walk { kind, at, left, serial: 0, contact: None, attempt: None });
+    fn begin(&mut self, kind: Kind, at: Place) {
+        let tried = vec![at.target.0];
+        self.walk = Some(Walk { kind, at, tried, serial: 0, contact: None, attempt: None });
+    }
+
+    /// The best place that the walk has not been to.
+    fn next_untried(&self) -> Option<Place> {
+        let walk = self.walk.as_ref().filter(|w| w.kind != Kind::Leave)?;
+        let reach = if walk.kind == Kind::Probe { 1 } else { self.servers.len() };
+        let all = self.servers.iter().take(reach).enumerate().flat_map(|(server, (_, targets))| targets.iter().map(move |t| (server, t)));
+        let mut fresh = all.filter(|(_, target)| !walk.tried.contains(&target.0));
+        fresh.next().map(|(server, target)| Place { server, target: target.clone() })
     }
 
     /// Starts a walk over all servers: from where we are registered, or from the first.
@@ -397,16 +413,14 @@ impl Registration {
         if !self.is_open() {
             return;
         }
-        let all = self.servers.iter().enumerate().flat_map(|(server, (_, targets))| targets.iter().map(move |t| (server, t)));
-        let mut places: VecDeque<Place> = all.map(|(server, target)| Place { server, target: target.clone() }).collect();
-        if let Some(here) = self.registered_at.clone().filter(|_| self.until.is_some()) {
-            places.retain(|p| p.target != here.target);
-            places.push_front(here);
-        }
-        match places.pop_front() {
+        let first_of = |(server, (_, targets)): (usize, &(String, Vec<Target>))| {
+            targets.first().map(|target| Place { server, target: target.clone() })
+        };
+        let here = self.registered_at.clone().filter(|_| self.until.is_some());
+        match here.or_else(|| self.servers.iter().enumerate().find_map(first_of)) {
             Some(first) => {
                 self.timers.stop(Reason::Again);
-                self.begin(Kind::Register, first, places);
+                self.begin(Kind::Register, first);
             }
             None => {
                 self.last_words = Some("no address is known of any server".into());
@@ -416,13 +430,9 @@ impl Registration {
     }
 
     fn probe(&mut self, now: Instant) {
-        let first = self.servers.first().map(|(_, targets)| targets.clone()).unwrap_or_default();
-        let mut places: VecDeque<Place> = first.into_iter().map(|target| Place { server: 0, target }).collect();
-        if self.walk.is_some() || places.is_empty() {
-            return self.timers.set(Reason::Probe, now + ms(1_000 + self.rng.below(1_000)));
-        }
-        if let Some(at) = places.pop_front() {
-            self.begin(Kind::Probe, at, places);
+        match self.servers.first().and_then(|(_, targets)| targets.first()).cloned() {
+            Some(target) if self.walk.is_none() => self.begin(Kind::Probe, Place { server: 0, target }),
+            _ => self.timers.set(Reason::Probe, now + ms(1_000 + self.rng.below(1_000))),
         }
     }
 
@@ -481,13 +491,15 @@ impl Registration {
 
     /// The server of the walk did not do: the next one, or none is left.
     fn next_place(&mut self, now: Instant, why: String, retry_after_s: Option<u64>) {
+        let next = self.next_untried();
         let Some(walk) = &mut self.walk else { return };
         self.timers.stop(Reason::Answer);
         let said = format!("{} ({}) {why}", self.servers.get(walk.at.server).map_or("", |(name, _)| name.as_str()), walk.at.target.0);
         if walk.kind != Kind::Probe {
             self.last_words = Some(said);
         }
-        if let Some(next) = walk.left.pop_front() {
+        if let Some(next) = next {
+            walk.tried.push(next.target.0);
             (walk.at, walk.serial, walk.attempt) = (next, 0, None);
             return;
         }
