@@ -23,6 +23,11 @@ pub const DATAGRAMS_FLOOD_MAX: usize = 512;
 pub const DATAGRAM_BYTES_MAX: usize = 1500;
 /// The largest SIP message on UDP that is read.
 pub const SIP_BYTES_MAX: usize = 65_535;
+/// Bytes of a SIP message before its body: start line and headers. The longest honest ones carry an Identity, a dozen Vias and a page of
+/// tokens: some 8 kB. More is answered 513.
+pub const SIP_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Header lines of a SIP message. RFC 4475's long request has 40; one Via a proxy, and Max-Forwards starts at 70.
+pub const SIP_HEADERS_MAX: usize = 256;
 /// SIP transactions alive at a time, both sides. Each call needs a handful.
 pub const SIP_TRANSACTIONS_MAX: usize = 8 * CALLS_MAX;
 /// SIP dialogs alive at a time.
@@ -88,6 +93,7 @@ pub const DIGITS_QUEUED_MAX: usize = 32;
 
 const _: () = assert!(CALLS_MAX >= PORTS_MAX, "every port can be in a call");
 const _: () = assert!(SIP_DIALOGS_MAX >= CALLS_MAX, "every call can have its dialog");
+const _: () = assert!(SIP_HEAD_BYTES_MAX < SIP_BYTES_MAX, "a message of the longest head has room for a body");
 const _: () = assert!(COMMAND_QUEUE >= 8 * PORTS_MAX, "a burst of a few commands a port fits");
 const _: () = assert!(JITTER_SAMPLES.is_power_of_two() && JITTER_SAMPLES >= 4 * AUDIO_PACKET_SAMPLES_MAX, "the ring is indexed by mask");
 /// Bytes of one IFP packet. The longest honest one is an ECM frame (260) or a peer's whole `T38FaxMaxDatagram` (rarely above 400).
