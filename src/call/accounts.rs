@@ -409,7 +409,8 @@ impl Gateway {
     /// Counts an outside call of a port, if its caps allow one more.
     fn take_outside_place(&mut self, now: Instant, port: PortId) -> Result<(), &'static str> {
         let Some(caps) = self.config.ports.get(usize::from(port.0)).map(|p| p.outside) else { return Ok(()) };
-        let open = self.calls.values().filter(|c| c.from == super::End::Port(port) && c.account.is_some() && !c.emergency).count();
+        let counts = |c: &&super::Call| c.account.is_some() && !c.emergency && c.state != super::State::Closing;
+        let open = self.calls.values().filter(|c| c.from == super::End::Port(port)).filter(counts).count();
         if open >= usize::from(caps.at_once) {
             return Err("the port has all the outside calls that it may have at a time (outside_calls_max)");
         }
@@ -424,3 +425,7 @@ impl Gateway {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "accounts_tests.rs"]
+mod tests;
