@@ -54,6 +54,7 @@ impl Stage {
             number: Number::parse(&format!("200{i}")).ok(),
             account: (i < 2).then_some(AccountId(0)),
             outside: caps,
+            fax: false,
         };
         let ports: Vec<PortConfig> = (0..3).map(port).collect();
         let numbers: BTreeMap<Number, PortId> =

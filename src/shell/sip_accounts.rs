@@ -4,7 +4,7 @@ use super::clock;
 use crate::api::gateway::Account;
 use crate::call::{AccountConfig, AccountView, CallerId, OutsideCaps, PortConfig};
 use crate::config::accounts::{self as typed, Outside};
-use crate::config::gateway::GatewayConfig;
+use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::number::Number;
 use crate::resolve::{self, prefix::Way};
 use crate::sip::auth::Login;
@@ -53,6 +53,7 @@ pub fn ports(config: &GatewayConfig) -> Vec<PortConfig> {
         number: p.number.as_ref().and_then(|n| Number::parse(n).ok()),
         account: p.account.as_ref().and_then(|name| outside.named(name)),
         outside: OutsideCaps { at_once: p.outside_calls_max, per_hour: p.outside_calls_per_hour },
+        fax: p.kind == PortKind::SimFax,
     };
     config.ports.iter().map(port).collect()
 }
