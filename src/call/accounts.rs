@@ -14,9 +14,9 @@ use crate::id::{AccountId, CallId, PortId};
 use crate::limits::SERVER_HOPS_MAX;
 use crate::resolve::prefix::{Outside, Way};
 use crate::sip::auth::Login;
-use crate::sip::message::{Message, Uri};
+use crate::sip::message::{Host, Message, Uri};
 use crate::sip::register::{self, Registration, State, address};
-use crate::sip::{Hop, Invite, RequestId, Target};
+use crate::sip::{Hop, Invite, RequestId, Target, Transport};
 use std::collections::VecDeque;
 
 /// How often the servers' names are looked up again, in milliseconds; DNS answers are kept by who asks, for as long as they may be.
@@ -283,10 +283,13 @@ impl Gateway {
         let Some((name, _)) = account.servers.get(id.server) else { return };
         let Ok(uri) = Uri::parse(name.as_bytes()) else { return };
         match Hop::of_uri(&uri) {
-            // An address needs no look-up. The name to prove is the account's domain, where it is one.
+            // An address needs no look-up. What a TLS server there must prove is the account's domain, or else that address.
             Some(hop) => {
-                let proven = hop.transport == crate::sip::Transport::Tls;
-                let name = proven.then(|| account.config.domain.split(':').next().unwrap_or_default().into());
+                let domain = Uri::parse(address("", &account.config.domain).as_bytes()).ok().and_then(|u| u.host);
+                let name = match domain {
+                    Some(Host::Name(name)) if hop.transport == Transport::Tls => Some(name.into()),
+                    _ => None,
+                };
                 self.handle_located(now, id, vec![(hop, name)]);
             }
             None => self.actions.push_back(Action::Locate(id, name.clone())),

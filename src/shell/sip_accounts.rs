@@ -1,6 +1,7 @@
 //! The gateway's accounts at outside SIP servers: from the configuration to the calls, from names to addresses, and to `status`.
 
 use super::clock;
+use super::dns::Dns;
 use crate::api::gateway::Account;
 use crate::call::{AccountConfig, AccountView, CallerId, OutsideCaps, PortConfig};
 use crate::config::accounts::{self as typed, Outside};
@@ -8,10 +9,8 @@ use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::number::Number;
 use crate::resolve::{self, prefix::Way};
 use crate::sip::auth::Login;
-use crate::sip::message::{Host, Scheme, Uri};
-use crate::sip::{Hop, Target, Transport};
+use crate::sip::Target;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// What runs: the accounts of the file, then the servers that routes name without one.
 pub fn configs(config: &GatewayConfig) -> Vec<AccountConfig> {
@@ -58,17 +57,12 @@ pub fn ports(config: &GatewayConfig) -> Vec<PortConfig> {
     config.ports.iter().map(port).collect()
 }
 
-/// The addresses of a server that is named by host.
-pub async fn locate(uri: &str) -> Vec<Target> {
-    let Ok(uri) = Uri::parse(uri.as_bytes()) else { return Vec::new() };
-    let Some(Host::Name(host)) = &uri.host else { return Hop::of_uri(&uri).into_iter().map(|hop| (hop, None)).collect() };
-    let named = uri.params.get("transport").and_then(Transport::parse).unwrap_or_default();
-    let transport = if uri.scheme == Scheme::Sips { Transport::Tls } else { named };
-    let name: Arc<str> = host.as_str().into();
-    match tokio::net::lookup_host((host.as_str(), uri.port.unwrap_or(transport.default_port()))).await {
-        Ok(found) => found.map(|addr| (Hop { transport, addr }, Some(name.clone()))).collect(),
-        Err(e) => {
-            tracing::warn!("{host}: {e}");
+/// The ways to a server that is named by host (RFC 3263); none where its name leads nowhere now.
+pub async fn locate(dns: Dns, server: &str) -> Vec<Target> {
+    match dns.locate_text(server).await {
+        Ok(found) => found,
+        Err(why) => {
+            tracing::warn!("{server}: {why}");
             Vec::new()
         }
     }

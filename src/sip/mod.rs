@@ -9,8 +9,11 @@ pub mod dialog;
 pub mod endpoint;
 pub mod fuzz;
 mod hop;
+pub mod locate;
 pub mod message;
 pub mod register;
+pub mod stream;
+pub mod stun;
 pub mod transaction;
 
 pub use endpoint::{
