@@ -204,7 +204,12 @@ impl Site {
         let number = |p: &PortSpec| p.number.map(|n| Number::parse(n).expect("a literal number"));
         // With a directory the numbers are the directory's to give, as in the daemon.
         let given = |p: &PortSpec| if self.has_directory { None } else { number(p) };
-        let ports: Vec<PortConfig> = self.spec.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p) }).collect();
+        let ports: Vec<PortConfig> = self
+            .spec
+            .ports
+            .iter()
+            .map(|p| PortConfig { name: p.name.clone(), number: given(p), fax: !matches!(p.machine, MachineSpec::Phone) })
+            .collect();
         let numbers = ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
         let mut cache = RouteCache::new(crate::limits::ROUTES_MAX);
         for (dialled, route) in &self.disk {
