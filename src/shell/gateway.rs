@@ -426,7 +426,9 @@ impl Daemon {
 
     fn may_stop(&self) -> bool {
         let Some(limit) = self.stopping else { return false };
-        let gone = self.gateway.is_idle() && self.gateway.accounts_are_gone() && self.registrants.iter().all(|r| r.registrant.state() == crate::registration::State::Stopped);
+        let gone = self.gateway.is_idle()
+            && self.gateway.accounts_are_gone()
+            && self.registrants.iter().all(|r| r.registrant.state() == crate::registration::State::Stopped);
         gone || clock::now() >= limit
     }
 }

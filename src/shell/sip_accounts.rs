@@ -8,8 +8,8 @@ use crate::config::accounts::{self as typed, Outside};
 use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::number::Number;
 use crate::resolve::{self, prefix::Way};
-use crate::sip::auth::Login;
 use crate::sip::Target;
+use crate::sip::auth::Login;
 use serde_json::{Value, json};
 
 /// What runs: the accounts of the file, then the servers that routes name without one.
