@@ -23,17 +23,48 @@ pub const DATAGRAMS_FLOOD_MAX: usize = 512;
 pub const DATAGRAM_BYTES_MAX: usize = 1500;
 /// The largest SIP message on UDP that is read.
 pub const SIP_BYTES_MAX: usize = 65_535;
+/// Bytes of a SIP message before its body: start line and headers. The longest honest ones carry an Identity, a dozen Vias and a page of
+/// tokens: some 8 kB. More is answered 513.
+pub const SIP_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Header lines of a SIP message. RFC 4475's long request has 40; one Via a proxy, and Max-Forwards starts at 70.
+pub const SIP_HEADERS_MAX: usize = 256;
 /// SIP transactions alive at a time, both sides. Each call needs a handful.
 pub const SIP_TRANSACTIONS_MAX: usize = 8 * CALLS_MAX;
 /// SIP dialogs alive at a time.
 pub const SIP_DIALOGS_MAX: usize = 2 * CALLS_MAX;
 /// Forks of one outgoing call that are kept apart. A further one that answers gets no ACK and ends by its own 64*T1.
 pub const SIP_FORKS_MAX: usize = 8;
+/// Ways to a server that one request tries (RFC 3263): a few servers, each by two transports or families. More only delays the failure.
+pub const SIP_TARGETS_MAX: usize = 8;
 /// SIP datagrams waiting to be taken out. A driver that drains after each call never has more than a few; what does not fit is lost as
 /// on the network, counted, and repeated by its transaction.
 pub const SIP_TRANSMITS_MAX: usize = 4096;
 /// SIP timers worked off in one call; the rest is due at once again.
 pub const SIP_TIMERS_PER_CALL_MAX: usize = 256;
+/// Addresses that SIP listens on, for each of `listen` and `tls_listen`: a few networks in both families.
+pub const SIP_LISTENERS_MAX: usize = 8;
+/// Connections (TCP, TLS) at a time that others opened: phones keep one each. An idle one costs a few kB and a descriptor.
+pub const SIP_CONNECTIONS_IN_MAX: usize = 4096;
+/// Of those, from one source (an IPv4 address, an IPv6 /64): a proxy needs a handful, an office behind one address a few dozens.
+pub const SIP_CONNECTIONS_PER_SOURCE_MAX: usize = 256;
+/// Connections at a time that we opened, apart from the above so that no crowd keeps us from calling.
+pub const SIP_CONNECTIONS_OUT_MAX: usize = 1024;
+/// Messages waiting to be written to one connection, and their bytes. A peer that reads so slowly is as good as gone.
+pub const SIP_WRITES_QUEUED_MAX: usize = 256;
+/// See [`SIP_WRITES_QUEUED_MAX`].
+pub const SIP_WRITES_QUEUED_BYTES_MAX: usize = 512 * 1024;
+/// Messages of all connections waiting to be taken by the daemon; connections wait with reading then.
+pub const SIP_MESSAGES_QUEUED_MAX: usize = 1024;
+/// Peers of UDP remembered with the socket that they came in by, where there are several.
+pub const SIP_UDP_PEERS_MAX: usize = 4096;
+/// Records read of one DNS answer; more would not be tried before a caller loses patience.
+pub const DNS_RECORDS_MAX: usize = 32;
+/// DNS answers remembered: a gateway speaks with a handful of domains, some six questions each.
+pub const DNS_CACHE_MAX: usize = 1024;
+/// Servers of one domain whose addresses are asked for. SRV sets of providers have two to six.
+pub const LOCATE_TARGETS_MAX: usize = 8;
+/// Hops that one URI leads to at most: each may cost a caller seconds.
+pub const LOCATE_HOPS_MAX: usize = 16;
 /// Media lines in one session description. Audio and image, a second of either in odd offers; more is refused, not cut off.
 pub const SDP_MEDIA_MAX: usize = 4;
 /// Attributes kept of one media line, and of the session. Browsers send some sixty.
@@ -42,6 +73,22 @@ pub const SDP_ATTRIBUTES_MAX: usize = 96;
 pub const SDP_FORMATS_MAX: usize = 32;
 /// Learned routes kept by a gateway.
 pub const ROUTES_MAX: usize = 10_000;
+/// Prefix routes: a row a country code is some 250.
+pub const PREFIX_ROUTES_MAX: usize = 512;
+/// Accounts at outside SIP servers: one a port, and some that ports share.
+pub const SIP_ACCOUNTS_MAX: usize = PORTS_MAX + 16;
+/// Servers of one account, tried in order. Providers give two or three.
+pub const ACCOUNT_SERVERS_MAX: usize = 8;
+/// Addresses of one server that are tried. DNS may name more.
+pub const SERVER_HOPS_MAX: usize = 8;
+/// Realms whose challenges are remembered for one login: the registrar's, and a proxy's or two on the way.
+pub const AUTH_REALMS_MAX: usize = 4;
+/// Challenges answered for one request: a realm or two, each stale once. More is a server that never has enough.
+pub const AUTH_ROUNDS_MAX: u8 = 5;
+/// Route headers kept of a Service-Route (RFC 3608).
+pub const SERVICE_ROUTES_MAX: usize = 8;
+/// Outside calls of one port within an hour that can be counted, and so the highest cap.
+pub const OUTSIDE_CALLS_PER_HOUR_MAX: u16 = 1000;
 /// Look-ups waiting for the directory at a time.
 pub const LOOKUPS_MAX: usize = CALLS_MAX;
 /// Rows of the digit map.
@@ -70,6 +117,7 @@ pub const DIGITS_QUEUED_MAX: usize = 32;
 
 const _: () = assert!(CALLS_MAX >= PORTS_MAX, "every port can be in a call");
 const _: () = assert!(SIP_DIALOGS_MAX >= CALLS_MAX, "every call can have its dialog");
+const _: () = assert!(SIP_HEAD_BYTES_MAX < SIP_BYTES_MAX, "a message of the longest head has room for a body");
 const _: () = assert!(COMMAND_QUEUE >= 8 * PORTS_MAX, "a burst of a few commands a port fits");
 const _: () = assert!(JITTER_SAMPLES.is_power_of_two() && JITTER_SAMPLES >= 4 * AUDIO_PACKET_SAMPLES_MAX, "the ring is indexed by mask");
 /// Bytes of one IFP packet. The longest honest one is an ECM frame (260) or a peer's whole `T38FaxMaxDatagram` (rarely above 400).
@@ -110,6 +158,8 @@ pub const NONCE_WINDOW: u32 = 256;
 pub const LOGIN_FAILURES_MAX: usize = 1024;
 /// Bytes of an Authorization or WWW-Authenticate value that is read.
 pub const DIGEST_BYTES_MAX: usize = 2048;
+/// Challenges looked at in one header. Three hashes, and as many again of a proxy on the way.
+pub const CHALLENGES_MAX: usize = 8;
 /// Expired registrations handled in one turn of the directory.
 pub const EXPIRIES_PER_TURN_MAX: usize = 1000;
 /// Bytes of a request to the directory's API.

@@ -1,10 +1,10 @@
 //! A port dials: number, route, and the call to it (port, echo service, or peer gateway).
 
-use super::{Action, Call, Cause, Direction, EmergencyTarget, End, Flow, Gateway, LogLine, State, Wait};
+use super::session::{Flow, Talk, Want};
+use super::{Action, Call, Cause, Direction, EmergencyTarget, End, Gateway, LogLine, State, Wait};
 use crate::clock::{Instant, ms};
 use crate::id::{CallId, PortId};
 use crate::line::Command as LineCommand;
-use crate::negotiate;
 use crate::number::{DialString, Number};
 use crate::resolve::{NoRoute, Route, Step, Target};
 use crate::sip::Invite;
@@ -68,6 +68,11 @@ impl Gateway {
             (State::Resolving, Ok(Route::Port(port))) => self.call_port(now, id, port, "port"),
             (State::Resolving, Ok(Route::Echo)) => self.call_echo(now, id),
             (State::Resolving, Ok(Route::Peer(target))) => self.call_peer(now, id, target),
+            (State::Resolving, Ok(Route::Outside(outside))) => match call.from {
+                End::Port(port) => self.call_outside(now, id, port, &outside),
+                // Who calls us is not passed on to others: a gateway is no relay.
+                End::Peer => self.close(now, id, Cause::NoRoute(NoRoute::Unknown)),
+            },
             (State::Resolving, Err(why)) => self.close(now, id, Cause::NoRoute(why)),
             (State::Inviting, Ok(Route::Peer(target))) => self.moved(now, id, target),
             // The directory has nothing better: the first try goes on to its own end.
@@ -106,68 +111,86 @@ impl Gateway {
     pub(super) fn leave_dialog(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.timers.stop(Wait::LearnedRoute);
-        if let Some(dialog) = call.dialog.take() {
+        let dialog = call.dialog.take();
+        self.forget_negotiation(id);
+        if let Some(dialog) = dialog {
             self.hang_up_dialog(now, dialog, 16);
+        }
+    }
+
+    /// Another dialog begins with nothing said. A leg that early media made stays for it.
+    fn forget_negotiation(&mut self, id: CallId) {
+        let session_id = self.rng.next_u64() >> 2;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.talk.negotiation = Talk::new(session_id).negotiation;
         }
     }
 
     /// INVITE to a peer gateway.
     pub(super) fn call_peer(&mut self, now: Instant, id: CallId, target: Target) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.leg.is_none() {
-            let Some(leg) = self.free_legs.pop_front() else {
-                self.close(now, id, Cause::LimitReached("media sockets"));
-                return;
-            };
-            call.leg = Some(leg);
-        }
-        let leg = call.leg.expect("set just above");
-        call.sdp_version += 1;
-        let sockets = self.config.legs[usize::from(leg.0)];
-        let offer = call.offer_bytes(negotiate::audio_offer(&self.config.media, sockets.rtp, call.sdp_session, call.sdp_version));
+        let Some(call) = self.calls.get(&id) else { return };
+        let learned = target.learned;
         let invite = Invite {
             to: target.number.to_string(),
-            target: target.contact,
+            targets: vec![(target.contact.into(), None)],
             from: call.caller.clone(),
-            display: None,
-            offer,
-            headers: Vec::new(),
+            ..Invite::default()
         };
-        let learned = target.learned;
-        match self.sip.invite(now, invite) {
-            Ok(dialog) => {
-                let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
-                let words =
-                    format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
-                let call = self.calls.get_mut(&id).expect("looked up above");
-                call.dialog = Some(dialog);
-                call.state = State::Inviting;
-                call.record.peer = Some(target.contact);
-                call.record.sip_call_id = sip_call_id;
-                if call.record.route.is_empty() || !learned {
-                    call.record.route = if call.emergency {
-                        "emergency"
-                    } else if learned {
-                        "learned"
-                    } else {
-                        "directory"
-                    };
-                }
-                if learned {
-                    call.timers.set(Wait::LearnedRoute, now + ms(self.config.learned_silence_ms));
-                }
-                call.timers.set(Wait::Answer, now + ms(self.config.no_answer_ms));
-                call.target = Some(target);
-                self.log(Some(id), false, words);
-            }
-            Err(_) => self.close(now, id, Cause::LimitReached("SIP dialogs")),
+        let route = match (call.emergency, learned) {
+            (true, _) => "emergency",
+            (false, true) => "learned",
+            (false, false) => "directory",
+        };
+        let words = format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
+        if !self.send_invite(now, id, invite, route, words) {
+            return;
         }
+        if let Some(call) = self.calls.get_mut(&id) {
+            if learned {
+                call.timers.set(Wait::LearnedRoute, now + ms(self.config.learned_silence_ms));
+            }
+            call.target = Some(target);
+        }
+    }
+
+    /// Sends an INVITE with our offer, and waits for an answer. False: the call is closed instead.
+    pub(super) fn send_invite(&mut self, now: Instant, id: CallId, mut invite: Invite, route: &'static str, words: String) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else { return false };
+        if call.talk.leg.is_none() {
+            let Some(leg) = self.free_legs.pop_front() else {
+                self.close(now, id, Cause::LimitReached("media sockets"));
+                return false;
+            };
+            call.talk.leg = Some(leg);
+        }
+        let Some(offer) = self.make_offer(id, Want::Audio) else { return false };
+        invite.offer = offer;
+        let peer = invite.targets.first().map(|(hop, _)| hop.addr);
+        let Ok(dialog) = self.sip.invite(now, invite) else {
+            self.close(now, id, Cause::LimitReached("SIP dialogs"));
+            return false;
+        };
+        let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
+        let call = self.calls.get_mut(&id).expect("looked up above");
+        call.dialog = Some(dialog);
+        call.state = State::Inviting;
+        call.record.peer = peer;
+        call.record.sip_call_id = sip_call_id;
+        // What was learned is only named while nothing better was found.
+        if call.record.route.is_empty() || route != "learned" {
+            call.record.route = route;
+        }
+        call.timers.set(Wait::Answer, now + ms(self.config.no_answer_ms));
+        self.log(Some(id), false, words);
+        true
     }
 
     /// The peer refused or stayed silent: a learned route gets one more chance through the directory.
     pub(super) fn peer_failed(&mut self, now: Instant, id: CallId, cause: Cause) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.dialog = None;
+        self.forget_negotiation(id);
+        let Some(call) = self.calls.get_mut(&id) else { return };
         let learned = call.target.as_ref().is_some_and(|t| t.learned);
         // A place that rang was the right one, whatever it says afterwards.
         let stale =
@@ -250,7 +273,7 @@ impl Gateway {
                 call.record.answered = Some(wall);
                 call.answered_at = Some(now);
                 call.state = State::Up;
-                call.flow = Flow::Patch;
+                call.talk.flow = Flow::Patch;
                 self.commands.push_back(Command::Patch(from, place));
                 self.commands.push_back(Command::Line(from, LineCommand::Connect));
             }
@@ -264,7 +287,7 @@ impl Gateway {
     /// The first target that is neither the caller nor taken by another emergency call.
     fn place_emergency(&mut self, now: Instant, id: CallId, number: Number) {
         let free = |this: &Gateway, target: &EmergencyTarget| match target {
-            EmergencyTarget::Peer(_) => true,
+            EmergencyTarget::Peer(_) | EmergencyTarget::Account(_) => true,
             EmergencyTarget::Port(port) => match this.call_of(*port) {
                 Some(other) => other != id && this.calls.get(&other).is_none_or(|c| !c.emergency),
                 None => true,
@@ -274,6 +297,7 @@ impl Gateway {
         match target {
             Some(EmergencyTarget::Port(port)) => self.call_port(now, id, port, "emergency"),
             Some(EmergencyTarget::Peer(contact)) => self.call_peer(now, id, Target { number, contact, fingerprint: None, learned: false }),
+            Some(EmergencyTarget::Account(account)) => self.call_account(now, id, account, number.as_str(), "emergency"),
             None => {
                 let why = if self.config.emergency_targets.is_empty() {
                     "no emergency target is configured"
@@ -292,14 +316,14 @@ impl Gateway {
     fn make_room(&mut self, now: Instant) {
         let ordinary = |c: &Call| !c.emergency && c.state != State::Closing;
         if self.free_legs.is_empty() {
-            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c) && c.leg.is_some()).map(|(id, _)| *id);
+            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c) && c.talk.leg.is_some()).map(|(id, _)| *id);
             if let Some(id) = victim {
                 self.close(now, id, Cause::Preempted);
                 // Its sockets come back when the board has taken the leg off; the order to do so is queued before any order of this call.
                 if let Some(call) = self.calls.get_mut(&id)
-                    && let Some(leg) = call.leg.take()
+                    && let Some(leg) = call.talk.leg.take()
                 {
-                    call.legs_out = 0;
+                    call.talk.legs_out = 0;
                     self.free_legs.push_back(leg);
                     self.finish(now, id);
                 }

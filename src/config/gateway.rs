@@ -3,11 +3,13 @@
 //! The raw form mirrors the file and knows no defaults but those written here; [`GatewayConfig::check`] holds the rules that
 //! span keys, each answered with the key at fault.
 
+use super::accounts::{self, Account, Route};
 use super::error::{ConfigError, Source};
+use super::sip::Sip;
 use crate::limits::{CALLS_MAX, PORTS_MAX};
 use serde::Deserialize;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,20 +30,15 @@ pub struct GatewayConfig {
     /// Emergency calls.
     #[serde(default)]
     pub emergency: Emergency,
+    /// Accounts at outside SIP servers.
+    #[serde(default, rename = "account")]
+    pub accounts: Vec<Account>,
+    /// Which dialled numbers go outside.
+    #[serde(default, rename = "route")]
+    pub routes: Vec<Route>,
     /// The ports, in board order.
     #[serde(default, rename = "port")]
     pub ports: Vec<Port>,
-}
-
-/// `[sip]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sip {
-    /// UDP address to listen on, and the address that peers are told.
-    pub listen: SocketAddr,
-    /// DSCP of signalling (RFC 4594: CS3).
-    #[serde(default = "defaults::sip_dscp")]
-    pub dscp: u8,
 }
 
 /// `[api]`
@@ -107,6 +104,8 @@ pub struct Directory {
     /// The lease asked for; refreshed at about half of it.
     #[serde(default = "defaults::lease_s")]
     pub lease_s: u32,
+    /// A digit map of the numbers that are the directory's before any `[[route]]` is looked at.
+    pub numbers: Option<String>,
 }
 
 /// `[line]`
@@ -156,7 +155,7 @@ pub struct Emergency {
     /// Numbers; empty means those of the country.
     #[serde(default)]
     pub numbers: Vec<String>,
-    /// `port:NAME` (an exchange line or the desk that takes them) or `sip:ADDRESS:PORT`.
+    /// `port:NAME` (an exchange line or the desk that takes them), `account:NAME` or `sip:ADDRESS:PORT`.
     pub target: Option<String>,
     /// The same, for calls from `target` itself, or while another emergency call has it.
     pub second_target: Option<String>,
@@ -185,6 +184,14 @@ pub struct Port {
     pub password: Option<String>,
     /// A file of `number,password` lines to take the password from (so that it stands in one place).
     pub password_file: Option<PathBuf>,
+    /// Calls to this account ring here, and a route to `own` goes through it.
+    pub account: Option<String>,
+    /// Calls to outside servers at a time; 0: none. Emergency calls do not count.
+    #[serde(default = "defaults::outside_calls_max")]
+    pub outside_calls_max: u16,
+    /// Calls to outside servers within an hour. Emergency calls do not count.
+    #[serde(default = "defaults::outside_calls_per_hour")]
+    pub outside_calls_per_hour: u16,
     /// Simulated machines answer after so many rings; 0: never by themselves.
     #[serde(default = "defaults::answer_rings")]
     pub answer_rings: u8,
@@ -217,9 +224,6 @@ impl PortKind {
 }
 
 mod defaults {
-    pub fn sip_dscp() -> u8 {
-        24
-    }
     pub fn lookup_timeout_ms() -> u64 {
         1500
     }
@@ -228,6 +232,14 @@ mod defaults {
     }
     pub fn answer_rings() -> u8 {
         1
+    }
+    /// A line has one receiver.
+    pub fn outside_calls_max() -> u16 {
+        1
+    }
+    /// A call a minute: no person's use, no fax machine's, and what a stolen line can cost in a night stays bounded.
+    pub fn outside_calls_per_hour() -> u16 {
+        60
     }
     pub fn max_bps() -> u32 {
         14_400
@@ -246,21 +258,17 @@ impl GatewayConfig {
 
     /// Rules that span keys. Every problem is named; an empty list means the file can run.
     pub fn check(&self, source: &Source) -> Vec<ConfigError> {
-        let mut problems = Vec::new();
+        let mut problems = self.sip.check(source, true);
         let mut problem = |key: &str, message: String| problems.push(source.at_key(key, message));
         if !self.api.listen.ip().is_loopback() {
             problem("api.listen", "the API is not encrypted, so it must listen on a loopback address".into());
-        }
-        if self.sip.listen.ip().is_unspecified() {
-            problem("sip.listen", "peers are told this address, so it must be a real one, not a wildcard".into());
         }
         let [first, last] = self.media.ports;
         if first < 1024 || last < first || first % 2 != 0 {
             problem("media.ports", format!("[{first}, {last}] is no range of unprivileged ports that begins with an even one"));
         }
-        let sip = self.sip.listen.port();
-        if (first..=last).contains(&sip) {
-            // Media is bound on the address of SIP, both UDP. The API's port is TCP and may be any.
+        // Media is bound on the address of SIP, both UDP. The API's port is TCP and may be any.
+        if let Some(sip) = self.sip.listen.all().iter().map(SocketAddr::port).find(|sip| (first..=last).contains(sip)) {
             problem("media.ports", format!("[{first}, {last}] contains the port of sip.listen, {sip}"));
         }
         if self.legs() < self.ports.len() {
@@ -282,10 +290,8 @@ impl GatewayConfig {
         if self.media.codecs.is_empty() {
             problem("media.codecs", "at least one codec is needed".into());
         }
-        for (key, dscp) in [("media.dscp", self.media.dscp), ("sip.dscp", self.sip.dscp)] {
-            if dscp > 63 {
-                problem(key, format!("{dscp} is no DSCP (0 to 63)"));
-            }
+        if self.media.dscp > 63 {
+            problem("media.dscp", format!("{} is no DSCP (0 to 63)", self.media.dscp));
         }
         if tipring_dsp::tone_plan::TonePlan::of(&self.line.country).is_none() {
             problem("line.country", format!("no tone plan for {:?}", self.line.country));
@@ -305,7 +311,7 @@ impl GatewayConfig {
             }
         }
         for target in self.emergency.targets().filter(|t| self.emergency_target(t).is_none()) {
-            problem("emergency.target", format!("{target:?} is neither port:NAME of a port here nor sip:ADDRESS:PORT"));
+            problem("emergency.target", format!("{target:?} is neither port:NAME of a port here, nor account:NAME, nor sip:ADDRESS:PORT"));
         }
         if self.ports.is_empty() || self.ports.len() > PORTS_MAX {
             problem("port", format!("{} ports; 1 to {PORTS_MAX} are possible", self.ports.len()));
@@ -336,6 +342,7 @@ impl GatewayConfig {
                 problem(&key, format!("max_bps {} is no G3 rate", port.max_bps));
             }
         }
+        problems.extend(accounts::check(self, source));
         problems
     }
 
@@ -345,16 +352,12 @@ impl GatewayConfig {
         for (i, port) in self.ports.iter_mut().enumerate() {
             let Some(file) = &port.password_file else { continue };
             let Some(user) = port.user.clone().or_else(|| port.number.clone()) else { continue };
-            let path = source.path().parent().map_or_else(|| file.clone(), |dir| dir.join(file));
-            let found = match std::fs::read_to_string(&path) {
-                Ok(text) => password_of(&text, &user).ok_or_else(|| format!("{}: no line for {user}", path.display())),
-                Err(e) => Err(format!("{}: {e}", path.display())),
-            };
-            match found {
+            match password_from(source, file, &user) {
                 Ok(password) => port.password = Some(password),
                 Err(why) => problems.push(source.at_key(&format!("port[{i}].password_file"), why)),
             }
         }
+        problems.extend(accounts::take_passwords(self, source));
         problems
     }
 
@@ -365,6 +368,9 @@ impl GatewayConfig {
             let port = self.ports.iter().position(|p| p.name == name)?;
             return Some(EmergencyTarget::Port(crate::id::PortId(port as u16)));
         }
+        if let Some(name) = target.strip_prefix("account:") {
+            return accounts::Outside::of(self).named(name).map(EmergencyTarget::Account);
+        }
         target.strip_prefix("sip:")?.parse().ok().map(EmergencyTarget::Peer)
     }
 
@@ -374,6 +380,15 @@ impl GatewayConfig {
             [] => crate::digit_map::emergency_numbers(&self.line.country).to_vec(),
             own => own.iter().map(String::as_str).collect(),
         }
+    }
+}
+
+/// The password of `user` in a file that the configuration names; the path is relative to the configuration.
+pub(super) fn password_from(source: &Source, file: &Path, user: &str) -> Result<String, String> {
+    let path = source.path().parent().map_or_else(|| file.to_owned(), |dir| dir.join(file));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => password_of(&text, user).ok_or_else(|| format!("{}: no line for {user}", path.display())),
+        Err(e) => Err(format!("{}: {e}", path.display())),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Configuration files: TOML, typed, and every problem named with file and line before anything runs.
 
+pub mod accounts;
 pub mod directory;
 pub mod error;
 pub mod gateway;
+pub mod sip;
 
 use error::{ConfigError, Source};
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ fn read(path: &Path) -> Result<String, Vec<ConfigError>> {
 pub fn gateway(path: &Path) -> Result<gateway::GatewayConfig, Vec<ConfigError>> {
     let source = Source::new(path, read(path)?);
     let mut config: gateway::GatewayConfig = source.parse().map_err(|e| vec![e])?;
+    config.sip.take_paths(&source);
     let mut problems = config.check(&source);
     problems.extend(config.take_passwords(&source));
     if problems.is_empty() { Ok(config) } else { Err(problems) }
@@ -44,10 +47,11 @@ pub fn directory(path: &Path) -> Result<directory::Config, Vec<ConfigError>> {
     directory::parse(path, read(path)?, &state_root())
 }
 
-/// Reads whichever configuration the file is: a gateway's has a `[sip]` table and ports, a directory's a `domain`.
+/// Reads whichever configuration the file is: a directory's begins with a `domain`.
 pub fn any(path: &Path) -> Result<AnyConfig, Vec<ConfigError>> {
     let text = read(path)?;
-    let is_directory = text.lines().any(|l| l.trim_start().starts_with("domain") && l.contains('='));
+    let top = text.lines().map(str::trim_start).take_while(|l| !l.starts_with('['));
+    let is_directory = top.into_iter().any(|l| l.starts_with("domain") && l.contains('='));
     if is_directory {
         directory(path).map(|c| AnyConfig::Directory(Box::new(c)))
     } else {

@@ -204,7 +204,14 @@ impl Site {
         let number = |p: &PortSpec| p.number.map(|n| Number::parse(n).expect("a literal number"));
         // With a directory the numbers are the directory's to give, as in the daemon.
         let given = |p: &PortSpec| if self.has_directory { None } else { number(p) };
-        let ports: Vec<PortConfig> = self.spec.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p) }).collect();
+        let port = |p: &PortSpec| PortConfig {
+            name: p.name.clone(),
+            number: given(p),
+            account: None,
+            outside: call::OutsideCaps::default(),
+            fax: !matches!(p.machine, MachineSpec::Phone),
+        };
+        let ports: Vec<PortConfig> = self.spec.ports.iter().map(port).collect();
         let numbers = ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
         let mut cache = RouteCache::new(crate::limits::ROUTES_MAX);
         for (dialled, route) in &self.disk {
@@ -219,6 +226,7 @@ impl Site {
             legs: (0..self.spec.legs as u16).map(leg).collect(),
             media: self.spec.media.clone(),
             emergency_targets: self.emergency.clone(),
+            accounts: Vec::new(),
             no_answer_ms: self.spec.no_answer_ms,
             learned_silence_ms: self.spec.learned_silence_ms,
             calls_max: self.spec.calls_max,
@@ -355,7 +363,7 @@ impl Site {
         let Some(running) = &mut self.running else { return };
         if dst == sip_address(self.index) {
             running.gateway.set_wall(now, wall);
-            running.gateway.handle_datagram(now, src, bytes);
+            running.gateway.handle_message(now, src.into(), bytes);
             self.settle(now);
             return;
         }
@@ -486,6 +494,8 @@ impl Site {
                     self.out.push(Out::Ask(Ticket::Lookup(query), Request::Lookup { number }))
                 }
                 Action::Lookup(query, _) => running.gateway.handle_lookup(now, query, Answer::No(NoRoute::Unknown)),
+                // No site has accounts with servers outside of its world.
+                Action::Locate(..) => {}
                 Action::Route(number, Some(route)) => {
                     self.disk.insert(number, route);
                 }
@@ -513,7 +523,7 @@ impl Site {
         let mut burst = 0;
         while let Some(transmit) = running.gateway.poll_transmit() {
             burst += 1;
-            self.out.push(Out::Datagram { src: sip_address(self.index), dst: transmit.dst, bytes: transmit.bytes });
+            self.out.push(Out::Datagram { src: sip_address(self.index), dst: transmit.dst.addr, bytes: transmit.bytes });
         }
         self.journal.burst_max = self.journal.burst_max.max(burst);
         while let Some(command) = running.gateway.poll_command() {
