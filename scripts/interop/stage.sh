@@ -28,13 +28,14 @@ until_true() {
   local end=$((SECONDS + $1)) what=$2; shift 2
   until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || fail "waited in vain for: $what"; sleep 0.1; done
 }
-# The first of 100 UDP and TCP ports that nobody uses.
+# The first of 100 UDP and TCP ports that nobody uses, and that no other case of this run gets.
 free_ports() {
-  python3 - <<'P'
-import random, socket, sys
+  python3 - "${WORK_ROOT:-$work}" <<'P'
+import os, random, socket, sys
 for _ in range(200):
-    base = random.randrange(10000, 19000, 100); held = []
+    base = random.randrange(10000, 30000, 100); held = []
     try:
+        os.mkdir(f'{sys.argv[1]}/ports-{base}')
         for p in range(base, base + 100):
             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
                 s = socket.socket(socket.AF_INET, kind); held.append(s); s.bind(('127.0.0.1', p))
@@ -44,16 +45,17 @@ for _ in range(200):
 sys.exit(1)
 P
 }
-# gateway NAME FIRST_DIGIT [TOML...]: starts one with phone1, phone2 and fax1 at Xnnn; sets sip_NAME, media_NAME. Media is 32 ports.
+# gateway NAME FIRST_DIGIT [TOML...]: starts one with the machines of `machines` at Xnnn; sets sip_NAME, media_NAME. Media is 64 ports (16 legs).
+machines=(phone1:sim-phone phone2:sim-phone fax1:sim-fax)
 gateway() {
   local gw=$1 digit=$2 base port kind n=0; shift 2
   base=$(free_ports) || fail "no free ports"
   printf -v "sip_$gw" %s "$base"; printf -v "media_$gw" %s $((base + 32))
   {
-    printf '[sip]\nlisten = "127.0.0.1:%s"\n[api]\nlisten = "127.0.0.1:%s"\n[media]\nports = [%s, %s]\n' "$base" $((base + 1)) $((base + 32)) $((base + 63))
+    printf '[sip]\nlisten = "127.0.0.1:%s"\n[api]\nlisten = "127.0.0.1:%s"\n[media]\nports = [%s, %s]\n' "$base" $((base + 1)) $((base + 32)) $((base + 95))
     [ $# -gt 0 ] && printf '%s\n' "$@"
-    for port in phone1:sim-phone phone2:sim-phone fax1:sim-fax; do
-      n=$((n + 1)); printf '[[port]]\nname = "%s"\nkind = "%s"\nnumber = "%s00%s"\n' "${port%:*}" "${port#*:}" "$digit" $n
+    for port in "${machines[@]}"; do
+      n=$((n + 1)); printf '[[port]]\nname = "%s"\nkind = "%s"\nnumber = "%s%03d"\n' "${port%:*}" "${port#*:}" "$digit" $n
     done
   } > "$work/$gw.toml"
   "$bin" gateway --config "$work/$gw.toml" 2> "$work/$gw.log" & keep $!
@@ -71,6 +73,23 @@ has_record() { [ "$(wc -l < "$TIPRING_STATE/$1/calls.jsonl")" -ge "$2" ]; }
 record() {
   until_true 15 "call record $2 of $1" has_record "$1" "$2"
   sed -n "$2p" "$TIPRING_STATE/$1/calls.jsonl" | jq -e "$3" > /dev/null || fail "$4: $(sed -n "$2p" "$TIPRING_STATE/$1/calls.jsonl")"
+}
+# record_with GW SELECT FILTER WHAT: the last record that passes SELECT must pass FILTER.
+record_with() {
+  local file=$TIPRING_STATE/$1/calls.jsonl line
+  there() { [ -n "$(jq -c "select($1)" "$2" 2>/dev/null | tail -n 1)" ]; }
+  until_true 15 "a call record with $2" there "$2" "$file"
+  line=$(jq -c "select($2)" "$file" | tail -n 1)
+  jq -e "$3" > /dev/null <<< "$line" || fail "$4: $line"
+}
+# at_once NAME COMMAND...: a part of the case that runs beside others; all_held waits for them, and tells the first that failed.
+parts=()
+at_once() { local part=$1; shift; (trap - EXIT; "$@") > "$work/part-$part" 2> "$work/part-$part.err" & parts+=("$part:$!"); }
+all_held() {
+  local part wrong=
+  for part in "${parts[@]}"; do wait "${part#*:}" || wrong=${wrong:-${part%%:*}: $(tail -n 1 "$work/part-${part%%:*}" "$work/part-${part%%:*}.err" 2>/dev/null | grep -v '^==>' | grep . | head -n 1)}; done
+  parts=()
+  [ -z "$wrong" ] || fail "$wrong"
 }
 # dial GW PORT NUMBER
 dial() { sim "$1" "$2" off-hook; noticed "$1" "$2" dial-tone; sim "$1" "$2" dial "$3"; }
