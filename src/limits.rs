@@ -42,6 +42,24 @@ pub const SDP_ATTRIBUTES_MAX: usize = 96;
 pub const SDP_FORMATS_MAX: usize = 32;
 /// Learned routes kept by a gateway.
 pub const ROUTES_MAX: usize = 10_000;
+/// Prefix routes: a row a country code is some 250.
+pub const PREFIX_ROUTES_MAX: usize = 512;
+/// Accounts at outside SIP servers: one a port, and some that ports share.
+pub const SIP_ACCOUNTS_MAX: usize = PORTS_MAX + 16;
+/// Servers of one account, tried in order. Providers give two or three.
+pub const ACCOUNT_SERVERS_MAX: usize = 8;
+/// Addresses of one server that are tried. DNS may name more.
+pub const SERVER_HOPS_MAX: usize = 8;
+/// Realms whose challenges are remembered for one login: the registrar's, and a proxy's or two on the way.
+pub const AUTH_REALMS_MAX: usize = 4;
+/// Challenges answered for one request: a realm or two, each stale once. More is a server that never has enough.
+pub const AUTH_ROUNDS_MAX: u8 = 5;
+/// Challenges read of one response: three algorithms of two realms, in two headers.
+pub const AUTH_CHALLENGES_MAX: usize = 16;
+/// Route headers kept of a Service-Route (RFC 3608).
+pub const SERVICE_ROUTES_MAX: usize = 8;
+/// Outside calls of one port within an hour that can be counted, and so the highest cap.
+pub const OUTSIDE_CALLS_PER_HOUR_MAX: u16 = 1000;
 /// Look-ups waiting for the directory at a time.
 pub const LOOKUPS_MAX: usize = CALLS_MAX;
 /// Rows of the digit map.

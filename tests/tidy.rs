@@ -27,7 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sip", &["clock", "limits"]),
     ("directory", &["clock", "key", "limits", "number"]),
     ("registration", &["clock", "directory", "number"]),
-    ("resolve", &["clock", "id", "limits", "number"]),
+    // Which numbers are the directory's is written as a digit map.
+    ("resolve", &["clock", "digit_map", "id", "limits", "number"]),
     // Offer and answer settle what a leg is built from: values of configuration, no machines.
     (
         "negotiate",
@@ -94,7 +95,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // The outside.
     ("api", &["directory", "key", "limits", "number"]),
-    ("config", &["call::EmergencyTarget", "digit_map", "directory", "id", "limits", "negotiate::law", "number"]),
+    // Rules that the machines hold are asked there, so that a file is not refused by one word and run by another.
+    (
+        "config",
+        &[
+            "call::EmergencyTarget",
+            "digit_map",
+            "directory",
+            "id",
+            "limits",
+            "negotiate::law",
+            "number",
+            "resolve::prefix",
+            "sip::Transport",
+            "sip::message",
+        ],
+    ),
     ("shell", &["*"]),
     ("bin", &["shell"]),
 ];

@@ -30,7 +30,7 @@ pub use cause::Cause;
 pub use record::{CallRecord, Direction};
 
 use crate::clock::{Instant, Rng, TimerTable, WallMs, ms};
-use crate::id::{CallId, LegId, PortId};
+use crate::id::{AccountId, CallId, LegId, PortId};
 use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
 use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::{self, MediaPolicy};
@@ -67,6 +67,8 @@ pub enum EmergencyTarget {
     Port(PortId),
     /// A SIP peer, called with the number as dialled.
     Peer(SocketAddr),
+    /// An account at an outside server, called with the number as dialled.
+    Account(AccountId),
 }
 
 /// The gateway's settings that the calls need.

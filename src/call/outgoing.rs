@@ -68,6 +68,7 @@ impl Gateway {
             (State::Resolving, Ok(Route::Port(port))) => self.call_port(now, id, port, "port"),
             (State::Resolving, Ok(Route::Echo)) => self.call_echo(now, id),
             (State::Resolving, Ok(Route::Peer(target))) => self.call_peer(now, id, target),
+            (State::Resolving, Ok(Route::Outside(_))) => self.close(now, id, Cause::NoRoute(NoRoute::Unknown)),
             // A learned route led to a refusal, and the directory knows no better: the refusal stands.
             (State::Resolving, Err(why)) => {
                 let refused = call.cause.take().filter(|_| matches!(why, NoRoute::Unknown | NoRoute::DirectorySilent));
@@ -272,7 +273,7 @@ impl Gateway {
     /// The first target that is neither the caller nor taken by another emergency call.
     fn place_emergency(&mut self, now: Instant, id: CallId, number: Number) {
         let free = |this: &Gateway, target: &EmergencyTarget| match target {
-            EmergencyTarget::Peer(_) => true,
+            EmergencyTarget::Peer(_) | EmergencyTarget::Account(_) => true,
             EmergencyTarget::Port(port) => match this.call_of(*port) {
                 Some(other) => other != id && this.calls.get(&other).is_none_or(|c| !c.emergency),
                 None => true,
@@ -282,6 +283,7 @@ impl Gateway {
         match target {
             Some(EmergencyTarget::Port(port)) => self.call_port(now, id, port, "emergency"),
             Some(EmergencyTarget::Peer(contact)) => self.call_peer(now, id, Target { number, contact, fingerprint: None, learned: false }),
+            Some(EmergencyTarget::Account(_)) => self.close(now, id, Cause::NoRoute(NoRoute::Unknown)),
             None => {
                 let why = if self.config.emergency_targets.is_empty() {
                     "no emergency target is configured"

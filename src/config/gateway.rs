@@ -3,11 +3,12 @@
 //! The raw form mirrors the file and knows no defaults but those written here; [`GatewayConfig::check`] holds the rules that
 //! span keys, each answered with the key at fault.
 
+use super::accounts::{self, Account, Route};
 use super::error::{ConfigError, Source};
 use crate::limits::{CALLS_MAX, PORTS_MAX};
 use serde::Deserialize;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +29,12 @@ pub struct GatewayConfig {
     /// Emergency calls.
     #[serde(default)]
     pub emergency: Emergency,
+    /// Accounts at outside SIP servers.
+    #[serde(default, rename = "account")]
+    pub accounts: Vec<Account>,
+    /// Which dialled numbers go outside.
+    #[serde(default, rename = "route")]
+    pub routes: Vec<Route>,
     /// The ports, in board order.
     #[serde(default, rename = "port")]
     pub ports: Vec<Port>,
@@ -107,6 +114,8 @@ pub struct Directory {
     /// The lease asked for; refreshed at about half of it.
     #[serde(default = "defaults::lease_s")]
     pub lease_s: u32,
+    /// A digit map of the numbers that are the directory's before any `[[route]]` is looked at.
+    pub numbers: Option<String>,
 }
 
 /// `[line]`
@@ -156,7 +165,7 @@ pub struct Emergency {
     /// Numbers; empty means those of the country.
     #[serde(default)]
     pub numbers: Vec<String>,
-    /// `port:NAME` (an exchange line or the desk that takes them) or `sip:ADDRESS:PORT`.
+    /// `port:NAME` (an exchange line or the desk that takes them), `account:NAME` or `sip:ADDRESS:PORT`.
     pub target: Option<String>,
     /// The same, for calls from `target` itself, or while another emergency call has it.
     pub second_target: Option<String>,
@@ -185,6 +194,14 @@ pub struct Port {
     pub password: Option<String>,
     /// A file of `number,password` lines to take the password from (so that it stands in one place).
     pub password_file: Option<PathBuf>,
+    /// Calls to this account ring here, and a route to `own` goes through it.
+    pub account: Option<String>,
+    /// Calls to outside servers at a time; 0: none. Emergency calls do not count.
+    #[serde(default = "defaults::outside_calls_max")]
+    pub outside_calls_max: u16,
+    /// Calls to outside servers within an hour. Emergency calls do not count.
+    #[serde(default = "defaults::outside_calls_per_hour")]
+    pub outside_calls_per_hour: u16,
     /// Simulated machines answer after so many rings; 0: never by themselves.
     #[serde(default = "defaults::answer_rings")]
     pub answer_rings: u8,
@@ -228,6 +245,14 @@ mod defaults {
     }
     pub fn answer_rings() -> u8 {
         1
+    }
+    /// A line has one receiver.
+    pub fn outside_calls_max() -> u16 {
+        1
+    }
+    /// A call a minute: no person's use, no fax machine's, and what a stolen line can cost in a night stays bounded.
+    pub fn outside_calls_per_hour() -> u16 {
+        60
     }
     pub fn max_bps() -> u32 {
         14_400
@@ -305,7 +330,7 @@ impl GatewayConfig {
             }
         }
         for target in self.emergency.targets().filter(|t| self.emergency_target(t).is_none()) {
-            problem("emergency.target", format!("{target:?} is neither port:NAME of a port here nor sip:ADDRESS:PORT"));
+            problem("emergency.target", format!("{target:?} is neither port:NAME of a port here, nor account:NAME, nor sip:ADDRESS:PORT"));
         }
         if self.ports.is_empty() || self.ports.len() > PORTS_MAX {
             problem("port", format!("{} ports; 1 to {PORTS_MAX} are possible", self.ports.len()));
@@ -336,6 +361,7 @@ impl GatewayConfig {
                 problem(&key, format!("max_bps {} is no G3 rate", port.max_bps));
             }
         }
+        problems.extend(accounts::check(self, source));
         problems
     }
 
@@ -345,16 +371,12 @@ impl GatewayConfig {
         for (i, port) in self.ports.iter_mut().enumerate() {
             let Some(file) = &port.password_file else { continue };
             let Some(user) = port.user.clone().or_else(|| port.number.clone()) else { continue };
-            let path = source.path().parent().map_or_else(|| file.clone(), |dir| dir.join(file));
-            let found = match std::fs::read_to_string(&path) {
-                Ok(text) => password_of(&text, &user).ok_or_else(|| format!("{}: no line for {user}", path.display())),
-                Err(e) => Err(format!("{}: {e}", path.display())),
-            };
-            match found {
+            match password_from(source, file, &user) {
                 Ok(password) => port.password = Some(password),
                 Err(why) => problems.push(source.at_key(&format!("port[{i}].password_file"), why)),
             }
         }
+        problems.extend(accounts::take_passwords(self, source));
         problems
     }
 
@@ -365,6 +387,9 @@ impl GatewayConfig {
             let port = self.ports.iter().position(|p| p.name == name)?;
             return Some(EmergencyTarget::Port(crate::id::PortId(port as u16)));
         }
+        if let Some(name) = target.strip_prefix("account:") {
+            return accounts::Outside::of(self).named(name).map(EmergencyTarget::Account);
+        }
         target.strip_prefix("sip:")?.parse().ok().map(EmergencyTarget::Peer)
     }
 
@@ -374,6 +399,15 @@ impl GatewayConfig {
             [] => crate::digit_map::emergency_numbers(&self.line.country).to_vec(),
             own => own.iter().map(String::as_str).collect(),
         }
+    }
+}
+
+/// The password of `user` in a file that the configuration names; the path is relative to the configuration.
+pub(super) fn password_from(source: &Source, file: &Path, user: &str) -> Result<String, String> {
+    let path = source.path().parent().map_or_else(|| file.to_owned(), |dir| dir.join(file));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => password_of(&text, user).ok_or_else(|| format!("{}: no line for {user}", path.display())),
+        Err(e) => Err(format!("{}: {e}", path.display())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Configuration files: TOML, typed, and every problem named with file and line before anything runs.
 
+pub mod accounts;
 pub mod directory;
 pub mod error;
 pub mod gateway;
@@ -44,10 +45,11 @@ pub fn directory(path: &Path) -> Result<directory::Config, Vec<ConfigError>> {
     directory::parse(path, read(path)?, &state_root())
 }
 
-/// Reads whichever configuration the file is: a gateway's has a `[sip]` table and ports, a directory's a `domain`.
+/// Reads whichever configuration the file is: a directory's begins with a `domain`.
 pub fn any(path: &Path) -> Result<AnyConfig, Vec<ConfigError>> {
     let text = read(path)?;
-    let is_directory = text.lines().any(|l| l.trim_start().starts_with("domain") && l.contains('='));
+    let top = text.lines().map(str::trim_start).take_while(|l| !l.starts_with('['));
+    let is_directory = top.into_iter().any(|l| l.starts_with("domain") && l.contains('='));
     if is_directory {
         directory(path).map(|c| AnyConfig::Directory(Box::new(c)))
     } else {

@@ -1,21 +1,33 @@
-//! From a dialled number to a place to call: the chain local port -> learned route -> directory.
+//! From a dialled number to a place to call: the chain local port -> learned route -> prefix route or directory.
 //!
 //! ```text
 //!   number --> one of our ports? ----------------------------------> Route::Port
+//!          --> the echo service? ----------------------------------> Route::Echo
 //!          --> a route learned before (and not known to be stale)? -> Route::Peer, called directly, no server in the path (A-2)
+//!          --> named by a prefix route, and not of the plan? -------> Route::Outside, through an account at an outside SIP server
 //!          --> ask the directory; learn the answer (A-3) -----------> Route::Peer, or why not
+//!          --> unknown there, of the plan, and named by a route? ---> Route::Outside
 //! ```
+//!
+//! *The plan* is the digit map `directory.numbers`, where there is one: those numbers are the directory's, so a short prefix (or an empty
+//! one) cannot take them from it. Without it a prefix route goes before the directory, which then never hears what is called outside. A
+//! number of the plan goes outside only on the directory's word that it does not exist: while the directory is silent, away or refusing,
+//! it does not, for a call meant for the house must not reach a stranger. A number that no route names goes to no account, ever.
+//!
+//! Emergency calls are not resolved here at all (`call/outgoing.rs`).
 //!
 //! The chain asks; it does not call. When a learned route turns out stale (no answer, or the peer does not know the number), the call
 //! comes back with [`Resolver::ask_again`] and the table is corrected (A-8).
 
 pub mod cache;
+pub mod prefix;
 
 use crate::clock::{Instant, WallMs, ms};
 use crate::id::PortId;
 use crate::limits::LOOKUPS_MAX;
 use crate::number::Number;
 use cache::{LearnedRoute, RouteCache};
+use prefix::{Outside, PrefixRoutes};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -45,6 +57,8 @@ pub enum Route {
     Echo,
     /// A peer gateway.
     Peer(Target),
+    /// An outside server, by a prefix route.
+    Outside(Outside),
 }
 
 /// Why a number leads nowhere.
@@ -116,6 +130,7 @@ pub struct Resolver {
     ports: BTreeMap<Number, PortId>,
     echo: Option<Number>,
     cache: RouteCache,
+    prefixes: PrefixRoutes,
     waiting: BTreeMap<QueryId, (Number, Instant)>,
     next_query: u64,
     actions: Vec<Action>,
@@ -126,7 +141,26 @@ impl Resolver {
     /// A chain for these local numbers; `echo` is the service number answered by the gateway itself. A look-up that has no answer
     /// after `answer_limit_ms` counts as [`NoRoute::DirectorySilent`].
     pub fn new(ports: BTreeMap<Number, PortId>, echo: Option<Number>, cache: RouteCache, answer_limit_ms: u64) -> Self {
-        Resolver { ports, echo, cache, waiting: BTreeMap::new(), next_query: 1, actions: Vec::new(), answer_limit_ms }
+        Resolver {
+            ports,
+            echo,
+            cache,
+            prefixes: PrefixRoutes::new(),
+            waiting: BTreeMap::new(),
+            next_query: 1,
+            actions: Vec::new(),
+            answer_limit_ms,
+        }
+    }
+
+    /// Which numbers may go outside. Before this none does.
+    pub fn set_prefix_routes(&mut self, routes: PrefixRoutes) {
+        self.prefixes = routes;
+    }
+
+    /// The prefix route of a number, whatever the rest of the chain says of it.
+    pub fn prefix_route(&self, number: &Number) -> Option<Outside> {
+        self.prefixes.find(number)
     }
 
     /// A port was given (or lost) its number by the directory.
@@ -159,6 +193,11 @@ impl Resolver {
             let LearnedRoute { number, contact, fingerprint, .. } = route.clone();
             return Step::Done(Ok(Route::Peer(Target { number, contact, fingerprint, learned: true })));
         }
+        if !self.prefixes.is_of_the_plan(number)
+            && let Some(outside) = self.prefixes.find(number)
+        {
+            return Step::Done(Ok(Route::Outside(outside)));
+        }
         self.ask_again(now, number)
     }
 
@@ -190,6 +229,10 @@ impl Resolver {
                 // The directory is the authority on what exists; its silence is no reason to forget.
                 if matches!(why, NoRoute::Unknown | NoRoute::Away) {
                     self.forget(&dialled);
+                }
+                match self.prefixes.find(&dialled) {
+                    Some(outside) if why == NoRoute::Unknown => return Some(Ok(Route::Outside(outside))),
+                    Some(_) | None => {}
                 }
                 Err(why)
             }
@@ -286,6 +329,65 @@ mod tests {
         let Step::Asked(q) = r.ask_again(Instant::ZERO, &number("3001")) else { panic!("asked") };
         assert_eq!(r.handle_answer(WallMs(2), q, Answer::No(NoRoute::Unknown)), Some(Err(NoRoute::Unknown)));
         assert_eq!(r.learned().count(), 0);
+    }
+
+    fn with_routes(plan: bool) -> Resolver {
+        let mut r = resolver();
+        let mut routes = PrefixRoutes::new();
+        let row = |prefix: &str, strip: usize| prefix::PrefixRoute {
+            prefix: prefix.into(),
+            strip,
+            add: String::new(),
+            way: prefix::Way::Account(crate::id::AccountId(0)),
+        };
+        routes.add(row("0", 1)).unwrap();
+        routes.add(row("3", 0)).unwrap();
+        if plan {
+            routes.set_plan(crate::digit_map::DigitMap::parse("[2-8]xxx", &[]).unwrap());
+        }
+        r.set_prefix_routes(routes);
+        r
+    }
+    fn is_outside(step: &Step, called: &str) -> bool {
+        matches!(step, Step::Done(Ok(Route::Outside(o))) if o.number == called)
+    }
+
+    #[test]
+    fn a_prefix_route_goes_before_the_directory_but_for_numbers_of_the_plan() {
+        let mut r = with_routes(false);
+        assert!(is_outside(&r.resolve(Instant::ZERO, &number("0301234")), "301234"));
+        assert!(is_outside(&r.resolve(Instant::ZERO, &number("3001")), "3001"));
+        assert_eq!(r.poll_action(), None, "the directory does not hear of it");
+        // What is nearer comes first: our port, the echo service, a learned route.
+        r.learn(WallMs(1), number("3001"), contact(), None);
+        assert!(matches!(r.resolve(Instant::ZERO, &number("3001")), Step::Done(Ok(Route::Peer(_)))));
+        let mut r = with_routes(true);
+        assert!(matches!(r.resolve(Instant::ZERO, &number("3001")), Step::Asked(_)));
+        assert!(is_outside(&r.resolve(Instant::ZERO, &number("30012")), "30012"));
+    }
+
+    #[test]
+    fn a_number_of_the_plan_goes_outside_only_when_the_directory_does_not_know_it() {
+        for why in [NoRoute::Unknown, NoRoute::Away, NoRoute::Refused, NoRoute::DirectorySilent] {
+            let mut r = with_routes(true);
+            let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("asked") };
+            let answer = r.handle_answer(WallMs(2), q, Answer::No(why));
+            assert_eq!(matches!(answer, Some(Ok(Route::Outside(_)))), why == NoRoute::Unknown, "{why:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_route_names_never_goes_outside() {
+        for plan in [false, true] {
+            let mut r = with_routes(plan);
+            // 4001 and 911 are named by no row; the empty table is the control that rows are what lets numbers out.
+            for n in ["4001", "911", "1", "20011"] {
+                let Step::Asked(q) = r.resolve(Instant::ZERO, &number(n)) else { panic!("{n}: only the directory may be asked") };
+                assert_eq!(r.handle_answer(WallMs(2), q, Answer::No(NoRoute::Unknown)), Some(Err(NoRoute::Unknown)), "{n}");
+            }
+            r.set_prefix_routes(PrefixRoutes::new());
+            assert!(matches!(r.resolve(Instant::ZERO, &number("0301234")), Step::Asked(_)));
+        }
     }
 
     #[test]

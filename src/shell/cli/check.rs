@@ -71,5 +71,6 @@ fn gateway(c: &crate::config::gateway::GatewayConfig) -> Vec<String> {
             .iter()
             .map(|p| format!("port {}: {}, number {}", p.name, p.kind.word(), p.number.as_deref().unwrap_or("given by the directory"))),
     );
+    lines.extend(crate::config::accounts::explained(c));
     lines
 }
