@@ -184,3 +184,14 @@ nothing_malformed() {
   bad=$(packets '_ws.malformed'); words=$(tshark -r "$work/capture.pcapng" "${read_as[@]+"${read_as[@]}"}" -Y '_ws.expert.severity == 8388608' -T fields -e frame.number -e _ws.expert.message 2>/dev/null | head -3 | tr '\t\n' ' ;')
   [ "$bad" = 0 ] && [ -z "$words" ] || fail "tshark: $bad malformed packets; $words"
 }
+
+# --- fax pages
+
+# pels PAGE.tif OUT.tif: uncompressed in one strip, for page.py
+pels() { tiffcp -c none -r 100000 "$1" "$2" 2>> "$work/tiffcp.log" || fail "tiffcp cannot read $1"; }
+# same_pages SENT.tif RECEIVED.tif WHAT
+same_pages() {
+  local a b; a=$(mktemp "$work/pels.XXXXXX"); b=$(mktemp "$work/pels.XXXXXX")
+  pels "$1" "$a"; pels "$2" "$b"
+  a=$(python3 "$here/page.py" same "$a" "$b" 2>&1) || fail "$3: $a"
+}
