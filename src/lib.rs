@@ -9,6 +9,7 @@ pub mod clock;
 #[cfg(feature = "shell")]
 pub mod config;
 pub mod decode;
+pub mod digest;
 pub mod digit_map;
 pub mod directory;
 pub mod fax;

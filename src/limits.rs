@@ -23,12 +23,19 @@ pub const DATAGRAMS_FLOOD_MAX: usize = 512;
 pub const DATAGRAM_BYTES_MAX: usize = 1500;
 /// The largest SIP message on UDP that is read.
 pub const SIP_BYTES_MAX: usize = 65_535;
+/// Bytes of a SIP message before its body: start line and headers. The longest honest ones carry an Identity, a dozen Vias and a page of
+/// tokens: some 8 kB. More is answered 513.
+pub const SIP_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Header lines of a SIP message. RFC 4475's long request has 40; one Via a proxy, and Max-Forwards starts at 70.
+pub const SIP_HEADERS_MAX: usize = 256;
 /// SIP transactions alive at a time, both sides. Each call needs a handful.
 pub const SIP_TRANSACTIONS_MAX: usize = 8 * CALLS_MAX;
 /// SIP dialogs alive at a time.
 pub const SIP_DIALOGS_MAX: usize = 2 * CALLS_MAX;
 /// Forks of one outgoing call that are kept apart. A further one that answers gets no ACK and ends by its own 64*T1.
 pub const SIP_FORKS_MAX: usize = 8;
+/// Ways to a server that one request tries (RFC 3263): a few servers, each by two transports or families. More only delays the failure.
+pub const SIP_TARGETS_MAX: usize = 8;
 /// SIP datagrams waiting to be taken out. A driver that drains after each call never has more than a few; what does not fit is lost as
 /// on the network, counted, and repeated by its transaction.
 pub const SIP_TRANSMITS_MAX: usize = 4096;
@@ -88,6 +95,7 @@ pub const DIGITS_QUEUED_MAX: usize = 32;
 
 const _: () = assert!(CALLS_MAX >= PORTS_MAX, "every port can be in a call");
 const _: () = assert!(SIP_DIALOGS_MAX >= CALLS_MAX, "every call can have its dialog");
+const _: () = assert!(SIP_HEAD_BYTES_MAX < SIP_BYTES_MAX, "a message of the longest head has room for a body");
 const _: () = assert!(COMMAND_QUEUE >= 8 * PORTS_MAX, "a burst of a few commands a port fits");
 const _: () = assert!(JITTER_SAMPLES.is_power_of_two() && JITTER_SAMPLES >= 4 * AUDIO_PACKET_SAMPLES_MAX, "the ring is indexed by mask");
 /// Bytes of one IFP packet. The longest honest one is an ECM frame (260) or a peer's whole `T38FaxMaxDatagram` (rarely above 400).
@@ -128,6 +136,8 @@ pub const NONCE_WINDOW: u32 = 256;
 pub const LOGIN_FAILURES_MAX: usize = 1024;
 /// Bytes of an Authorization or WWW-Authenticate value that is read.
 pub const DIGEST_BYTES_MAX: usize = 2048;
+/// Challenges looked at in one header. Three hashes, and as many again of a proxy on the way.
+pub const CHALLENGES_MAX: usize = 8;
 /// Expired registrations handled in one turn of the directory.
 pub const EXPIRIES_PER_TURN_MAX: usize = 1000;
 /// Bytes of a request to the directory's API.

@@ -1,14 +1,15 @@
 //! What to send over a session: our needs, what both ends can do, and the policy, in one place (B-2's question in SDP's words).
 //!
-//! Pure functions over session descriptions (RFC 3264; T.38 annex D for `m=image`): an offer of ours, the answer to an offer, the
-//! reading of an answer. The form of the descriptions is `sdp`'s business; the order of offers and answers in a dialog is `sip`'s.
+//! Pure functions over session descriptions (RFC 3264; T.38 annex D for `m=image`): an offer of ours, the answer to an offer, and what a
+//! session agreed on means for a leg. The form of the descriptions is `sdp`'s business, and so is what was said before in a dialog
+//! (`sdp::Negotiation`: versions, order of lines): what is made here are drafts for it.
 
 use crate::fax::t38::relay::{SourcePolicy, T38Config};
 use crate::fax::t38::udptl::ErrorCorrection;
 use crate::media::jitter;
 use crate::media::{AudioConfig, Direction};
 use crate::sdp::build::{self, LineAnswer, Local};
-use crate::sdp::{self, Codec, Media, Session, T38};
+use crate::sdp::{self, Agreed, Capabilities, Codec, Kind, Media, Proto, Session, Side, T38};
 use std::net::SocketAddr;
 use tipring_dsp::g711::Law;
 
@@ -65,6 +66,10 @@ pub struct AudioChoice {
     pub remote_rtp: SocketAddr,
     /// Where RTCP goes.
     pub remote_rtcp: SocketAddr,
+    /// RTCP shares the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// The peer carries modem and fax tones untouched on this codec once it hears them (V.152).
+    pub vbd: bool,
     /// Who sends, seen from here.
     pub direction: Direction,
 }
@@ -95,8 +100,14 @@ pub enum Refusal {
     Unreadable(String),
     /// No line that we can do.
     NothingInCommon,
+    /// Every line that would do has been closed (port 0).
+    NothingOpen,
     /// It wants T.38, and we are set not to.
     NoT38,
+    /// It wants media that is encrypted, by this proto, which is not built yet.
+    Secure(String),
+    /// It wants T.38 in RTP (RFC 4612), for which there is no leg.
+    RtpT38,
 }
 
 impl Refusal {
@@ -106,14 +117,29 @@ impl Refusal {
             Refusal::NoOffer => "there is no session description".into(),
             Refusal::Unreadable(why) => format!("the session description cannot be read: {why}"),
             Refusal::NothingInCommon => "no media line that both gateways can do".into(),
+            Refusal::NothingOpen => "every media line is closed".into(),
             Refusal::NoT38 => "T.38 is switched off here".into(),
+            Refusal::Secure(proto) => format!("media over {proto} is not built yet"),
+            Refusal::RtpT38 => "T.38 as an RTP payload (RFC 4612) is not built yet".into(),
         }
     }
     /// What the offerer is told.
     pub fn sip_status(&self) -> u16 {
         match self {
             Refusal::Unreadable(_) => 400,
-            Refusal::NoOffer | Refusal::NothingInCommon | Refusal::NoT38 => 488,
+            Refusal::NoOffer | Refusal::NothingInCommon | Refusal::NothingOpen | Refusal::NoT38 | Refusal::Secure(_) | Refusal::RtpT38 => {
+                488
+            }
+        }
+    }
+    /// The code of the Warning header that goes along (RFC 3261 s.20.43), where one helps: 302 transport protocol, 304 media type, 305 media
+    /// format.
+    pub fn warning(&self) -> Option<u16> {
+        match self {
+            Refusal::Secure(_) => Some(302),
+            Refusal::NoT38 => Some(304),
+            Refusal::NothingInCommon | Refusal::RtpT38 => Some(305),
+            Refusal::NoOffer | Refusal::Unreadable(_) | Refusal::NothingOpen => None,
         }
     }
 }
@@ -143,8 +169,14 @@ fn codec(law: Law) -> Codec {
 }
 
 fn our_audio(policy: &MediaPolicy) -> build::Audio {
-    let codecs = policy.laws.iter().copied().map(codec).collect();
-    build::Audio { codecs, telephone_event: Some(TELEPHONE_EVENT_PT), ptime_ms: 20, direction: sdp::Direction::SendRecv }
+    build::Audio {
+        codecs: policy.laws.iter().copied().map(codec).collect(),
+        telephone_event: Some(TELEPHONE_EVENT_PT),
+        ptime_ms: 20,
+        direction: sdp::Direction::SendRecv,
+        rtcp_mux: true,
+        vbd: true,
+    }
 }
 
 fn our_t38(policy: &T38Policy) -> T38 {
@@ -160,25 +192,43 @@ fn our_t38(policy: &T38Policy) -> T38 {
     }
 }
 
-fn local(at: SocketAddr, session_id: u64, version: u64) -> Local {
-    Local { address: at.ip(), session_id, version }
+/// The `o=` line is the dialog's: see [`sdp::Negotiation`].
+fn local(at: SocketAddr) -> Local {
+    Local { address: at.ip(), session_id: 0, version: 0 }
+}
+
+/// What we could do beside what we offer (RFC 3407): T.38 is said before anybody needs it, so that the peer's gateway knows that a re-INVITE
+/// will be taken.
+fn capability_set(policy: &MediaPolicy) -> Capabilities {
+    let audio = build::offer_audio(&local(SocketAddr::from(([0, 0, 0, 0], 0))), 0, &our_audio(policy));
+    let payloads = audio.media.iter().flat_map(|m| &m.payloads).map(|p| p.pt.to_string()).collect();
+    let mut entries = vec![(Kind::Audio, Proto::RtpAvp, payloads)];
+    if policy.t38.is_some() {
+        entries.push((Kind::Image, Proto::Udptl, vec!["t38".into()]));
+    }
+    Capabilities::of(&entries)
 }
 
 /// An offer of audio at `rtp`.
-pub fn audio_offer(policy: &MediaPolicy, rtp: SocketAddr, session_id: u64, version: u64) -> Session {
-    build::offer_audio(&local(rtp, session_id, version), rtp.port(), &our_audio(policy))
+pub fn audio_offer(policy: &MediaPolicy, rtp: SocketAddr) -> Session {
+    let mut offer = build::offer_audio(&local(rtp), rtp.port(), &our_audio(policy));
+    if policy.t38.is_some() {
+        offer.capabilities = capability_set(policy);
+    }
+    offer
 }
 
 /// An offer of T.38 at `udptl`; `None` if this gateway does none.
-pub fn t38_offer(policy: &MediaPolicy, udptl: SocketAddr, session_id: u64, version: u64) -> Option<Session> {
+pub fn t38_offer(policy: &MediaPolicy, udptl: SocketAddr) -> Option<Session> {
     let t38 = policy.t38.as_ref()?;
-    Some(build::offer_t38(&local(udptl, session_id, version), udptl.port(), &our_t38(t38)))
+    Some(build::offer_t38(&local(udptl), udptl.port(), &our_t38(t38)))
 }
 
-/// What OPTIONS is answered with: everything we can do, on no port.
+/// What OPTIONS is answered with: everything we can do, on no port (RFC 3264 s.9), and as a capability set (RFC 3407).
 pub fn capabilities(policy: &MediaPolicy, at: SocketAddr) -> Vec<u8> {
-    let mut session = audio_offer(policy, SocketAddr::new(at.ip(), 0), 0, 0);
-    if let Some(image) = t38_offer(policy, SocketAddr::new(at.ip(), 0), 0, 0) {
+    let nowhere = SocketAddr::new(at.ip(), 0);
+    let mut session = Session { capabilities: capability_set(policy), ..audio_offer(policy, nowhere) };
+    if let Some(image) = t38_offer(policy, nowhere) {
         for line in image.media {
             session.media.push(line).expect("two lines fit");
         }
@@ -186,107 +236,138 @@ pub fn capabilities(policy: &MediaPolicy, at: SocketAddr) -> Vec<u8> {
     session.emit()
 }
 
-/// Which line of an offer we take. T.38 wins over audio where both are offered: nobody offers an image line without a page in hand.
-fn choose_line(policy: &MediaPolicy, offer: &Session) -> Result<usize, Refusal> {
-    let usable = |m: &Media| match policy.t38 {
-        Some(_) => m.is_t38() && m.proto == sdp::Proto::Udptl,
-        None => false,
+/// What an answer depends on beside the offer.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The session in force, if there is one.
+    pub before: Option<&'a Agreed>,
+    /// A fax machine is known to be at our end: the port is one's, or it was heard.
+    pub fax: bool,
+}
+
+/// Which line of an offer we take. Where audio and T.38 are both open it depends on who sits at our end: a fax machine gets T.38, a
+/// telephone its audio (trunks offer both on every call). A T.38 line that opens in the middle of a call is meant: there is a page in hand.
+fn choose_line(policy: &MediaPolicy, offer: &Session, situation: Situation<'_>) -> Result<usize, Refusal> {
+    let local_tcf = |m: &Media| m.t38.as_ref().is_some_and(|t| t.rate_management == sdp::RateManagement::LocalTcf);
+    let is_image = |m: &Media| m.is_t38() && m.proto == Proto::Udptl && !local_tcf(m);
+    let is_audio = |m: &Media| {
+        m.kind == Kind::Audio && m.is_open() && !m.proto.is_secure() && m.proto.is_rtp() && m.payloads.iter().any(|p| ours(policy, p))
     };
-    let audio = |m: &Media| m.kind == sdp::Kind::Audio && m.is_open() && m.voice().is_some();
-    if let Some(i) = offer.media.iter().position(usable).or_else(|| offer.media.iter().position(audio)) {
-        return Ok(i);
+    let image = offer.media.iter().position(|m| policy.t38.is_some() && is_image(m));
+    let audio = offer.media.iter().position(is_audio);
+    match (image, audio) {
+        (Some(image), Some(audio)) => {
+            let before = situation.before;
+            let was_open = |i: usize| {
+                before
+                    .is_some_and(|b| b.open_lines().any(|(_, theirs)| theirs.is_t38()) && b.remote.media.get(i).is_some_and(Media::is_t38))
+            };
+            let opens = before.is_some() && !was_open(image);
+            Ok(if situation.fax || opens || was_open(image) { image } else { audio })
+        }
+        (Some(line), None) | (None, Some(line)) => Ok(line),
+        (None, None) => Err(why_not(policy, offer)),
     }
-    let wants_t38 = offer.media.iter().any(|m| m.is_t38() && m.proto == sdp::Proto::Udptl);
-    Err(if wants_t38 { Refusal::NoT38 } else { Refusal::NothingInCommon })
+}
+
+fn why_not(policy: &MediaPolicy, offer: &Session) -> Refusal {
+    let open = || offer.media.iter().filter(|m| m.is_open());
+    if open().next().is_none() {
+        return Refusal::NothingOpen;
+    }
+    if policy.t38.is_none() && open().any(|m| m.is_t38() && m.proto == Proto::Udptl) {
+        return Refusal::NoT38;
+    }
+    if let Some(secure) = open().find(|m| m.proto.is_secure()) {
+        return Refusal::Secure(secure.proto.as_str().into());
+    }
+    if open().any(|m| m.payloads.iter().any(|p| p.codec == Codec::RtpT38)) { Refusal::RtpT38 } else { Refusal::NothingInCommon }
+}
+
+fn ours(policy: &MediaPolicy, payload: &sdp::Payload) -> bool {
+    policy.laws.iter().any(|l| codec(*l) == payload.codec)
+}
+
+/// Reads a description.
+pub fn read(sdp: &[u8]) -> Result<Session, Refusal> {
+    Session::parse(sdp).map_err(|e| Refusal::Unreadable(e.to_string()))
 }
 
 /// Whether an offer could be answered, without answering it.
-pub fn check_offer(policy: &MediaPolicy, offer: &[u8]) -> Result<(), Refusal> {
+pub fn check_offer(policy: &MediaPolicy, offer: &Session) -> Result<(), Refusal> {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
-    answer(policy, offer, nowhere, nowhere, 0, 0).map(|_| ())
+    answer(policy, offer, Situation { before: None, fax: true }, nowhere, nowhere).map(|_| ())
 }
 
-/// The answer to an offer, and what it means for us.
+/// The answer to an offer: one line taken, the others closed in their places.
 pub fn answer(
     policy: &MediaPolicy,
-    offer: &[u8],
+    offer: &Session,
+    situation: Situation<'_>,
     rtp: SocketAddr,
     udptl: SocketAddr,
-    session_id: u64,
-    version: u64,
-) -> Result<(Session, Choice), Refusal> {
-    let offer = Session::parse(offer).map_err(|e| Refusal::Unreadable(e.to_string()))?;
-    let chosen = choose_line(policy, &offer)?;
+) -> Result<Session, Refusal> {
+    let chosen = choose_line(policy, offer, situation)?;
     let (audio, t38) = (our_audio(policy), policy.t38.as_ref().map(our_t38));
-    let is_t38 = offer.media[chosen].is_t38();
-    let take = match (&t38, is_t38) {
-        (Some(t38), true) => LineAnswer::T38(udptl.port(), t38),
+    let take = match &t38 {
+        Some(t38) if offer.media[chosen].is_t38() => LineAnswer::T38(udptl.port(), t38),
         _ => LineAnswer::Audio(rtp.port(), &audio),
     };
     let lines: Vec<LineAnswer<'_>> = (0..offer.media.len()).map(|i| if i == chosen { take } else { LineAnswer::Refuse }).collect();
-    let answer = build::answer(&local(rtp, session_id, version), &offer, &lines).map_err(|_| Refusal::NothingInCommon)?;
-    let (theirs, ours) = (&offer.media[chosen], &answer.media[chosen]);
-    let choice = if is_t38 {
-        Choice::T38(t38_choice(policy, theirs, ours)?)
-    } else {
-        // Payload types are the offerer's in both directions; who sends is what our answer says.
-        Choice::Audio(audio_choice(policy, theirs, ours.voice(), ours.telephone_event(), ours.direction)?)
+    build::answer(&local(rtp), offer, &lines).map_err(|_| Refusal::NothingInCommon)
+}
+
+/// What a session that both sides agreed on means for our leg.
+pub fn choice(policy: &MediaPolicy, agreed: &Agreed) -> Result<Choice, Refusal> {
+    let line = |(ours, theirs): (&Media, &Media)| match (&ours.kind, &policy.t38) {
+        (Kind::Image, Some(t38)) => t38_choice(t38, ours, theirs, agreed.offerer).map(Choice::T38),
+        (Kind::Image, None) => Err(Refusal::NoT38),
+        (Kind::Audio, _) => audio_choice(policy, ours, theirs, agreed.offerer).map(Choice::Audio),
+        (Kind::Other(_), _) => Err(Refusal::NothingInCommon),
     };
-    Ok((answer, choice))
+    // Of several lines that are open (a peer took more than we would) T.38 is the one with a page in hand.
+    let image = agreed.open_lines().find(|(ours, _)| ours.kind == Kind::Image);
+    image.or_else(|| agreed.open_lines().next()).map_or(Err(Refusal::NothingOpen), line)
 }
 
-/// What the answer to an offer of ours means for us.
-pub fn read_answer(policy: &MediaPolicy, answer: &[u8]) -> Result<Choice, Refusal> {
-    let answer = Session::parse(answer).map_err(|e| Refusal::Unreadable(e.to_string()))?;
-    if let (Some(image), Some(_)) = (answer.t38(), &policy.t38) {
-        return t38_choice(policy, image, image).map(Choice::T38);
-    }
-    let theirs = answer.audio().ok_or(Refusal::NothingInCommon)?;
-    // Their direction is seen from there: what they only send, we only receive.
-    let direction = theirs.direction.answer(sdp::Direction::SendRecv);
-    audio_choice(policy, theirs, theirs.voice(), theirs.telephone_event(), direction).map(Choice::Audio)
-}
-
-fn audio_choice(
-    policy: &MediaPolicy,
-    theirs: &Media,
-    voice: Option<&sdp::Payload>,
-    telephone_event_pt: Option<u8>,
-    direction: sdp::Direction,
-) -> Result<AudioChoice, Refusal> {
-    let voice = voice.ok_or(Refusal::NothingInCommon)?;
+fn audio_choice(policy: &MediaPolicy, local: &Media, remote: &Media, offerer: Side) -> Result<AudioChoice, Refusal> {
+    let answer = if offerer == Side::Ours { remote } else { local };
+    // Payload types are the offerer's in both directions; the answerer's first codec is the one that is used.
+    let voice = answer.payloads.iter().find(|p| ours(policy, p)).ok_or(Refusal::NothingInCommon)?;
     let law = policy.laws.iter().copied().find(|l| codec(*l) == voice.codec).ok_or(Refusal::NothingInCommon)?;
-    let remote_rtp = theirs.destination().ok_or(Refusal::NothingInCommon)?;
-    let rtcp_port = theirs.rtcp_port.unwrap_or(remote_rtp.port().saturating_add(1));
+    let remote_rtp = remote.destination().ok_or(Refusal::NothingInCommon)?;
+    let rtcp_mux = local.rtcp_mux && remote.rtcp_mux;
+    let remote_rtcp = remote.rtcp_destination(rtcp_mux).unwrap_or(remote_rtp);
     // c=0.0.0.0 is the hold of RFC 2543: there is nowhere to send to.
     let nowhere = remote_rtp.ip().is_unspecified();
-    let direction = match (direction.sends() && !nowhere, direction.receives()) {
+    let sends = local.direction.sends() && remote.direction.receives() && !nowhere;
+    let direction = match (sends, local.direction.receives() && remote.direction.sends() && !nowhere) {
         (true, true) => Direction::SendRecv,
         (true, false) => Direction::SendOnly,
         (false, true) => Direction::RecvOnly,
         (false, false) => Direction::Inactive,
     };
-    let remote_rtcp = SocketAddr::new(remote_rtp.ip(), rtcp_port);
-    Ok(AudioChoice { law, payload_type: voice.pt, telephone_event_pt, remote_rtp, remote_rtcp, direction })
+    let vbd = remote.payloads.iter().any(|p| p.pt == voice.pt && p.is_vbd());
+    let telephone_event_pt = answer.telephone_event();
+    Ok(AudioChoice { law, payload_type: voice.pt, telephone_event_pt, remote_rtp, remote_rtcp, rtcp_mux, vbd, direction })
 }
 
-/// `theirs` says what the peer can take, `agreed` what both hold to (the answer, whoever wrote it).
-fn t38_choice(policy: &MediaPolicy, theirs: &Media, agreed: &Media) -> Result<T38Choice, Refusal> {
-    let ours = policy.t38.as_ref().ok_or(Refusal::NoT38)?;
-    let remote = theirs.destination().ok_or(Refusal::NothingInCommon)?;
-    let (declared, agreed) = (theirs.t38.clone().unwrap_or_default(), agreed.t38.clone().unwrap_or_default());
+/// The peer's line says what it can take, the answer (whoever wrote it) what both hold to.
+fn t38_choice(policy: &T38Policy, local: &Media, remote: &Media, offerer: Side) -> Result<T38Choice, Refusal> {
+    let remote_at = remote.destination().ok_or(Refusal::NothingInCommon)?;
+    let agreed = if offerer == Side::Ours { remote } else { local };
+    let (declared, agreed) = (remote.t38.clone().unwrap_or_default(), agreed.t38.clone().unwrap_or_default());
     let error_correction = match agreed.udp_ec {
         Some(sdp::UdpEc::NoEc) => ErrorCorrection::None,
         // FEC is never offered nor answered by us; a peer that answers it to an offer of redundancy gets redundancy, which it must read.
         Some(sdp::UdpEc::Redundancy | sdp::UdpEc::Fec) | None => {
-            ErrorCorrection::Redundancy { control: ours.redundancy_control, image: ours.redundancy_image }
+            ErrorCorrection::Redundancy { control: policy.redundancy_control, image: policy.redundancy_image }
         }
     };
-    let max_datagram = declared.max_datagram_bytes.map_or(usize::from(ours.max_datagram), |n| n as usize);
     Ok(T38Choice {
-        remote,
+        remote: remote_at,
         version: agreed.version,
-        max_datagram,
+        max_datagram: declared.max_datagram_bytes.map_or(usize::from(policy.max_datagram), |n| n as usize),
         error_correction,
         max_bps: agreed.max_bit_rate.unwrap_or(14_400).clamp(2_400, 14_400),
         fill_bit_removal: agreed.fill_bit_removal,
@@ -303,7 +384,7 @@ pub fn audio_leg(policy: &MediaPolicy, choice: &AudioChoice, ssrc: u32, first_se
         telephone_event_pt: choice.telephone_event_pt,
         remote_rtp: choice.remote_rtp,
         remote_rtcp: choice.remote_rtcp,
-        rtcp_mux: false,
+        rtcp_mux: choice.rtcp_mux,
         direction: choice.direction,
         ssrc,
         first_sequence,
@@ -330,60 +411,5 @@ pub fn t38_leg(policy: &MediaPolicy, choice: &T38Choice) -> T38Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy(t38: bool) -> MediaPolicy {
-        let t38 = t38.then_some(T38Policy { max_datagram: 400, redundancy_control: 3, redundancy_image: 2, ecm: true });
-        MediaPolicy { laws: vec![Law::Mu, Law::A], jitter_max_ms: 200, watchdog_ms: 30_000, t38 }
-    }
-    fn at(port: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], port))
-    }
-
-    #[test]
-    fn both_ends_agree_on_what_was_offered() {
-        let (ours, theirs) = (policy(true), policy(true));
-        let offer = audio_offer(&ours, at(4000), 1, 1).emit();
-        let (answer_sdp, there) = answer(&theirs, &offer, at(5000), at(5002), 2, 1).expect("equal policies have audio in common");
-        let here = read_answer(&ours, &answer_sdp.emit()).expect("the answer is to our offer");
-        let (Choice::Audio(here), Choice::Audio(there)) = (here, there) else { panic!("audio was offered") };
-        assert_eq!((here.law, here.payload_type, here.telephone_event_pt), (there.law, there.payload_type, there.telephone_event_pt));
-        assert_eq!((here.remote_rtp, there.remote_rtp), (at(5000), at(4000)));
-        assert_eq!((here.remote_rtcp, here.direction), (at(5001), Direction::SendRecv));
-    }
-
-    #[test]
-    fn t38_is_agreed_on_and_refused_where_it_is_off() {
-        let offer = t38_offer(&policy(true), at(4002), 1, 2).expect("T.38 is on").emit();
-        let (sdp, choice) = answer(&policy(true), &offer, at(5000), at(5002), 2, 2).expect("both do T.38");
-        let Choice::T38(choice) = choice else { panic!("an image line was offered") };
-        assert_eq!((choice.remote, choice.max_datagram), (at(4002), 400));
-        assert!(matches!(read_answer(&policy(true), &sdp.emit()), Ok(Choice::T38(c)) if c.remote == at(5002)));
-        assert_eq!(answer(&policy(false), &offer, at(5000), at(5002), 2, 2).map(|_| ()), Err(Refusal::NoT38));
-    }
-
-    #[test]
-    fn a_law_that_only_one_end_has_is_not_chosen() {
-        let only_a = MediaPolicy { laws: vec![Law::A], ..policy(true) };
-        let offer = audio_offer(&policy(true), at(4000), 1, 1).emit();
-        let Ok((_, Choice::Audio(choice))) = answer(&only_a, &offer, at(5000), at(5002), 2, 1) else { panic!("PCMA is in common") };
-        assert_eq!((choice.law, choice.payload_type), (Law::A, 8));
-        let only_mu = MediaPolicy { laws: vec![Law::Mu], ..policy(true) };
-        let offer = audio_offer(&only_mu, at(4000), 1, 1).emit();
-        assert_eq!(answer(&only_a, &offer, at(5000), at(5002), 2, 1).map(|_| ()), Err(Refusal::NothingInCommon));
-    }
-
-    #[test]
-    fn hold_is_seen_from_our_side() {
-        let sdp = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 6000 RTP/AVP 0\r\na=sendonly\r\n";
-        let Ok((answer_sdp, Choice::Audio(choice))) = answer(&policy(true), sdp, at(5000), at(5002), 2, 1) else { panic!("audio") };
-        assert_eq!(choice.direction, Direction::RecvOnly);
-        assert!(String::from_utf8_lossy(&answer_sdp.emit()).contains("a=recvonly"));
-    }
-
-    #[test]
-    fn nonsense_is_unreadable() {
-        assert!(matches!(check_offer(&policy(true), b"hello"), Err(Refusal::Unreadable(_))));
-    }
-}
+#[path = "negotiate_tests.rs"]
+mod tests;

@@ -1,11 +1,13 @@
 //! What the peer says: its INVITE for one of our ports, and its answers to ours.
 
-use super::{Cause, Direction, End, Flow, Gateway, State, Wait};
+use super::session::{Flow, Want, filled, read_some};
+use super::{Cause, Direction, End, Gateway, State, Wait};
 use crate::clock::Instant;
 use crate::id::{CallId, PortId};
 use crate::line::Command as LineCommand;
-use crate::negotiate::{self, Choice};
+use crate::negotiate;
 use crate::number::Number;
+use crate::sdp::offer_answer;
 use crate::sip::{self, DialogId};
 use crate::tick::Command;
 
@@ -20,7 +22,7 @@ impl Gateway {
     fn handle_sip(&mut self, now: Instant, event: sip::Event) {
         match event {
             sip::Event::Incoming { dialog, to_user, from_user, offer, source, .. } => {
-                self.incoming(now, dialog, &to_user, from_user, offer, source);
+                self.incoming(now, dialog, &to_user, from_user, offer, source.addr);
             }
             sip::Event::Provisional { dialog, status, sdp } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
@@ -48,12 +50,12 @@ impl Gateway {
             },
             sip::Event::ReInviteAnswered { dialog, sdp } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
-                    self.switch_answered(now, id, filled(&sdp));
+                    self.offer_answered(now, id, filled(&sdp));
                 }
             }
             sip::Event::ReInviteFailed { dialog, status, retry_in_ms } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
-                    self.switch_refused(now, id, status, retry_in_ms);
+                    self.offer_failed(now, id, status, retry_in_ms);
                 }
             }
             sip::Event::Ended { dialog, cause, .. } => {
@@ -61,17 +63,17 @@ impl Gateway {
                     self.dialog_ended(now, id, cause);
                 }
             }
-            sip::Event::Acked { dialog, sdp: Some(answer) } => {
+            sip::Event::Acked { dialog, sdp } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
-                    self.late_answer(now, id, &answer);
+                    self.acknowledged(now, id, sdp.as_deref());
                 }
             }
-            sip::Event::Acked { dialog, sdp: None } => {
+            sip::Event::ReInviteCancelled { dialog } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
-                    self.acknowledged(now, id);
+                    self.offer_withdrawn(id);
                 }
             }
-            sip::Event::ReInviteCancelled { .. } | sip::Event::OptionsAnswered { .. } => {}
+            sip::Event::OptionsAnswered { .. } | sip::Event::Response { .. } => {}
         }
     }
 
@@ -91,20 +93,34 @@ impl Gateway {
             return refuse(self, 404, "no such number");
         }
         // Settled before anybody's bell rings: an offer we cannot answer is refused at once. An INVITE without an offer gets ours in the 200.
-        if let Some(offer) = &offer
-            && let Err(why) = negotiate::check_offer(&self.config.media, offer)
-        {
-            return refuse(self, why.sip_status(), &why.words());
-        }
+        let read = read_some(offer.as_deref());
+        let checked = read.and_then(|offer| {
+            offer.as_ref().map_or(Ok(()), |offer| negotiate::check_offer(&self.config.media, offer))?;
+            Ok(offer)
+        });
+        let offer = match checked {
+            Ok(offer) => offer,
+            Err(why) => {
+                self.refuse_offer(now, dialog, why.sip_status(), &why);
+                return self.log(
+                    None,
+                    false,
+                    format!("call from {from} at {source} to {to} refused: {} {}", why.sip_status(), why.words()),
+                );
+            }
+        };
         let id = self.new_call(now, End::Peer, End::Peer, Direction::Incoming, from.clone(), to.to_owned());
         let call_id = self.sip.call_id(dialog).unwrap_or_default();
         let leg = self.free_legs.pop_front();
         let call = self.calls.get_mut(&id).expect("just inserted");
         call.dialog = Some(dialog);
-        call.leg = leg;
+        call.talk.leg = leg;
+        call.talk.fax = port.is_some_and(|p| self.ports.get(usize::from(p.0)).is_some_and(|p| p.fax));
         call.record.peer = Some(source);
         call.record.sip_call_id = call_id;
-        call.offer = offer;
+        if let Some(offer) = offer {
+            let _nothing_was_said_before = call.talk.negotiation.receive_offer(offer);
+        }
         if leg.is_none() {
             self.close(now, id, Cause::LimitReached("media sockets"));
             return;
@@ -121,7 +137,7 @@ impl Gateway {
         }
     }
 
-    /// 18x from the peer.
+    /// 18x from the peer. Who is heard until the answer follows RFC 3960: our ringback for a 180, the peer's own media once it comes.
     fn provisional(&mut self, now: Instant, id: CallId, status: u16, sdp: Option<&[u8]>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.timers.stop(Wait::LearnedRoute);
@@ -131,14 +147,11 @@ impl Gateway {
         if status > 100 {
             call.state = State::Alerting;
         }
-        let (from, flowing) = (call.from, call.flow != Flow::None);
-        match (from, sdp) {
-            // Early media: the peer's own ringback or announcement is heard in place of ours (RFC 3960).
-            (End::Port(port), Some(sdp)) if !flowing && self.connect_audio(now, id, port, sdp).is_ok() => {
-                self.commands.push_back(Command::Line(port, LineCommand::Connect));
-            }
-            (End::Port(port), None) if status == 180 && !flowing => self.commands.push_back(Command::Line(port, LineCommand::Ringback)),
-            _ => {}
+        if let Some(sdp) = sdp {
+            self.preview(now, id, sdp);
+        }
+        if status == 180 {
+            self.ring_back(id);
         }
     }
 
@@ -150,19 +163,20 @@ impl Gateway {
         call.timers.stop(Wait::Answer);
         call.query = None;
         let End::Port(port) = call.from else { return };
-        let flowing = call.flow != Flow::None;
-        if !flowing || sdp.is_some() {
-            let connected = match sdp {
-                Some(sdp) => self.connect_audio(now, id, port, sdp),
-                None => Err(negotiate::Refusal::NoOffer),
-            };
-            if let Err(why) = connected {
-                self.log(Some(id), true, format!("the peer's answer cannot be used: {}", why.words()));
-                self.close(now, id, Cause::NoCommonMedia);
-                return;
-            }
+        let taken = read_some(sdp).and_then(|answer| {
+            let taken = call.talk.negotiation.receive_final_answer(answer);
+            taken.map_err(|e| negotiate::Refusal::Unreadable(e.to_string()))
+        });
+        self.forget_early_silence(id);
+        if let Err(why) = taken.and_then(|()| self.settle(now, id)) {
+            self.log(Some(id), true, format!("the peer's answer cannot be used: {}", why.words()));
+            self.close(now, id, Cause::NoCommonMedia);
+            return;
         }
         let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.state == State::Closing {
+            return;
+        }
         call.state = State::Up;
         call.record.answered = Some(wall);
         call.answered_at = Some(now);
@@ -185,7 +199,7 @@ impl Gateway {
         call.answered_at = Some(now);
         match call.from {
             End::Port(from) => {
-                call.flow = Flow::Patch;
+                call.talk.flow = Flow::Patch;
                 self.commands.push_back(Command::Patch(from, port));
                 self.commands.push_back(Command::Line(from, LineCommand::Connect));
                 self.commands.push_back(Command::Line(port, LineCommand::Connect));
@@ -195,64 +209,30 @@ impl Gateway {
         }
     }
 
-    /// Sends the 200 and joins the leg.
+    /// Sends the 200 with our answer, or with our offer if the caller made none: then its answer comes in the ACK.
     fn answer_peer(&mut self, now: Instant, id: CallId, port: PortId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let (Some(dialog), Some(leg)) = (call.dialog, call.leg) else { return };
-        call.sdp_version += 1;
-        let sockets = self.config.legs[usize::from(leg.0)];
-        let (session, version) = (call.sdp_session, call.sdp_version);
-        let offer = call.offer.take();
-        let settled = match &offer {
-            Some(offer) => negotiate::answer(&self.config.media, offer, sockets.rtp, sockets.udptl, session, version)
-                .map(|(answer, choice)| (call.answer_bytes(answer), Some(choice))),
-            // Late offer: ours goes in the 200, the peer's answer comes in the ACK.
-            None => Ok((call.offer_bytes(negotiate::audio_offer(&self.config.media, sockets.rtp, session, version)), None)),
-        };
-        match settled {
-            Ok((body, choice)) => {
+        let Some(dialog) = call.dialog else { return };
+        let asked = call.talk.negotiation.state() == offer_answer::State::Asked;
+        let body = if asked { self.answer_offer(id) } else { self.make_offer(id, Want::Audio).ok_or(negotiate::Refusal::NoOffer) };
+        match body {
+            Ok(body) => {
                 if self.sip.answer(now, dialog, body).is_err() {
                     // Cancelled in the same moment: the event that says so is on its way.
                     return;
                 }
-                let codec = match &choice {
-                    Some(Choice::Audio(choice)) => negotiate::codec_name(choice.law),
-                    Some(Choice::T38(_)) => "T.38",
-                    None => "media to follow",
-                };
                 // Nothing is sent before the ACK: an INVITE with a forged source must not turn us into a hose on somebody else.
                 if let Some(call) = self.calls.get_mut(&id) {
-                    call.awaits_ack = choice;
+                    call.talk.awaits_ack = asked;
                 }
                 self.commands.push_back(Command::Line(port, LineCommand::Connect));
+                let codec = self.agreed_word(id);
                 self.log(Some(id), false, format!("answered, {codec}"));
             }
             Err(why) => {
                 self.log(Some(id), true, format!("the peer's offer cannot be answered: {}", why.words()));
                 self.close(now, id, Cause::NoCommonMedia);
             }
-        }
-    }
-
-    /// The peer has our 200, and is where it says it is: what was agreed begins.
-    fn acknowledged(&mut self, now: Instant, id: CallId) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let (Some(choice), Some(port), State::Up) = (call.awaits_ack.take(), call.port(), call.state) else { return };
-        match choice {
-            Choice::Audio(choice) => self.apply_audio(now, id, port, &choice),
-            Choice::T38(choice) => self.put_t38_leg(now, id, port, &choice),
-        }
-    }
-
-    /// The answer to an offer that went out in our 200: it comes in the ACK.
-    fn late_answer(&mut self, now: Instant, id: CallId, sdp: &[u8]) {
-        let Some(call) = self.calls.get(&id) else { return };
-        let Some(port) = call.port() else { return };
-        if call.flow != Flow::T38
-            && let Err(why) = self.connect_audio(now, id, port, sdp)
-        {
-            self.log(Some(id), true, format!("the answer in the peer's ACK cannot be used: {}", why.words()));
-            self.close(now, id, Cause::NoCommonMedia);
         }
     }
 
@@ -266,6 +246,12 @@ impl Gateway {
         let _already_gone = self.sip.reject(now, dialog, status, q850);
     }
 
+    /// Refuses an offer, with a Warning that says why where one helps.
+    pub(super) fn refuse_offer(&mut self, now: Instant, dialog: DialogId, status: u16, why: &negotiate::Refusal) {
+        let _ = why.warning();
+        self.refuse_dialog(now, dialog, status, None);
+    }
+
     fn dialog_ended(&mut self, now: Instant, id: CallId, why: sip::EndCause) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.dialog = None;
@@ -277,9 +263,4 @@ impl Gateway {
         };
         self.close(now, id, cause);
     }
-}
-
-/// An empty body is no session description.
-fn filled(sdp: &[u8]) -> Option<&[u8]> {
-    if sdp.is_empty() { None } else { Some(sdp) }
 }

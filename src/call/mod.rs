@@ -21,24 +21,26 @@
 
 mod answer;
 mod cause;
-mod media_setup;
 mod outgoing;
 mod record;
+mod session;
 mod switchover;
+mod view;
 
 pub use cause::Cause;
 pub use record::{CallRecord, Direction};
+pub use view::{CallView, PortView};
 
 use crate::clock::{Instant, Rng, TimerTable, WallMs, ms};
 use crate::id::{AccountId, CallId, LegId, PortId};
 use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
 use crate::line::{Command as LineCommand, Event as LineEvent};
-use crate::negotiate::{self, MediaPolicy};
+use crate::negotiate::MediaPolicy;
 use crate::number::Number;
 use crate::resolve::{self, NoRoute, QueryId, Resolver, Target};
-use crate::sdp::{self, Session};
 use crate::sip::{self, DialogId, Endpoint};
-use crate::tick::{Command, Event, Leg};
+use crate::tick::{Command, Event};
+use session::{Flow, Talk};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
@@ -58,6 +60,8 @@ pub struct PortConfig {
     pub name: String,
     /// Its number, if fixed; the directory may give one later ([`Gateway::set_port_number`]).
     pub number: Option<Number>,
+    /// A fax machine is plugged into it: a caller who offers audio and T.38 at once gets T.38.
+    pub fax: bool,
 }
 
 /// Where emergency calls go.
@@ -124,7 +128,7 @@ pub enum Wait {
     Answer,
     /// Any sign from a learned route.
     LearnedRoute,
-    /// A second try of the switch to T.38 after both sides asked at once (491).
+    /// Another try of an offer of ours after both sides asked at once (491); or the peer's answer to T.38, for so long as the fax can wait.
     Switchover,
     /// Legs to give back their counters.
     Counters,
@@ -162,49 +166,20 @@ impl State {
     }
 }
 
-/// What flows between the ends now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Flow {
-    None,
-    /// Two places of the board joined.
-    Patch,
-    /// G.711 in RTP; the codec's name.
-    Audio(&'static str),
-    /// G.711 that carries fax tones: no games with time (the peer refused T.38).
-    PassThrough(&'static str),
-    T38,
-}
-
 struct Call {
     from: End,
     to: End,
     caller: String,
     dialled: String,
     state: State,
-    flow: Flow,
-    /// The last audio flow, which the record names.
-    audio_flow: Flow,
+    /// What is agreed with the peer, and what flows.
+    talk: Talk,
     dialog: Option<DialogId>,
     /// A second INVITE, to where the directory says the number is now, while the learned route is silent.
     query: Option<QueryId>,
     asked_again: bool,
     target: Option<Target>,
-    leg: Option<LegId>,
-    legs_out: u8,
-    /// The peer's offer, until its line answers.
-    offer: Option<Vec<u8>>,
     emergency: bool,
-    switching: bool,
-    sdp_version: u64,
-    sdp_session: u64,
-    /// What the audio leg was made (or retuned) for.
-    audio_choice: Option<negotiate::AudioChoice>,
-    /// Agreed on, and to flow as soon as the peer's ACK has proven that it is where it says.
-    awaits_ack: Option<negotiate::Choice>,
-    /// An offer of ours that is not answered yet.
-    pending_sdp: Option<Session>,
-    /// Our last description: media lines never go away in a dialog.
-    last_sdp: Option<Session>,
     timers: TimerTable<Wait, 5>,
     cause: Option<Cause>,
     answered_at: Option<Instant>,
@@ -213,29 +188,8 @@ struct Call {
 }
 
 impl Call {
-    /// An offer of ours as it goes out: with every line of the description before it.
-    fn offer_bytes(&mut self, offer: Session) -> Vec<u8> {
-        let offer = self.reoffered(offer);
-        let bytes = offer.emit();
-        self.last_sdp = Some(offer);
-        bytes
-    }
-    fn reoffered(&mut self, offer: Session) -> Session {
-        let offer = match &self.last_sdp {
-            Some(last) if self.dialog.is_some() => sdp::build::reoffer(offer, last),
-            _ => offer,
-        };
-        self.sdp_version = offer.origin.version;
-        offer
-    }
     fn has(&self, port: PortId) -> bool {
         self.from == End::Port(port) || self.to == End::Port(port)
-    }
-    /// An answer of ours as it goes out.
-    fn answer_bytes(&mut self, answer: Session) -> Vec<u8> {
-        let bytes = answer.emit();
-        self.last_sdp = Some(answer);
-        bytes
     }
     fn port(&self) -> Option<PortId> {
         match (self.from, self.to) {
@@ -249,43 +203,10 @@ impl Call {
 struct PortState {
     name: String,
     number: Option<Number>,
+    fax: bool,
     call: Option<CallId>,
     off_hook: bool,
     present: bool,
-}
-
-/// A line for `tipring calls`.
-#[derive(Clone, Debug)]
-pub struct CallView {
-    /// Our id.
-    pub call: CallId,
-    /// Which way.
-    pub direction: Direction,
-    /// Calling number.
-    pub from: String,
-    /// Called number.
-    pub to: String,
-    /// resolving, inviting, ringing, up, closing.
-    pub state: &'static str,
-    /// The codec, `t38`, `local` or empty.
-    pub media: &'static str,
-    /// When it began.
-    pub started: WallMs,
-    /// The peer gateway.
-    pub peer: Option<SocketAddr>,
-}
-
-/// A line for `tipring ports`.
-#[derive(Clone, Debug)]
-pub struct PortView {
-    /// Name in the configuration.
-    pub name: String,
-    /// Its number now.
-    pub number: Option<Number>,
-    /// idle, ringing, off hook, in call, gone.
-    pub state: &'static str,
-    /// The call it is in.
-    pub call: Option<CallId>,
 }
 
 /// The calls of one gateway.
@@ -316,6 +237,7 @@ impl Gateway {
         let ports = config.ports.iter().map(|p| PortState {
             name: p.name.clone(),
             number: p.number.clone(),
+            fax: p.fax,
             call: None,
             off_hook: false,
             present: true,
@@ -362,9 +284,8 @@ impl Gateway {
             Event::V21Preamble(port) => self.fax_answers(now, port),
             Event::Cng(port) => self.hint(port, "CNG heard: a fax machine is calling"),
             Event::AnswerTone(port) => self.hint(port, "2100 Hz heard: a modem or fax machine is answering"),
-            Event::LegSilent { port, silent_ms } => {
-                self.close_port(now, port, Cause::MediaSilent(silent_ms));
-            }
+            Event::MediaArrived(port) => self.media_arrived(port),
+            Event::LegSilent { port, silent_ms } => self.leg_silent(now, port, silent_ms),
             Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, &leg),
             Event::Sim(..) => {}
             Event::SimRefused(port, why) => self.log(None, true, format!("{}: {why}", self.port_name(port))),
@@ -438,9 +359,14 @@ impl Gateway {
         }
     }
 
-    /// A SIP datagram.
-    pub fn handle_datagram(&mut self, now: Instant, src: SocketAddr, bytes: &[u8]) {
-        self.sip.handle_datagram(now, src, bytes);
+    /// A SIP message.
+    pub fn handle_message(&mut self, now: Instant, src: sip::Hop, bytes: &[u8]) {
+        self.sip.handle_message(now, src, bytes);
+        self.drain_sip(now);
+    }
+    /// A way to a peer is broken: connecting failed, a connection ended, or the network says that nobody is there.
+    pub fn handle_transport_failure(&mut self, now: Instant, dst: sip::Hop) {
+        self.sip.handle_transport_failure(now, dst);
         self.drain_sip(now);
     }
 
@@ -478,7 +404,7 @@ impl Gateway {
             Wait::Answer => self.close(now, id, Cause::NoAnswer),
             Wait::Resolve => self.close(now, id, Cause::NoRoute(NoRoute::DirectorySilent)),
             Wait::LearnedRoute => self.ask_directory_too(now, id),
-            Wait::Switchover => self.switch_to_t38(now, id),
+            Wait::Switchover => self.switch_due(now, id),
             Wait::Counters => self.finish(now, id),
         }
     }
@@ -535,7 +461,7 @@ impl Gateway {
         call.state = State::Closing;
         call.timers.stop_all();
         call.query = None;
-        let (from, to, dialog, flow) = (call.from, call.to, call.dialog.take(), call.flow);
+        let (from, to, dialog, flow) = (call.from, call.to, call.dialog.take(), call.talk.flow);
         call.cause = Some(cause.clone());
         call.ended_at = Some(now);
         call.timers.set(Wait::Counters, now + ms(1000));
@@ -560,28 +486,7 @@ impl Gateway {
             self.free_place(port, id);
         }
         self.log(Some(id), !matches!(cause, Cause::CallerHungUp | Cause::CalledHungUp | Cause::CallerGaveUp), cause.words());
-        if self.calls[&id].legs_out == 0 {
-            self.finish(now, id);
-        }
-    }
-
-    fn leg_retired(&mut self, now: Instant, port: PortId, leg_id: LegId, leg: &Leg) {
-        let Some((&id, call)) = self.calls.iter_mut().find(|(_, c)| c.leg == Some(leg_id) && c.legs_out > 0 && c.has(port)) else {
-            self.log(None, true, format!("{leg_id} of {} came back from no call", self.port_name(port)));
-            return;
-        };
-        match leg {
-            Leg::Audio(audio) => {
-                if let Flow::Audio(codec) | Flow::PassThrough(codec) = call.audio_flow {
-                    let before = call.record.audio.take().map(|(_, stats)| stats);
-                    call.record.audio = Some((codec, record::summed(before, audio.stats())));
-                    call.record.fax_as_audio |= matches!(call.audio_flow, Flow::PassThrough(_));
-                }
-            }
-            Leg::T38(t38) => call.record.fax = Some(t38.stats()),
-        }
-        call.legs_out -= 1;
-        if call.state == State::Closing && call.legs_out == 0 {
+        if self.calls[&id].talk.legs_out == 0 {
             self.finish(now, id);
         }
     }
@@ -590,7 +495,7 @@ impl Gateway {
     fn finish(&mut self, now: Instant, id: CallId) {
         let wall = self.wall(now);
         let Some(mut call) = self.calls.remove(&id) else { return };
-        if let Some(leg) = call.leg.take() {
+        if let Some(leg) = call.talk.leg.take() {
             self.free_legs.push_back(leg);
         }
         let cause = call.cause.unwrap_or(Cause::ShuttingDown);
@@ -683,23 +588,12 @@ impl Gateway {
             caller,
             dialled,
             state: State::Resolving,
-            flow: Flow::None,
-            audio_flow: Flow::None,
+            talk: Talk::new(sdp_session),
             dialog: None,
             query: None,
             asked_again: false,
             target: None,
-            leg: None,
-            legs_out: 0,
-            offer: None,
             emergency: false,
-            switching: false,
-            sdp_version: 0,
-            sdp_session,
-            audio_choice: None,
-            awaits_ack: None,
-            pending_sdp: None,
-            last_sdp: None,
             timers,
             cause: None,
             answered_at: None,
@@ -712,74 +606,5 @@ impl Gateway {
 
     fn table_full(&self) -> bool {
         self.calls.len() >= self.config.calls_max.min(CALLS_MAX)
-    }
-
-    // ---- views -------------------------------------------------------------------------------------------------------------------
-
-    /// All calls, oldest first.
-    pub fn calls(&self) -> Vec<CallView> {
-        let view = |(id, c): (&CallId, &Call)| CallView {
-            call: *id,
-            direction: c.record.direction,
-            from: c.caller.clone(),
-            to: c.dialled.clone(),
-            state: c.state.word(),
-            media: match c.flow {
-                Flow::None => "",
-                Flow::Patch => "local",
-                Flow::Audio(codec) | Flow::PassThrough(codec) => codec,
-                Flow::T38 => "T.38",
-            },
-            started: c.record.started,
-            peer: c.record.peer,
-        };
-        self.calls.iter().map(view).collect()
-    }
-
-    /// The calls there are, oldest first.
-    pub fn call_ids(&self) -> impl Iterator<Item = CallId> {
-        self.calls.keys().copied()
-    }
-
-    /// The call a port is in.
-    pub fn call_of_port(&self, port: PortId) -> Option<CallId> {
-        self.call_of(port)
-    }
-
-    /// Pairs of media sockets that no call has.
-    pub fn free_legs(&self) -> usize {
-        self.free_legs.len()
-    }
-
-    /// All ports, in order.
-    pub fn ports(&self) -> Vec<PortView> {
-        let view = |p: &PortState| PortView {
-            name: p.name.clone(),
-            number: p.number.clone(),
-            state: match (p.present, p.call, p.off_hook) {
-                (false, _, _) => "gone",
-                (true, Some(_), true) => "in call",
-                (true, Some(_), false) => "ringing",
-                (true, None, true) => "off hook",
-                (true, None, false) => "idle",
-            },
-            call: p.call,
-        };
-        self.ports.iter().map(view).collect()
-    }
-
-    /// The resolver chain, for `tipring routes`.
-    pub fn resolver(&mut self) -> &mut Resolver {
-        &mut self.resolver
-    }
-
-    /// Carries out what the resolver was told by hand.
-    pub fn flush_routes(&mut self) {
-        self.drain_resolver();
-    }
-
-    /// The SIP endpoint, for counters.
-    pub fn sip(&self) -> &Endpoint {
-        &self.sip
     }
 }

@@ -1,10 +1,10 @@
 //! A port dials: number, route, and the call to it (port, echo service, or peer gateway).
 
-use super::{Action, Call, Cause, Direction, EmergencyTarget, End, Flow, Gateway, LogLine, State, Wait};
+use super::session::{Flow, Talk, Want};
+use super::{Action, Call, Cause, Direction, EmergencyTarget, End, Gateway, LogLine, State, Wait};
 use crate::clock::{Instant, ms};
 use crate::id::{CallId, PortId};
 use crate::line::Command as LineCommand;
-use crate::negotiate;
 use crate::number::{DialString, Number};
 use crate::resolve::{NoRoute, Route, Step, Target};
 use crate::sip::Invite;
@@ -111,32 +111,39 @@ impl Gateway {
     pub(super) fn leave_dialog(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.timers.stop(Wait::LearnedRoute);
-        if let Some(dialog) = call.dialog.take() {
+        let dialog = call.dialog.take();
+        self.forget_negotiation(id);
+        if let Some(dialog) = dialog {
             self.hang_up_dialog(now, dialog, 16);
+        }
+    }
+
+    /// Another dialog begins with nothing said. A leg that early media made stays for it.
+    fn forget_negotiation(&mut self, id: CallId) {
+        let session_id = self.rng.next_u64() >> 2;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.talk.negotiation = Talk::new(session_id).negotiation;
         }
     }
 
     /// INVITE to a peer gateway.
     pub(super) fn call_peer(&mut self, now: Instant, id: CallId, target: Target) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.leg.is_none() {
+        if call.talk.leg.is_none() {
             let Some(leg) = self.free_legs.pop_front() else {
                 self.close(now, id, Cause::LimitReached("media sockets"));
                 return;
             };
-            call.leg = Some(leg);
+            call.talk.leg = Some(leg);
         }
-        let leg = call.leg.expect("set just above");
-        call.sdp_version += 1;
-        let sockets = self.config.legs[usize::from(leg.0)];
-        let offer = call.offer_bytes(negotiate::audio_offer(&self.config.media, sockets.rtp, call.sdp_session, call.sdp_version));
+        let Some(offer) = self.make_offer(id, Want::Audio) else { return };
+        let Some(call) = self.calls.get_mut(&id) else { return };
         let invite = Invite {
             to: target.number.to_string(),
-            target: target.contact,
+            targets: vec![(target.contact.into(), None)],
             from: call.caller.clone(),
-            display: None,
             offer,
-            headers: Vec::new(),
+            ..Invite::default()
         };
         let learned = target.learned;
         match self.sip.invite(now, invite) {
@@ -173,6 +180,8 @@ impl Gateway {
     pub(super) fn peer_failed(&mut self, now: Instant, id: CallId, cause: Cause) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.dialog = None;
+        self.forget_negotiation(id);
+        let Some(call) = self.calls.get_mut(&id) else { return };
         let learned = call.target.as_ref().is_some_and(|t| t.learned);
         // A place that rang was the right one, whatever it says afterwards.
         let stale =
@@ -259,7 +268,7 @@ impl Gateway {
                 call.record.answered = Some(wall);
                 call.answered_at = Some(now);
                 call.state = State::Up;
-                call.flow = Flow::Patch;
+                call.talk.flow = Flow::Patch;
                 self.commands.push_back(Command::Patch(from, place));
                 self.commands.push_back(Command::Line(from, LineCommand::Connect));
             }
@@ -302,14 +311,14 @@ impl Gateway {
     fn make_room(&mut self, now: Instant) {
         let ordinary = |c: &Call| !c.emergency && c.state != State::Closing;
         if self.free_legs.is_empty() {
-            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c) && c.leg.is_some()).map(|(id, _)| *id);
+            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c) && c.talk.leg.is_some()).map(|(id, _)| *id);
             if let Some(id) = victim {
                 self.close(now, id, Cause::Preempted);
                 // Its sockets come back when the board has taken the leg off; the order to do so is queued before any order of this call.
                 if let Some(call) = self.calls.get_mut(&id)
-                    && let Some(leg) = call.leg.take()
+                    && let Some(leg) = call.talk.leg.take()
                 {
-                    call.legs_out = 0;
+                    call.talk.legs_out = 0;
                     self.free_legs.push_back(leg);
                     self.finish(now, id);
                 }

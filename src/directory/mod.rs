@@ -1,9 +1,8 @@
 //! The number directory: which terminal number is where (C-1, C-2), for whom numbers are kept (C-6), and who may say so (D-2).
 //!
 //! It is the LAN telephone number server of requirement book C. [`Directory`] is the machine; whatever door a request comes through
-//! (HTTP, SIP REGISTER, ENUM), it ends here. [`digest`] checks who is asking; [`record`] is what is remembered.
+//! (HTTP, SIP REGISTER, ENUM), it ends here. [`crate::digest`] checks who is asking; [`record`] is what is remembered.
 
-pub mod digest;
 pub mod logins;
 pub mod plan;
 pub mod record;

@@ -130,7 +130,7 @@ pub struct Account {
     /// The number that is this account's own.
     pub number: Option<Number>,
     /// H(A1) by algorithm.
-    pub ha1: super::digest::Ha1,
+    pub ha1: crate::digest::Ha1,
 }
 
 impl fmt::Debug for Account {

@@ -4,7 +4,7 @@
 //! records ([`Directory::apply`]), so a restart loses nothing that was acknowledged. Leases run on the monotone clock; the wall clock is
 //! written beside them and read only at start, so that a jump of it expires nobody.
 //!
-//! Who is asking was established before ([`super::digest`]): `Register::user` is an authenticated name.
+//! Who is asking was established before ([`crate::digest`]): `Register::user` is an authenticated name.
 
 use super::plan::NumberPlan;
 use super::record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};

@@ -1,6 +1,6 @@
 use super::*;
 use crate::clock::ms;
-use crate::directory::digest::Ha1;
+use crate::digest::Ha1;
 
 fn number(text: &str) -> Number {
     Number::parse(text).unwrap()

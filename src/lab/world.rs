@@ -22,7 +22,7 @@ pub use spec::{DirectorySpec, EmergencySpec, GatewaySpec, MachineSpec, PortSpec,
 
 use crate::call::CallRecord;
 use crate::clock::{Instant, Rng, WallMs, ms};
-use crate::directory::digest::Ha1;
+use crate::digest::Ha1;
 use crate::directory::{Account, Record, Reservation};
 use crate::lab::netem::Params;
 use crate::number::Number;
@@ -335,7 +335,7 @@ fn accounts(gateways: &[GatewaySpec]) -> Vec<Record> {
     let mut rows = Vec::new();
     for (i, gateway) in gateways.iter().enumerate() {
         let user = user_of(i);
-        rows.push(Record::Account(Account { user: user.clone(), number: None, ha1: Ha1 { md5: [0; 16], sha256: [0; 32] } }));
+        rows.push(Record::Account(Account { user: user.clone(), number: None, ha1: Ha1::NOBODY }));
         for number in gateway.ports.iter().filter_map(|p| p.number) {
             let number = Number::parse(number).expect("a literal number");
             rows.push(Record::Reservation(Reservation { number, user: user.clone(), mac: None }));

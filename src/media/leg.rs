@@ -182,6 +182,18 @@ impl AudioLeg {
         (self.config.remote_rtp, self.config.remote_rtcp) = (rtp, rtcp);
     }
 
+    /// RTCP on the RTP port or beside it.
+    pub fn set_rtcp_mux(&mut self, shared: bool) {
+        self.config.rtcp_mux = shared;
+    }
+
+    /// Plays a digit that came by signalling (SIP INFO), behind those that came in RTP.
+    pub fn play_digit(&mut self, now: Instant, key: u8, duration_ms: u16) {
+        if self.config.direction.receives() && self.digits_in.play(now, key, duration_ms) {
+            self.last_event = Some(now);
+        }
+    }
+
     /// Fax over G.711 on or off.
     pub fn set_pass_through(&mut self, on: bool) {
         self.config.pass_through = on;
@@ -237,6 +249,10 @@ impl AudioLeg {
         self.silent_ms(now) >= u64::from(self.config.watchdog_ms)
     }
 
+    /// Whether media ever came.
+    pub fn has_media(&self) -> bool {
+        self.stats.received > 0
+    }
     /// Who sends.
     pub fn direction(&self) -> Direction {
         self.config.direction

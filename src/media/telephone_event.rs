@@ -350,6 +350,18 @@ impl Receiver {
         Heard::NewDigit(key)
     }
 
+    /// Takes a digit that did not come in RTP, whole as it is. False for what is no digit, or with the queue full (counted).
+    pub fn play(&mut self, now: Instant, key: u8, duration_ms: u16) -> bool {
+        let Some(code) = code_of(key).filter(|c| *c != FLASH) else { return false };
+        self.digits += 1;
+        // It is over before it is played, so that no event packet can be taken for more of it.
+        let duration = u32::from(duration_ms) * SAMPLE_RATE_HZ / 1000;
+        let digit = Pending { code, timestamp: 0, duration, earlier: 0, ended: true, heard: now };
+        let kept = self.queue.push_back(digit).is_ok();
+        self.overflow += u64::from(!kept);
+        kept
+    }
+
     /// Overwrites `frame` with what of a tone belongs in it; true if any of it is tone or the silence around one.
     pub fn tick(&mut self, now: Instant, frame: &mut Frame) -> bool {
         let mut at = 0;

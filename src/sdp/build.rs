@@ -1,6 +1,6 @@
 //! Offers and answers of ours (RFC 3264 s.5, 6 and 8). Ports and codecs are the caller's choice; the form is made here.
 
-use super::{Codec, Direction, Kind, Media, Origin, Payload, Proto, Session, T38};
+use super::{Capabilities, Codec, Direction, Kind, Media, Origin, Payload, Proto, Security, Session, T38};
 use core::net::IpAddr;
 
 /// Our side of a session.
@@ -10,7 +10,7 @@ pub struct Local {
     pub address: IpAddr,
     /// The session id: one number for the life of the dialog.
     pub session_id: u64,
-    /// One more with each description that differs from the last.
+    /// One more with each description that differs from the last: a [`super::Negotiation`] counts it, whatever stands here.
     pub version: u64,
 }
 
@@ -25,12 +25,23 @@ pub struct Audio {
     pub ptime_ms: u16,
     /// What we want to do.
     pub direction: Direction,
+    /// RTCP may share the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// The codecs also carry modem and fax tones untouched once they are heard (V.152).
+    pub vbd: bool,
 }
 
 impl Default for Audio {
     /// Both G.711 laws with telephone events, 20 ms.
     fn default() -> Self {
-        Audio { codecs: vec![Codec::Pcmu, Codec::Pcma], telephone_event: Some(101), ptime_ms: 20, direction: Direction::SendRecv }
+        Audio {
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            telephone_event: Some(101),
+            ptime_ms: 20,
+            direction: Direction::SendRecv,
+            rtcp_mux: false,
+            vbd: false,
+        }
     }
 }
 
@@ -44,7 +55,8 @@ fn session(local: &Local) -> Session {
         },
         name: "-".into(),
         attributes: Vec::new(),
-        security: Vec::new(),
+        security: Security::default(),
+        capabilities: Capabilities::default(),
         media: heapless::Vec::new(),
     }
 }
@@ -62,14 +74,20 @@ fn audio_line(local: &Local, port: u16, audio: &Audio) -> Media {
             Codec::Pcmu => 0,
             Codec::Pcma => 8,
             Codec::ComfortNoise => 13,
-            Codec::TelephoneEvent | Codec::Other(_) => dynamic.find(|pt| audio.telephone_event != Some(*pt)).unwrap_or(127),
+            Codec::TelephoneEvent | Codec::RtpT38 | Codec::Other(_) => dynamic.find(|pt| audio.telephone_event != Some(*pt)).unwrap_or(127),
         };
-        media.payloads.push(Payload::new(pt, codec.clone()));
+        media.payloads.push(Payload { gpmd: gpmd(audio, codec), ..Payload::new(pt, codec.clone()) });
     }
     media.payloads.extend(audio.telephone_event.map(Payload::telephone_event));
     media.ptime_ms = Some(audio.ptime_ms);
     media.direction = audio.direction;
+    media.rtcp_mux = audio.rtcp_mux;
     media
+}
+
+/// Only a codec that leaves the waveform alone can carry a modem (V.152 s.6).
+fn gpmd(audio: &Audio, codec: &Codec) -> Option<String> {
+    (audio.vbd && matches!(codec, Codec::Pcmu | Codec::Pcma)).then(|| "vbd=yes".into())
 }
 
 fn t38_line(local: &Local, port: u16, t38: &T38) -> Media {
@@ -94,18 +112,6 @@ pub fn offer_t38(local: &Local, port: u16, t38: &T38) -> Session {
 pub fn with_t38(mut offer: Session, local: &Local, port: u16, t38: &T38) -> Session {
     // A full session keeps its lines: the early word about T.38 is a courtesy, the re-INVITE comes anyway.
     let _ = offer.media.push(t38_line(local, port, t38));
-    offer
-}
-
-/// `offer` made fit to follow `last`, our last description in this dialog: its lines stand first, and lines that it does not have are
-/// closed with port 0, since lines never go away (RFC 3264 s.8). The version is one more than the last.
-pub fn reoffer(mut offer: Session, last: &Session) -> Session {
-    for old in last.media.iter().skip(offer.media.len()) {
-        let mut closed = refused(old);
-        closed.address = offer.media.first().and_then(|m| m.address);
-        offer.media.push(closed).expect("both are bounded alike, and only the places behind the offer are filled");
-    }
-    offer.origin = Origin { version: last.origin.version.wrapping_add(1), ..last.origin.clone() };
     offer
 }
 
@@ -147,7 +153,8 @@ pub fn answer(local: &Local, offer: &Session, lines: &[LineAnswer<'_>]) -> Resul
     if answer.media.iter().any(Media::is_open) { Ok(answer) } else { Err(NothingInCommon) }
 }
 
-fn refused(offered: &Media) -> Media {
+/// The line closed: port 0, in its place.
+pub(super) fn refused(offered: &Media) -> Media {
     let mut media = Media::new(offered.kind.clone(), offered.proto.clone(), 0, offered.address);
     // A refused line still needs a format (RFC 3264 s.6).
     media.payloads = offered.payloads.iter().take(1).map(|p| Payload::new(p.pt, p.codec.clone())).collect();
@@ -162,11 +169,14 @@ fn answer_audio(local: &Local, offered: &Media, port: u16, audio: &Audio) -> Opt
     }
     let codec = offered.payloads.iter().find(|p| audio.codecs.contains(&p.codec))?;
     let mut media = Media::new(Kind::Audio, offered.proto.clone(), port, Some(local.address));
-    media.payloads.push(Payload::new(codec.pt, codec.codec.clone()));
+    // V.152 s.7: voice-band data only where the offer has it too.
+    let vbd = gpmd(audio, &codec.codec).filter(|_| codec.is_vbd());
+    media.payloads.push(Payload { gpmd: vbd, ..Payload::new(codec.pt, codec.codec.clone()) });
+    media.rtcp_mux = audio.rtcp_mux && offered.rtcp_mux;
     if let (Some(_), Some(pt)) = (audio.telephone_event, offered.telephone_event()) {
         media.payloads.push(Payload::telephone_event(pt));
     }
-    media.ptime_ms = Some(audio.ptime_ms);
+    media.ptime_ms = Some(offered.maxptime_ms.map_or(audio.ptime_ms, |most| audio.ptime_ms.min(most)));
     // Hold by c=0.0.0.0 (RFC 2543) wants nothing from us.
     let wanted = if offered.address.is_some_and(|a| a.is_unspecified()) { Direction::Inactive } else { offered.direction };
     media.direction = wanted.answer(audio.direction);

@@ -6,15 +6,20 @@
 //! [`offer_answer`]; which lines to take is `negotiate`'s business, not ours.
 
 pub mod build;
+mod capability;
 pub mod fuzz;
 pub mod offer_answer;
 mod parse;
 mod payload;
+mod security;
 mod t38;
 
-pub use build::{Audio, LineAnswer, Local, NothingInCommon, answer, offer_audio, offer_t38, reoffer, with_t38};
+pub use build::{Audio, LineAnswer, Local, NothingInCommon, answer, offer_audio, offer_t38, with_t38};
+pub use capability::{Capabilities, Capability};
+pub use offer_answer::{Agreed, Negotiation, OfferAnswerError, Side};
 pub use parse::SdpError;
 pub use payload::{Codec, Payload};
+pub use security::{Crypto, Fingerprint, Security, Setup};
 pub use t38::{RateManagement, T38, UdpEc};
 
 use crate::limits::{SDP_ATTRIBUTES_MAX, SDP_FORMATS_MAX, SDP_MEDIA_MAX};
@@ -42,8 +47,10 @@ pub struct Session {
     pub name: String,
     /// Session-level attributes we do not read, without `a=`.
     pub attributes: Vec<String>,
-    /// Session-level security attributes (`fingerprint`, `setup`, `tls-id`, ICE), raw. They hold for each media line without its own.
-    pub security: Vec<String>,
+    /// Session-level security attributes. They hold for each media line without its own.
+    pub security: Security,
+    /// What else could be done (RFC 3407).
+    pub capabilities: Capabilities,
     /// The media lines in their order, which an answer must keep.
     pub media: heapless::Vec<Media, SDP_MEDIA_MAX>,
 }
@@ -57,6 +64,25 @@ pub enum Kind {
     Image,
     /// Anything else, by its word: refused in an answer, kept in its place.
     Other(String),
+}
+
+impl Kind {
+    /// Reads a media word in any case.
+    pub fn parse(word: &str) -> Kind {
+        match word.to_ascii_lowercase().as_str() {
+            "audio" => Kind::Audio,
+            "image" => Kind::Image,
+            _ => Kind::Other(word.into()),
+        }
+    }
+    /// The word as we write it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Kind::Audio => "audio",
+            Kind::Image => "image",
+            Kind::Other(word) => word,
+        }
+    }
 }
 
 /// How it is carried.
@@ -97,6 +123,13 @@ impl Proto {
         match self {
             Proto::Other(word) => word,
             known => PROTOS.iter().find(|(p, _)| p == known).map_or("", |(_, name)| name),
+        }
+    }
+    /// Whether keys are needed: SRTP, or anything in DTLS.
+    pub fn is_secure(&self) -> bool {
+        match self {
+            Proto::RtpSavp | Proto::RtpSavpf | Proto::UdpTlsRtpSavp | Proto::UdpTlsRtpSavpf | Proto::UdpTlsUdptl => true,
+            Proto::RtpAvp | Proto::RtpAvpf | Proto::Udptl | Proto::Other(_) => false,
         }
     }
     /// Whether formats are RTP payload types.
@@ -169,18 +202,26 @@ pub struct Media {
     pub address: Option<IpAddr>,
     /// Which way.
     pub direction: Direction,
-    /// `a=rtcp`, if it is not the next port.
+    /// `a=rtcp` (RFC 3605), if it is not the next port.
     pub rtcp_port: Option<u16>,
+    /// The address of `a=rtcp`, if it has one of its own.
+    pub rtcp_address: Option<IpAddr>,
+    /// `a=rtcp-mux` (RFC 5761): RTCP on the RTP port, if both say so.
+    pub rtcp_mux: bool,
     /// RTP payload types in the order of preference.
     pub payloads: Vec<Payload>,
     /// Formats of a line that is not RTP, as they stand (`t38`).
     pub formats: Vec<String>,
     /// `a=ptime` in ms.
     pub ptime_ms: Option<u16>,
+    /// `a=maxptime` in ms.
+    pub maxptime_ms: Option<u16>,
     /// T.38 attributes, where any stand. On an audio line they are capabilities said ahead.
     pub t38: Option<T38>,
-    /// `crypto`, `fingerprint`, `setup`, `tls-id`, ICE: raw, without `a=`.
-    pub security: Vec<String>,
+    /// `crypto`, `fingerprint`, `setup`, `tls-id`, ICE.
+    pub security: Security,
+    /// What else could be done on this line (RFC 3407).
+    pub capabilities: Capabilities,
     /// Attributes we do not read, raw, without `a=`.
     pub attributes: Vec<String>,
 }
@@ -195,11 +236,15 @@ impl Media {
             address,
             direction: Direction::SendRecv,
             rtcp_port: None,
+            rtcp_address: None,
+            rtcp_mux: false,
             payloads: Vec::new(),
             formats: Vec::new(),
             ptime_ms: None,
+            maxptime_ms: None,
             t38: None,
-            security: Vec::new(),
+            security: Security::default(),
+            capabilities: Capabilities::default(),
             attributes: Vec::new(),
         }
     }
@@ -226,6 +271,15 @@ impl Media {
     pub fn voice(&self) -> Option<&Payload> {
         self.payloads.iter().find(|p| matches!(p.codec, Codec::Pcmu | Codec::Pcma))
     }
+    /// Where RTCP goes: `a=rtcp`, the RTP port if both sides share it, else the next one.
+    pub fn rtcp_destination(&self, shared: bool) -> Option<core::net::SocketAddr> {
+        let rtp = self.destination()?;
+        if shared {
+            return Some(rtp);
+        }
+        let port = self.rtcp_port.unwrap_or(rtp.port().saturating_add(1));
+        Some(core::net::SocketAddr::new(self.rtcp_address.unwrap_or(rtp.ip()), port))
+    }
     /// The payload type of telephone-event at 8 kHz.
     pub fn telephone_event(&self) -> Option<u8> {
         self.payloads.iter().find(|p| p.codec == Codec::TelephoneEvent).map(|p| p.pt)
@@ -241,9 +295,18 @@ impl Session {
     pub fn t38(&self) -> Option<&Media> {
         self.media.iter().find(|m| m.is_t38())
     }
-    /// Security attributes that hold for a line: its own, then the session's.
-    pub fn security_of<'a>(&'a self, media: &'a Media) -> impl Iterator<Item = &'a str> {
-        media.security.iter().chain(&self.security).map(String::as_str)
+    /// The `a=crypto` lines that hold for a line: its own, then the session's (where RFC 4568 does not want them).
+    pub fn crypto_of<'a>(&'a self, media: &'a Media) -> impl Iterator<Item = &'a Crypto> {
+        media.security.crypto.iter().chain(&self.security.crypto)
+    }
+    /// The fingerprints that hold for a line: its own, or else the session's (RFC 8122 s.5).
+    pub fn fingerprints_of<'a>(&'a self, media: &'a Media) -> &'a [Fingerprint] {
+        if media.security.fingerprints.is_empty() { &self.security.fingerprints } else { &media.security.fingerprints }
+    }
+    /// Whether a capability set of the session or of a line, or a closed T.38 line (port 0 of an OPTIONS answer), says that T.38 can be done.
+    pub fn can_t38(&self) -> bool {
+        let on_a_line = |m: &Media| m.capabilities.has_t38() || m.kind == Kind::Image && m.proto == Proto::Udptl && m.t38.is_some();
+        self.capabilities.has_t38() || self.media.iter().any(on_a_line)
     }
 }
 

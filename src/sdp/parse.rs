@@ -1,6 +1,9 @@
 //! Lines to [`Session`] and back.
 
-use super::{Codec, Direction, Kind, Media, Origin, Payload, Proto, SDP_ATTRIBUTES_MAX, SDP_FORMATS_MAX, SDP_MEDIA_MAX, Session};
+use super::{
+    Capabilities, Codec, Direction, Kind, Media, Origin, Payload, Proto, SDP_ATTRIBUTES_MAX, SDP_FORMATS_MAX, SDP_MEDIA_MAX, Security,
+    Session, T38,
+};
 use core::fmt;
 use core::net::IpAddr;
 
@@ -29,14 +32,13 @@ impl fmt::Display for SdpError {
 }
 impl std::error::Error for SdpError {}
 
-/// Attributes that belong to security and addresses, kept raw for those who read them.
-const SECURITY: [&str; 9] = ["crypto", "fingerprint", "setup", "tls-id", "key-mgmt", "ice-ufrag", "ice-pwd", "candidate", "connection"];
-
 /// What the session level says until a media line says otherwise.
 #[derive(Default)]
 struct Defaults {
     address: Option<IpAddr>,
     direction: Direction,
+    /// Some fax servers say what holds for their image line above it.
+    t38: Option<T38>,
 }
 
 impl Session {
@@ -53,7 +55,8 @@ impl Session {
             origin: Origin { username: String::new(), session_id: String::new(), version: 0, address: String::new() },
             name: "-".into(),
             attributes: Vec::new(),
-            security: Vec::new(),
+            security: Security::default(),
+            capabilities: Capabilities::default(),
             media: heapless::Vec::new(),
         };
         for (n, line) in lines {
@@ -90,7 +93,8 @@ impl Session {
             out += &connection(address);
         }
         out += "t=0 0\r\n";
-        self.attributes.iter().chain(&self.security).for_each(|a| out += &format!("a={a}\r\n"));
+        let capabilities = self.capabilities.lines();
+        self.attributes.iter().cloned().chain(self.security.lines()).chain(capabilities).for_each(|a| out += &format!("a={a}\r\n"));
         for media in &self.media {
             emit_media(media, common, &mut out);
         }
@@ -122,14 +126,13 @@ fn parse_address(value: &str) -> Option<Option<IpAddr>> {
 fn parse_media(value: &str, defaults: &Defaults) -> Option<Result<Media, SdpError>> {
     let mut words = value.split_whitespace();
     let kind = words.next()?;
-    let kind = match kind.to_ascii_lowercase().as_str() {
-        "audio" => Kind::Audio,
-        "image" => Kind::Image,
-        _ => Kind::Other(kind.into()),
-    };
+    let kind = Kind::parse(kind);
     let port = words.next()?.split('/').next()?.parse().ok()?;
     let mut media = Media::new(kind, Proto::parse(words.next()?), port, defaults.address);
     media.direction = defaults.direction;
+    if media.kind == Kind::Image {
+        media.t38.clone_from(&defaults.t38);
+    }
     for format in words {
         if media.payloads.len() + media.formats.len() >= SDP_FORMATS_MAX {
             return Some(Err(SdpError::TooMany));
@@ -146,32 +149,47 @@ fn parse_media(value: &str, defaults: &Defaults) -> Option<Result<Media, SdpErro
     Some(Ok(media))
 }
 
-fn session_attribute(session: &mut Session, defaults: &mut Defaults, value: &str) -> Result<(), SdpError> {
-    if session.attributes.len() + session.security.len() >= SDP_ATTRIBUTES_MAX {
+fn session_attribute(session: &mut Session, defaults: &mut Defaults, attribute: &str) -> Result<(), SdpError> {
+    if session.attributes.len() + session.security.len() + session.capabilities.len() >= SDP_ATTRIBUTES_MAX {
         return Err(SdpError::TooMany);
     }
-    let name = value.split(':').next().unwrap_or_default();
-    if let Some(direction) = Direction::parse(value) {
+    let (name, value) = named(attribute);
+    if let Some(direction) = Direction::parse(attribute.trim()) {
         defaults.direction = direction;
-    } else if SECURITY.iter().any(|s| s.eq_ignore_ascii_case(name)) {
-        session.security.push(value.into());
-    } else {
-        session.attributes.push(value.into());
+    } else if Security::owns(name) {
+        session.security.take(name, value.unwrap_or_default(), attribute);
+    } else if name.get(..3).is_some_and(|n| n.eq_ignore_ascii_case("t38")) && take_t38(&mut defaults.t38, name, value) {
+    } else if !session.capabilities.take(name, value.unwrap_or_default()) {
+        session.attributes.push(attribute.into());
     }
     Ok(())
 }
 
-fn media_attribute(media: &mut Media, attribute: &str) -> Result<(), SdpError> {
-    if media.attributes.len() + media.security.len() >= SDP_ATTRIBUTES_MAX {
-        return Err(SdpError::TooMany);
-    }
-    let (name, value) = match attribute.split_once(':') {
+fn named(attribute: &str) -> (&str, Option<&str>) {
+    match attribute.split_once(':') {
         Some((name, value)) => (name.trim(), Some(value)),
         None => (attribute.trim(), None),
-    };
-    if !read_attribute(media, name, value) {
-        let place = if SECURITY.iter().any(|s| s.eq_ignore_ascii_case(name)) { &mut media.security } else { &mut media.attributes };
-        place.push(attribute.into());
+    }
+}
+
+fn take_t38(place: &mut Option<T38>, name: &str, value: Option<&str>) -> bool {
+    let mut t38 = place.clone().unwrap_or_default();
+    let taken = t38.take(name, value);
+    if taken {
+        *place = Some(t38);
+    }
+    taken
+}
+
+fn media_attribute(media: &mut Media, attribute: &str) -> Result<(), SdpError> {
+    if media.attributes.len() + media.security.len() + media.capabilities.len() >= SDP_ATTRIBUTES_MAX {
+        return Err(SdpError::TooMany);
+    }
+    let (name, value) = named(attribute);
+    if Security::owns(name) {
+        media.security.take(name, value.unwrap_or_default(), attribute);
+    } else if !read_attribute(media, name, value) && !media.capabilities.take(name, value.unwrap_or_default()) {
+        media.attributes.push(attribute.into());
     }
     Ok(())
 }
@@ -183,51 +201,51 @@ fn read_attribute(media: &mut Media, name: &str, value: Option<&str>) -> bool {
         return true;
     }
     match lower.as_str() {
-        "rtpmap" | "fmtp" => {
+        "rtpmap" | "fmtp" | "gpmd" => {
             let Some((pt, rest)) = text.split_once(char::is_whitespace) else { return false };
             let Ok(pt) = pt.parse::<u8>() else { return false };
             let Some(payload) = media.payloads.iter_mut().find(|p| p.pt == pt) else { return false };
             match (lower.as_str(), rest.trim()) {
                 (_, "") => return false,
                 ("rtpmap", map) => payload.codec = Codec::parse(map),
+                ("gpmd", gpmd) => payload.gpmd = Some(gpmd.into()),
                 (_, fmtp) => payload.fmtp = Some(fmtp.into()),
             }
             true
         }
-        "ptime" => match text.split('.').next().unwrap_or_default().parse() {
-            Ok(ms) => {
-                media.ptime_ms = Some(ms);
-                true
-            }
-            Err(_) => false,
-        },
-        "rtcp" => match text.split_whitespace().next().unwrap_or_default().parse() {
-            // With an address of its own it stays a raw line.
-            Ok(port) if text.split_whitespace().count() == 1 => {
-                media.rtcp_port = Some(port);
-                true
-            }
-            _ => false,
-        },
-        _ if lower.starts_with("t38") => {
-            let mut t38 = media.t38.clone().unwrap_or_default();
-            let taken = t38.take(name, value);
-            if taken {
-                media.t38 = Some(t38);
-            }
-            taken
+        "ptime" => set(&mut media.ptime_ms, text.split('.').next().unwrap_or_default().parse().ok()),
+        "maxptime" => set(&mut media.maxptime_ms, text.split('.').next().unwrap_or_default().parse().ok()),
+        "rtcp-mux" if value.is_none() => {
+            media.rtcp_mux = true;
+            true
         }
+        "rtcp" => {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let (port, address) = match words[..] {
+                [port] => (port.parse().ok(), Some(None)),
+                [port, net, _, address] if net.eq_ignore_ascii_case("IN") => (port.parse().ok(), address.parse().ok().map(Some)),
+                _ => (None, None),
+            };
+            // What cannot be read stays a raw line.
+            let (Some(port), Some(address)) = (port, address) else { return false };
+            (media.rtcp_port, media.rtcp_address) = (Some(port), address);
+            true
+        }
+        _ if lower.starts_with("t38") => take_t38(&mut media.t38, name, value),
         _ => false,
     }
 }
 
+fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
+    let read = value.is_some();
+    if read {
+        *place = value;
+    }
+    read
+}
+
 fn emit_media(media: &Media, common: Option<IpAddr>, out: &mut String) {
-    let kind = match &media.kind {
-        Kind::Audio => "audio",
-        Kind::Image => "image",
-        Kind::Other(word) => word,
-    };
-    *out += &format!("m={kind} {} {}", media.port, media.proto.as_str());
+    *out += &format!("m={} {} {}", media.kind.as_str(), media.port, media.proto.as_str());
     media.payloads.iter().for_each(|p| *out += &format!(" {}", p.pt));
     media.formats.iter().for_each(|f| *out += &format!(" {f}"));
     *out += "\r\n";
@@ -244,17 +262,27 @@ fn emit_media(media: &Media, common: Option<IpAddr>, out: &mut String) {
         if let Some(fmtp) = &p.fmtp {
             put(format!("fmtp:{} {fmtp}", p.pt));
         }
+        if let Some(gpmd) = &p.gpmd {
+            put(format!("gpmd:{} {gpmd}", p.pt));
+        }
     }
     if let Some(ms) = media.ptime_ms {
         put(format!("ptime:{ms}"));
     }
+    if let Some(ms) = media.maxptime_ms {
+        put(format!("maxptime:{ms}"));
+    }
     if let Some(port) = media.rtcp_port {
-        put(format!("rtcp:{port}"));
+        let address = media.rtcp_address.map_or_else(String::new, |a| format!(" IN {} {a}", if a.is_ipv6() { "IP6" } else { "IP4" }));
+        put(format!("rtcp:{port}{address}"));
+    }
+    if media.rtcp_mux {
+        put("rtcp-mux".into());
     }
     if let Some(t38) = &media.t38 {
         t38.lines().into_iter().for_each(&mut put);
     }
-    media.security.iter().chain(&media.attributes).cloned().for_each(&mut put);
+    media.security.lines().chain(media.capabilities.lines()).chain(media.attributes.iter().cloned()).for_each(&mut put);
     // A refused line needs no direction; a T.38 line is always both ways.
     if media.proto.is_rtp() && media.port != 0 || media.direction != Direction::SendRecv {
         put(media.direction.as_str().into());

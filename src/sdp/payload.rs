@@ -11,15 +11,18 @@ pub enum Codec {
     TelephoneEvent,
     /// RFC 3389 comfort noise at 8 kHz.
     ComfortNoise,
+    /// T.38 as an RTP payload (RFC 4612): read, and declined while there is no leg for it.
+    RtpT38,
     /// Anything else: the rtpmap as it stands, empty for a static type without one.
     Other(String),
 }
 
-const NAMES: [(Codec, &str); 4] = [
+const NAMES: [(Codec, &str); 5] = [
     (Codec::Pcmu, "PCMU/8000"),
     (Codec::Pcma, "PCMA/8000"),
     (Codec::TelephoneEvent, "telephone-event/8000"),
     (Codec::ComfortNoise, "CN/8000"),
+    (Codec::RtpT38, "t38/8000"),
 ];
 
 impl Codec {
@@ -56,15 +59,24 @@ pub struct Payload {
     pub codec: Codec,
     /// Its fmtp, as it stands (`0-16`).
     pub fmtp: Option<String>,
+    /// Its general-purpose media descriptor (V.152 s.7), as it stands (`vbd=yes;ecan=on`).
+    pub gpmd: Option<String>,
 }
 
 impl Payload {
     /// A payload without fmtp.
     pub fn new(pt: u8, codec: Codec) -> Payload {
-        Payload { pt, codec, fmtp: None }
+        Payload { pt, codec, fmtp: None, gpmd: None }
     }
     /// Telephone events 0 to 16 (16: hook flash).
     pub fn telephone_event(pt: u8) -> Payload {
-        Payload { pt, codec: Codec::TelephoneEvent, fmtp: Some("0-16".into()) }
+        Payload { pt, codec: Codec::TelephoneEvent, fmtp: Some("0-16".into()), gpmd: None }
+    }
+    /// Whether it may carry a modem's or fax machine's tones as they are: voice-band data (V.152).
+    pub fn is_vbd(&self) -> bool {
+        let yes = |p: &str| {
+            p.trim().split_once('=').is_some_and(|(n, v)| n.trim().eq_ignore_ascii_case("vbd") && v.trim().eq_ignore_ascii_case("yes"))
+        };
+        self.gpmd.as_ref().is_some_and(|g| g.split(';').any(yes))
     }
 }

@@ -39,7 +39,10 @@ fn audio_lines_are_read_with_all_that_belongs_to_them() {
     assert_eq!(m.payloads[0].codec, Codec::Other("G729/8000".into()));
     assert_eq!(m.payloads[4].codec, Codec::ComfortNoise);
     assert_eq!(m.attributes, ["odd:thing"]);
-    assert_eq!(s.security_of(m).collect::<Vec<_>>(), ["crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x", "fingerprint:sha-256 AB:CD"]);
+    let crypto = Crypto { tag: 1, suite: "AES_CM_128_HMAC_SHA1_80".into(), keys: "inline:x".into(), parameters: None };
+    assert_eq!(s.crypto_of(m).collect::<Vec<_>>(), [&crypto]);
+    assert!(!format!("{crypto:?}").contains("inline:x"), "keys are not for logs");
+    assert_eq!(s.fingerprints_of(m), [Fingerprint { hash: "sha-256".into(), digest: vec![0xAB, 0xCD] }]);
     assert!(!m.listens());
     assert_eq!(s.media[1].address, Some("2001:db8::1".parse().unwrap()));
     assert_eq!(Session::parse(&s.emit()), Ok(s));
@@ -143,13 +146,63 @@ fn hold_is_answered_in_all_its_forms() {
 }
 
 #[test]
-fn a_second_offer_keeps_the_lines_and_counts_up() {
-    let first = answer(&local(), &Session::parse(AUDIO.as_bytes()).unwrap(), &[LineAnswer::Audio(6000, &Audio::default())]).unwrap();
-    let next = reoffer(offer_t38(&local(), 6002, &ours()), &first);
-    assert_eq!(next.origin.version, first.origin.version + 1);
-    let ports: Vec<_> = next.media.iter().map(|m| (m.kind.clone(), m.port)).collect();
-    assert_eq!(ports, [(Kind::Image, 6002), (Kind::Other("video".into()), 0)]);
-    assert_eq!(Session::parse(&next.emit()), Ok(next));
+fn security_attributes_are_typed_and_what_cannot_be_read_is_kept() {
+    let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=image 4000 UDP/TLS/UDPTL t38\na=setup:ActPass\n\
+        a=fingerprint:SHA-256 4a:ad:b9:b1\na=tls-id:abc3de65cddef001be82\na=fingerprint:sha-1 zz\na=ice-ufrag:x\n\
+        m=audio 4002 RTP/SAVP 0\na=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:k1|2^20;inline:k2 KDR=1 UNENCRYPTED_SRTCP\na=crypto:x\n";
+    let s = Session::parse(text.as_bytes()).unwrap();
+    let (fax, voice) = (&s.media[0].security, &s.media[1].security);
+    assert_eq!(
+        (fax.setup, fax.setup.map(Setup::answer), fax.tls_id.as_deref()),
+        (Some(Setup::ActPass), Some(Setup::Active), Some("abc3de65cddef001be82"))
+    );
+    assert_eq!(fax.fingerprints, [Fingerprint { hash: "sha-256".into(), digest: vec![0x4a, 0xad, 0xb9, 0xb1] }]);
+    assert_eq!(fax.other, ["fingerprint:sha-1 zz", "ice-ufrag:x"]);
+    assert_eq!(voice.crypto[0].parameters.as_deref(), Some("KDR=1 UNENCRYPTED_SRTCP"));
+    assert_eq!(voice.other, ["crypto:x"]);
+    assert!(s.media.iter().all(|m| m.proto.is_secure()));
+    // Neither is taken today.
+    assert_eq!(answer(&local(), &s, &[LineAnswer::T38(6000, &ours()), LineAnswer::Audio(6002, &Audio::default())]), Err(NothingInCommon));
+    assert_eq!(Session::parse(&s.emit()), Ok(s));
+}
+
+#[test]
+fn capability_sets_are_read_and_written() {
+    let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\na=sqn: 0\na=cdsc: 1 audio RTP/AVP 0 18 96\n\
+        a=cpar: a=fmtp:96 0-16,32-35\na=cdsc: 4 image udptl t38\nm=audio 3456 RTP/AVP 0\n";
+    let s = Session::parse(text.as_bytes()).unwrap();
+    assert_eq!((s.capabilities.sqn, s.capabilities.list.len(), s.can_t38()), (Some(0), 2, true));
+    assert_eq!(s.capabilities.list[0].parameters, ["a=fmtp:96 0-16,32-35"]);
+    assert_eq!((s.capabilities.list[1].number, &s.capabilities.list[1].kind), (4, &Kind::Image));
+    let made =
+        Capabilities::of(&[(Kind::Audio, Proto::RtpAvp, vec!["0".into(), "8".into()]), (Kind::Image, Proto::Udptl, vec!["t38".into()])]);
+    assert_eq!(made.list.iter().map(|c| c.number).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(Session::parse(&s.emit()), Ok(s));
+}
+
+#[test]
+fn rtcp_packet_times_and_voice_band_data_are_read() {
+    let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 3456 RTP/AVP 8 0 96 100\na=rtcp:53020 IN IP4 126.16.64.4\n\
+        a=rtcp-mux\na=ptime:30.0\na=maxptime:60\na=gpmd:8 vbd=yes;ecan=on\na=gpmd:0 VBD = no\na=gpmd:99 vbd=yes\na=rtpmap:96 t38/8000\n";
+    let s = Session::parse(text.as_bytes()).unwrap();
+    let m = &s.media[0];
+    assert_eq!((m.rtcp_destination(false), m.rtcp_destination(true)), ("126.16.64.4:53020".parse().ok(), "192.0.2.1:3456".parse().ok()));
+    assert_eq!((m.rtcp_mux, m.ptime_ms, m.maxptime_ms), (true, Some(30), Some(60)));
+    assert_eq!(m.payloads.iter().map(Payload::is_vbd).collect::<Vec<_>>(), [true, false, false, false]);
+    assert_eq!(m.payloads[2].codec, Codec::RtpT38);
+    let ours = Audio { rtcp_mux: true, vbd: true, ..Audio::default() };
+    let a = answer(&local(), &s, &[LineAnswer::Audio(6000, &ours)]).unwrap();
+    assert_eq!((a.media[0].rtcp_mux, a.media[0].payloads[0].pt, a.media[0].payloads[0].is_vbd()), (true, 8, true));
+    assert_eq!(Session::parse(&s.emit()), Ok(s));
+}
+
+#[test]
+fn t38_attributes_above_the_image_line_hold_for_it() {
+    let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\na=T38FaxVersion:2\na=T38FaxMaxDatagram:200\nm=image 4000 udptl t38\n\
+        a=T38FaxMaxDatagram:300\nm=audio 4002 RTP/AVP 0\n";
+    let s = Session::parse(text.as_bytes()).unwrap();
+    let t38 = s.media[0].t38.as_ref().unwrap();
+    assert_eq!((t38.version, t38.max_datagram_bytes, s.media[1].t38.is_none()), (2, Some(300), true));
 }
 
 #[test]

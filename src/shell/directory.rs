@@ -2,7 +2,7 @@
 
 use crate::clock::{Instant, WallMs};
 use crate::config::directory::Config;
-use crate::directory::digest::Authenticator;
+use crate::digest::Authenticator;
 use crate::directory::logins::Failures;
 use crate::directory::{Decision, Directory, Record, Request, Response};
 use crate::shell::store::{self, NotWritten, Writer};
@@ -123,7 +123,7 @@ impl Shared {
         if !self.config.loopback_only() {
             let demo = accounts::demo_accounts(&self.config.domain);
             accounts.retain(|a| {
-                let known = demo.iter().any(|d| d.user == a.user && d.ha1 == a.ha1);
+                let known = accounts::is_demo(&demo, a);
                 if known {
                     tracing::error!("account {} is not taken: its password is the demo's", a.user);
                 }

@@ -4,7 +4,7 @@
 
 use crate::api::ErrorAnswer;
 use crate::api::directory::{DeregisterAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
-use crate::directory::digest::{Algorithm, Challenge, Ha1};
+use crate::digest::{Algorithm, Asked, Challenge, Ha1};
 use crate::limits::{API_BODY_BYTES_MAX, DIRECTORY_CONNECTIONS_KEPT};
 use crate::registration;
 use crate::shell::clock;
@@ -166,7 +166,8 @@ impl DirectoryClient {
         *nc += 1;
         let ha1 = Ha1::of(&login.user, &challenge.realm, &login.password);
         let cnonce: String = clock::random::<12>().iter().map(|b| format!("{b:02x}")).collect();
-        Some(challenge.answer(&login.user, &ha1, method.as_str(), target, *nc, &cnonce).emit())
+        let asked = Asked { method: method.as_str(), uri: target, body: b"" };
+        Some(challenge.answer(&login.user, &ha1, &asked, challenge.qop(false), *nc, &cnonce)?.emit())
     }
 
     async fn once(&self, credentials: Option<String>, method: &Method, target: &str, body: Bytes) -> Result<Answered, ClientError> {
@@ -210,7 +211,7 @@ impl DirectoryClient {
                 status: head.status,
                 challenge: challenges
                     .iter()
-                    .filter_map(|v| Challenge::parse(v.to_str().ok()?).ok())
+                    .flat_map(|v| Challenge::parse_all(v.to_str().unwrap_or_default()))
                     .find(|c| c.algorithm == Algorithm::Sha256),
                 retry_after_s: head.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok()),
                 body: body.to_bytes(),

@@ -209,7 +209,7 @@ impl Daemon {
                 received = sip.recv_from(&mut datagram) => {
                     // An ICMP error of an earlier datagram surfaces here; SIP's own timers deal with the silence.
                     if let Ok((n, src)) = received {
-                        self.clocked().handle_datagram(clock::now(), src, &datagram[..n]);
+                        self.clocked().handle_message(clock::now(), src.into(), &datagram[..n]);
                     }
                 }
                 _ = wake.recv(&mut byte) => self.take_events(),
@@ -238,7 +238,7 @@ impl Daemon {
             self.act(action);
         }
         while let Some(transmit) = self.gateway.poll_transmit() {
-            if let Err(e) = sip.send_to(&transmit.bytes, transmit.dst).await {
+            if let Err(e) = sip.send_to(&transmit.bytes, transmit.dst.addr).await {
                 tracing::debug!("SIP to {}: {e}", transmit.dst);
             }
         }
@@ -439,7 +439,8 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
     // The configured numbers hold from the start, so that peers who have learned the way get through while the directory is down; one
     // that the directory refuses to us is dropped.
     let given = |p: &crate::config::gateway::Port| number(&p.number);
-    let ports: Vec<PortConfig> = config.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p) }).collect();
+    let ports: Vec<PortConfig> =
+        config.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p), fax: p.kind == PortKind::SimFax }).collect();
     let numbers: BTreeMap<Number, PortId> =
         ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
     let answer_limit = config.directory.as_ref().map_or(1500, |d| d.lookup_timeout_ms) + 500;

@@ -8,7 +8,7 @@ use crate::api::directory as api;
 use crate::api::{ErrorAnswer, ErrorBody};
 use crate::clock::Instant;
 use crate::config::directory::Lookups;
-use crate::directory::digest::{self, Algorithm, Authenticator, Credentials, Verdict};
+use crate::digest::{self, Algorithm, Asked, Authenticator, Credentials, Qop, Verdict};
 use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, User};
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
@@ -155,34 +155,36 @@ fn logged_in(shared: &Shared, Peer(peer): Peer, method: &Method, uri: &Uri, head
     let mut machines = shared.machines();
     let Machines { directory, authenticator, failures } = &mut *machines;
     let Some(header) = headers.get(header::AUTHORIZATION) else {
-        return Err(challenge(authenticator, now, false, "credentials_wanted", "log in with Digest credentials"));
+        return Err(challenge(authenticator, now, peer, false, "credentials_wanted", "log in with Digest credentials"));
     };
     let credentials = header.to_str().map_err(|_| digest::Malformed::BadSyntax).and_then(Credentials::parse);
     let credentials = match credentials {
-        Ok(c) if c.algorithm == Algorithm::Sha256 => c,
+        Ok(c) if c.algorithm == Algorithm::Sha256 && c.qop == Some(Qop::Auth) => c,
         Ok(_) | Err(digest::Malformed::Unsupported | digest::Malformed::NotDigest) => {
             let wanted = "log in with Digest credentials, algorithm SHA-256, qop auth";
-            return Err(challenge(authenticator, now, false, "credentials_wanted", wanted));
+            return Err(challenge(authenticator, now, peer, false, "credentials_wanted", wanted));
         }
         Err(_) => return Err(error(StatusCode::BAD_REQUEST, "bad_credentials", "the Authorization header cannot be read")),
     };
     let target = uri.path_and_query().map_or("/", |p| p.as_str());
     let ha1 = |user: &str| directory.account(user).map(|a| a.ha1);
-    match authenticator.check(now, method.as_str(), target, &credentials, ha1) {
-        Verdict::Is(user) => Ok(user),
-        Verdict::Stale => Err(challenge(authenticator, now, true, "stale_nonce", "log in again with the new nonce")),
+    // The body is not read before it is known from whom it comes, so no proof covers it.
+    match authenticator.check(now, &Asked { method: method.as_str(), uri: target, body: b"" }, &credentials, ha1) {
+        Verdict::Is => User::parse(&credentials.username)
+            .map_err(|_| error(StatusCode::FORBIDDEN, "not_an_account", "this is not a name of an account")),
+        Verdict::Stale => Err(challenge(authenticator, now, peer, true, "stale_nonce", "log in again with the new nonce")),
         Verdict::Wrong => {
             if let Some(line) = failures.failed(now, peer.ip(), &credentials.username) {
                 tracing::warn!("log-in as {:?} from {} failed ({} more were not logged)", line.user, line.source, line.passed_over);
             }
-            Err(challenge(authenticator, now, false, "wrong_credentials", "user or password is wrong"))
+            Err(challenge(authenticator, now, peer, false, "wrong_credentials", "user or password is wrong"))
         }
     }
 }
 
-fn challenge(authenticator: &mut Authenticator, now: Instant, stale: bool, code: &str, message: &str) -> Response {
+fn challenge(authenticator: &mut Authenticator, now: Instant, peer: SocketAddr, stale: bool, code: &str, message: &str) -> Response {
     // HTTP clients are ours or new: no MD5 here, whatever SIP needs.
-    let [sha256, _md5] = authenticator.challenge(now, stale);
+    let [_sha512_256, sha256, _md5] = authenticator.challenge(now, stale, peer.ip());
     let mut refused = error(StatusCode::UNAUTHORIZED, code, message);
     let value = HeaderValue::from_str(&sha256.emit()).expect("a realm is a domain name, checked by the configuration");
     refused.headers_mut().insert(header::WWW_AUTHENTICATE, value);

@@ -5,7 +5,7 @@
 //! records stay in front of the next transaction: memory, which already has them, never has more than disk and backlog together.
 
 use crate::clock::WallMs;
-use crate::directory::digest::Ha1;
+use crate::digest::Ha1;
 use crate::directory::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
 use crate::key::Fingerprint;
 use crate::limits::{STORE_BATCH, STORE_QUEUE};
@@ -26,7 +26,8 @@ const LOOK_MS: u64 = 500;
 pub type StoreError = rusqlite::Error;
 
 /// Steps from nothing to the present schema. A step is never changed once released; `user_version` counts those taken.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE accounts (
   user TEXT PRIMARY KEY, number TEXT, ha1_md5 BLOB NOT NULL, ha1_sha256 BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -39,7 +40,11 @@ CREATE TABLE registrations (
   private TEXT, mac TEXT, lease_s INTEGER NOT NULL, expires_ms INTEGER NOT NULL, dynamic INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE realm (domain TEXT NOT NULL) STRICT;
-"];
+",
+    "
+ALTER TABLE accounts ADD COLUMN ha1_sha512_256 BLOB;
+",
+];
 
 /// Opens (or makes) the database `path` and brings its schema up to date. A schema newer than this program is refused.
 pub fn open(path: &Path) -> Result<Connection, OpenError> {
@@ -110,7 +115,7 @@ pub fn load(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreE
         Some(record) => each(record),
         None => unreadable += 1,
     };
-    let mut statement = db.prepare("SELECT user, number, ha1_md5, ha1_sha256 FROM accounts")?;
+    let mut statement = db.prepare("SELECT user, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM accounts")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         take(account(row)?.map(Record::Account));
@@ -133,7 +138,7 @@ pub fn load(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreE
 
 /// The accounts alone.
 pub fn load_accounts(db: &Connection) -> Result<Vec<Account>, StoreError> {
-    let mut statement = db.prepare("SELECT user, number, ha1_md5, ha1_sha256 FROM accounts")?;
+    let mut statement = db.prepare("SELECT user, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM accounts")?;
     let mut rows = statement.query([])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
@@ -144,12 +149,16 @@ pub fn load_accounts(db: &Connection) -> Result<Vec<Account>, StoreError> {
 
 fn account(row: &Row<'_>) -> Result<Option<Account>, StoreError> {
     let number: Option<String> = row.get(1)?;
-    let (md5, sha256): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
+    let (md5, sha256, sha512_256): (Vec<u8>, Vec<u8>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?, row.get(4)?);
     Ok((|| {
         Some(Account {
             user: User::parse(&row.get::<_, String>(0).ok()?).ok()?,
             number: number.map(|n| Number::parse(&n)).transpose().ok()?,
-            ha1: Ha1 { md5: md5.try_into().ok()?, sha256: sha256.try_into().ok()? },
+            ha1: Ha1 {
+                md5: md5.try_into().ok()?,
+                sha256: sha256.try_into().ok()?,
+                sha512_256: sha512_256.map(|h| h.try_into()).transpose().ok()?,
+            },
         })
     })())
 }
@@ -214,11 +223,12 @@ pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
             r.mac.map(|m| m.to_string())
         ])?,
         Record::Unreserved(number) => db.prepare_cached("DELETE FROM reservations WHERE number = ?1")?.execute([number.as_str()])?,
-        Record::Account(a) => db.prepare_cached("INSERT OR REPLACE INTO accounts VALUES (?1,?2,?3,?4)")?.execute(params![
+        Record::Account(a) => db.prepare_cached("INSERT OR REPLACE INTO accounts VALUES (?1,?2,?3,?4,?5)")?.execute(params![
             a.user.as_str(),
             a.number.as_ref().map(Number::as_str),
             a.ha1.md5.as_slice(),
-            a.ha1.sha256.as_slice()
+            a.ha1.sha256.as_slice(),
+            a.ha1.sha512_256.as_ref().map(|h| h.as_slice()),
         ])?,
         Record::AccountRemoved(user) => db.prepare_cached("DELETE FROM accounts WHERE user = ?1")?.execute([user.as_str()])?,
     };

@@ -1,7 +1,8 @@
 //! What two ends of a dialog keep about each other (RFC 3261 s.12): tags, numbers, route set, remote target.
 
+use super::hop::{Hop, Target};
 use super::message::{Message, Method, NameAddr, Uri};
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 
 /// One dialog, early or confirmed. The remote tag is part of it from the start: a fork is another `Dialog`.
 #[derive(Clone, Debug)]
@@ -17,14 +18,14 @@ pub struct Dialog {
     route_set: Vec<Vec<u8>>,
     target: Vec<u8>,
     /// Where the peer was last seen.
-    flow: SocketAddr,
+    flow: Target,
     /// The peer is seen under another address than it gives: the flow is the way to it.
     by_flow: bool,
 }
 
 impl Dialog {
-    /// The dialog that a response to our INVITE makes (s.12.1.2). `sent_to` is where the INVITE went, `source` whence this came.
-    pub fn from_response(request: &Message, response: &Message, source: SocketAddr) -> Dialog {
+    /// The dialog that a response to our INVITE makes (s.12.1.2). `source` is whence it came, with the domain that the server proved.
+    pub fn from_response(request: &Message, response: &Message, source: Target) -> Dialog {
         let mut route_set: Vec<Vec<u8>> = response.headers.values("Record-Route").map(<[u8]>::to_vec).collect();
         route_set.reverse();
         let target = match (response.contact(), &request.start) {
@@ -41,14 +42,17 @@ impl Dialog {
             remote_cseq: None,
             route_set,
             target,
+            by_flow: response
+                .contact()
+                .and_then(|c| Hop::of_uri(&c.uri))
+                .is_some_and(|h| is_hidden(h.addr.ip()) && !is_hidden(source.0.addr.ip())),
             flow: source,
-            by_flow: response.contact().and_then(|c| c.uri.socket_addr()).is_some_and(|a| is_hidden(a.ip()) && !is_hidden(source.ip())),
         }
     }
 
     /// The dialog that an INVITE to us makes (s.12.1.1).
-    pub fn from_request(request: &Message, local_tag: &[u8], source: SocketAddr) -> Dialog {
-        let mut local = request.to().unwrap_or_else(|_| NameAddr::new(Uri::sip("", source)));
+    pub fn from_request(request: &Message, local_tag: &[u8], source: Hop) -> Dialog {
+        let mut local = request.to().unwrap_or_else(|_| NameAddr::new(Uri::sip("", source.addr)));
         local.params.set("tag", local_tag);
         let from = request.from().ok();
         Dialog {
@@ -60,17 +64,19 @@ impl Dialog {
             remote_cseq: request.cseq().ok().map(|c| c.number),
             route_set: request.headers.values("Record-Route").map(<[u8]>::to_vec).collect(),
             target: request.contact().or(from).map(|c| c.uri.request_uri().to_vec()).unwrap_or_default(),
-            flow: source,
-            by_flow: !request.top_via().is_ok_and(|v| v.is_honest(source)),
+            flow: (source, None),
+            by_flow: !request.top_via().is_ok_and(|v| v.is_honest(source.addr)),
         }
     }
 
     /// Takes a new remote target from a re-INVITE or its 2xx (s.12.2), and notes where the peer is seen.
-    pub fn refresh_target(&mut self, message: &Message, source: SocketAddr) {
+    pub fn refresh_target(&mut self, message: &Message, source: Hop) {
         if let Some(contact) = message.contact() {
             self.target = contact.uri.request_uri().to_vec();
         }
-        self.flow = source;
+        if self.flow.0 != source {
+            self.flow = (source, None);
+        }
     }
 
     /// Whether a request of the peer comes in its order. Gaps are fine (s.12.2.2).
@@ -82,18 +88,18 @@ impl Dialog {
         true
     }
 
-    /// The next request in this dialog without Via, Contact and body, and where it goes.
-    pub fn next_request(&mut self, method: Method) -> (Message, SocketAddr) {
+    /// The next request in this dialog without Via, Contact and body, and the ways there, the best first.
+    pub fn next_request(&mut self, method: Method) -> (Message, Vec<Target>) {
         self.local_cseq = (self.local_cseq + 1) & 0x7fff_ffff;
         self.request(method, self.local_cseq)
     }
 
     /// The ACK of the 2xx to the INVITE with this number, without Via.
-    pub fn ack(&self, cseq: u32) -> (Message, SocketAddr) {
+    pub fn ack(&self, cseq: u32) -> (Message, Vec<Target>) {
         self.request(Method::Ack, cseq)
     }
 
-    fn request(&self, method: Method, cseq: u32) -> (Message, SocketAddr) {
+    fn request(&self, method: Method, cseq: u32) -> (Message, Vec<Target>) {
         let first = self.route_set.first().and_then(|r| NameAddr::parse(r).ok());
         let strict = first.as_ref().is_some_and(|r| !r.uri.params.has("lr"));
         let mut routes = self.route_set.clone();
@@ -104,18 +110,34 @@ impl Dialog {
             routes.remove(0);
             routes.push([b"<", self.target.as_slice(), b">"].concat());
         }
-        let next_hop = match &first {
-            Some(router) => router.uri.socket_addr(),
-            None if self.by_flow => None,
-            None => Uri::parse(&self.target).ok().and_then(|u| u.socket_addr()),
-        };
-        let mut message = Message::request(method.clone(), uri).with("Max-Forwards", "70");
+        let ways = self.ways(first.as_ref());
+        let mut message = Message::request(method.clone(), uri).with("Via", "").with("Max-Forwards", "70");
         for route in routes {
             message.headers.push("Route", route);
         }
         let cseq = format!("{cseq} {method}");
         let message = message.with("From", &self.local).with("To", &self.remote).with("Call-ID", &self.call_id).with("CSeq", cseq);
-        (message, next_hop.unwrap_or(self.flow))
+        (message, ways)
+    }
+
+    /// The first router, or the remote target; where the peer was last seen should that fail or be no address. A peer behind an address
+    /// translator, or on a connection that it opened, is first looked for where it is seen: from outside there may be no other way in.
+    fn ways(&self, router: Option<&NameAddr>) -> Vec<Target> {
+        let target = match router {
+            Some(router) => Some(router.uri.clone()),
+            None => Uri::parse(&self.target).ok(),
+        };
+        let flow = self.flow.0;
+        let hop = target.as_ref().and_then(Hop::of_uri).filter(|hop| *hop != flow);
+        // A URI that says nothing of transports does not lead from a connection to datagrams, and never from TLS into the open.
+        let silent = |uri: &Uri| !uri.params.has("transport");
+        let kept = flow.transport.is_reliable() && hop.is_some_and(|h| !h.transport.is_reliable()) && target.as_ref().is_some_and(silent);
+        match hop.filter(|_| !kept) {
+            None => vec![self.flow.clone()],
+            Some(_) if router.is_none() && self.by_flow && !flow.transport.is_reliable() => vec![self.flow.clone()],
+            Some(hop) if router.is_none() && self.by_flow => vec![self.flow.clone(), (hop, None)],
+            Some(hop) => vec![(hop, None), self.flow.clone()],
+        }
     }
 
     /// The tag the peer chose.
@@ -146,13 +168,13 @@ mod tests {
 
     #[test]
     fn requests_go_to_the_contact_or_through_the_route_set() {
-        let source = "192.0.2.9:5060".parse().unwrap();
+        let source = Hop::udp("192.0.2.9:5060".parse().unwrap());
         let (bye, to) = Dialog::from_request(&invite(""), b"t", source).next_request(Method::Bye);
-        assert_eq!(to.to_string(), "192.0.2.9:5062");
+        assert_eq!(to[0].0.to_string(), "192.0.2.9:5062");
         assert_eq!(bye.headers.get("From"), Some(&b"<sip:1@192.0.2.1>;tag=t"[..]));
         let routes = "Record-Route: <sip:192.0.2.50;lr>, <sip:192.0.2.51;lr>\r\n";
         let (bye, to) = Dialog::from_request(&invite(routes), b"t", source).next_request(Method::Bye);
-        assert_eq!((to.to_string().as_str(), bye.headers.count("Route")), ("192.0.2.50:5060", 2));
+        assert_eq!((to[0].0.to_string().as_str(), bye.headers.count("Route")), ("192.0.2.50:5060", 2));
         assert_eq!(bye.request_uri().unwrap().as_bytes(), b"sip:2@192.0.2.9:5062");
         let (bye, _) = Dialog::from_request(&invite("Record-Route: <sip:192.0.2.50>\r\n"), b"t", source).next_request(Method::Bye);
         assert_eq!(bye.request_uri().unwrap().as_bytes(), b"sip:192.0.2.50");
@@ -161,21 +183,36 @@ mod tests {
 
     #[test]
     fn a_peer_behind_a_translator_is_answered_where_it_is_seen() {
-        let seen = "198.51.100.4:31000".parse().unwrap();
-        assert_eq!(Dialog::from_request(&invite(""), b"t", seen).next_request(Method::Bye).1, seen);
+        let seen = Hop::udp("198.51.100.4:31000".parse().unwrap());
+        assert_eq!(Dialog::from_request(&invite(""), b"t", seen).next_request(Method::Bye).1, [(seen, None)]);
+    }
+
+    #[test]
+    fn a_connection_is_used_before_a_new_one_is_opened_and_tls_stays_tls() {
+        let ways = |contact: &str, seen: Hop| {
+            let mut m = invite("");
+            m.headers.set("Contact", contact.into());
+            let ways = Dialog::from_request(&m, b"t", seen).next_request(Method::Bye).1;
+            ways.iter().map(|w| w.0.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let (tcp, tls) = ("192.0.2.9:40000".parse().map(Hop::tcp).unwrap(), "192.0.2.9:40000".parse().map(Hop::tls).unwrap());
+        assert_eq!(ways("<sip:2@192.0.2.9:5062;transport=tcp>", tcp), "192.0.2.9:40000/TCP 192.0.2.9:5062/TCP");
+        assert_eq!(ways("<sip:2@192.0.2.9:5062>", tls), "192.0.2.9:40000/TLS");
+        assert_eq!(ways("<sips:2@192.0.2.9>", tls), "192.0.2.9:40000/TLS 192.0.2.9:5061/TLS");
+        assert_eq!(ways("<sip:2@phone.example.com;transport=tcp>", tcp), "192.0.2.9:40000/TCP");
     }
 
     #[test]
     fn headers_in_a_contact_do_not_get_into_the_request_line() {
         let mut m = invite("");
         m.headers.set("Contact", b"<sip:2@192.0.2.9:5062;x=y?Route=%3Csip:evil%3E>".to_vec());
-        let (bye, _) = Dialog::from_request(&m, b"t", "192.0.2.9:5060".parse().unwrap()).next_request(Method::Bye);
+        let (bye, _) = Dialog::from_request(&m, b"t", Hop::udp("192.0.2.9:5060".parse().unwrap())).next_request(Method::Bye);
         assert_eq!(bye.request_uri().unwrap().as_bytes(), b"sip:2@192.0.2.9:5062;x=y");
     }
 
     #[test]
     fn the_numbers_of_the_peer_may_have_gaps_and_never_fall() {
-        let mut d = Dialog::from_request(&invite(""), b"t", "192.0.2.9:5060".parse().unwrap());
+        let mut d = Dialog::from_request(&invite(""), b"t", Hop::udp("192.0.2.9:5060".parse().unwrap()));
         assert!(d.take_remote_cseq(9));
         assert!(!d.take_remote_cseq(9) && !d.take_remote_cseq(8));
     }

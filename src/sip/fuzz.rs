@@ -57,8 +57,13 @@ pub fn conversation(bytes: &[u8]) -> Vec<Event> {
                 now = end;
             }
             Some((b'c', _)) => {
-                let call =
-                    Invite { to: "1".into(), target: there, from: "2".into(), display: None, offer: b"v=0".to_vec(), headers: Vec::new() };
+                let call = Invite {
+                    to: "1".into(),
+                    targets: vec![(there.into(), None)],
+                    from: "2".into(),
+                    offer: b"v=0".to_vec(),
+                    ..Invite::default()
+                };
                 if let Ok(id) = endpoint.invite(now, call) {
                     said.open.insert(id);
                     said.newest = Some(id);
@@ -117,7 +122,10 @@ impl Said {
             let Ok(message) = Message::parse(&transmit.bytes) else {
                 // Only the refusal of a malformed request may be malformed: it repeats that request's headers.
                 let text = String::from_utf8_lossy(&transmit.bytes);
-                assert!(text.starts_with("SIP/2.0 400 ") || text.starts_with("SIP/2.0 505 "), "cannot be read: {text}");
+                assert!(
+                    ["400", "505", "513"].iter().any(|s| text.strip_prefix("SIP/2.0 ").is_some_and(|t| t.starts_with(s))),
+                    "cannot be read: {text}"
+                );
                 continue;
             };
             let tag = |a: Result<super::message::NameAddr, _>| a.ok().and_then(|a| a.tag().map(<[u8]>::to_vec)).unwrap_or_default();

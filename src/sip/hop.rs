@@ -1,8 +1,14 @@
 //! One hop of a message: over which transport, to or from which address. The connections of TCP and TLS are the shell's; here a peer's
 //! end of one is named by its address, so that an answer goes back the way its request came (RFC 3261 s.18.2.2).
 
+use super::message::{Host, Scheme, Uri};
 use core::fmt;
 use core::net::SocketAddr;
+use std::sync::Arc;
+
+/// One way to a server (RFC 3263): the hop, and the domain that a new TLS connection there must prove (RFC 5922 s.7.1). `None`: only a
+/// connection that is open already, or a peer known by its address.
+pub type Target = (Hop, Option<Arc<str>>);
 
 /// A transport of RFC 3261 s.18.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -63,6 +69,20 @@ impl Hop {
     /// By TLS.
     pub fn tls(addr: SocketAddr) -> Hop {
         Hop { transport: Transport::Tls, addr }
+    }
+    /// Where a URI with an address for its host leads without asking anybody (RFC 3263 s.4.1 and 4.2). `None`: it names a host, or a
+    /// transport that we have not.
+    pub fn of_uri(uri: &Uri) -> Option<Hop> {
+        let Some(Host::Addr(ip)) = uri.host else { return None };
+        let named = match uri.params.get("transport") {
+            Some(word) => Some(Transport::parse(word)?),
+            None => None,
+        };
+        let transport = match (uri.scheme, named) {
+            (Scheme::Sips, _) => Transport::Tls,
+            (_, named) => named.unwrap_or_default(),
+        };
+        Some(Hop { transport, addr: SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port())) })
     }
 }
 

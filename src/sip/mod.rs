@@ -1,8 +1,8 @@
 //! SIP: the user agent of the gateway, sans-I/O.
 //!
 //! `message` reads and writes; `transaction` repeats and absorbs (RFC 3261 s.17, RFC 6026); `dialog` keeps what two ends agreed on
-//! (s.12); `endpoint` is the machine that the rest of the gateway speaks to. Time is an argument; bytes come in by
-//! [`Endpoint::handle_datagram`] and go out by [`Endpoint::poll_transmit`]. Nothing here knows of fax, ports or calls.
+//! (s.12); `endpoint` is the machine that the rest of the gateway speaks to. Time is an argument; messages come in by
+//! [`Endpoint::handle_message`] and go out by [`Endpoint::poll_transmit`]. Nothing here knows of fax, ports or calls.
 
 pub mod dialog;
 pub mod endpoint;
@@ -12,6 +12,7 @@ pub mod message;
 pub mod transaction;
 
 pub use endpoint::{
-    Alive, CommandError, Config, Counters, DialogId, EndCause, Endpoint, Event, Invite, LimitReached, OptionsId, TimerReason, Transmit,
+    Alive, CommandError, Config, Counters, DialogId, EndCause, Endpoint, Event, Invite, LimitReached, OptionsId, RequestId, TimerReason,
+    Transmit,
 };
-pub use hop::{Hop, Transport};
+pub use hop::{Hop, Target, Transport};

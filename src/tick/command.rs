@@ -1,6 +1,7 @@
 //! What the event domain asks of the board: a fixed-size enum in a bounded queue.
 
 use super::leg::Leg;
+use crate::fax::t38::udptl::ErrorCorrection;
 use crate::id::{LegId, PortId};
 use crate::line::Command as LineCommand;
 use crate::media::Direction;
@@ -21,8 +22,21 @@ pub struct Retune {
     pub remote_rtp: SocketAddr,
     /// Where RTCP goes.
     pub remote_rtcp: SocketAddr,
+    /// RTCP shares the RTP port.
+    pub rtcp_mux: bool,
     /// Who sends.
     pub direction: Direction,
+}
+
+/// What a re-INVITE changes of a T.38 leg that goes on: the fax in it, its sequence numbers and its counters stay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Redirect {
+    /// Where UDPTL goes.
+    pub remote: SocketAddr,
+    /// The largest datagram the peer takes.
+    pub max_datagram: usize,
+    /// How ours are protected.
+    pub error_correction: ErrorCorrection,
 }
 
 /// One order to the board. Orders are carried out at the next tick, in order.
@@ -44,6 +58,10 @@ pub enum Command {
     Disconnect(PortId),
     /// The audio leg of this port goes on under new terms.
     Retune(PortId, Retune),
+    /// The T.38 leg of this port goes on under new terms.
+    Redirect(PortId, Redirect),
+    /// A digit that came by signalling is played to this port's line, like one that came in RTP: the key, and for how long in ms.
+    PlayDigit(PortId, u8, u16),
     /// The audio leg of this port carries fax tones from now on: fixed playout, no concealment.
     PassThrough(PortId),
     /// For the simulated machine at a port's far end (`tipring sim`). A real port refuses it.

@@ -15,6 +15,8 @@ pub enum Event {
     Cng(PortId),
     /// 2100 Hz (CED, or ANSam) was heard from this port. A hint only.
     AnswerTone(PortId),
+    /// The first valid media came from the network on this port's leg: early media is really there (RFC 3960 s.3.2).
+    MediaArrived(PortId),
     /// Nothing valid came from the network on this port's leg for this long; said once per silence.
     LegSilent {
         /// Whose leg.

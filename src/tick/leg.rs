@@ -48,6 +48,14 @@ impl Leg {
         }
     }
 
+    /// Whether media (not reports) ever came.
+    pub fn has_media(&self) -> bool {
+        match self {
+            Leg::Audio(leg) => leg.has_media(),
+            Leg::T38(leg) => leg.has_media(),
+        }
+    }
+
     /// Says goodbye on the wire (RTCP BYE), if the kind of leg has such a word.
     pub fn finish(&mut self, out: Out<'_>) {
         match self {

@@ -34,7 +34,7 @@ use tipring_hw::{Port, PortEvent};
 /// What a line's audio is joined to.
 enum Connection {
     None,
-    Leg { id: LegId, leg: Box<Leg>, silent_told: bool },
+    Leg { id: LegId, leg: Box<Leg>, silent_told: bool, media_told: bool },
     Patch(usize),
 }
 
@@ -170,7 +170,22 @@ impl Board {
                 {
                     audio.set_payload(to.law, to.payload_type, to.telephone_event_pt);
                     audio.set_remote(to.remote_rtp, to.remote_rtcp);
+                    audio.set_rtcp_mux(to.rtcp_mux);
                     audio.set_direction(to.direction);
+                }
+            }
+            Command::Redirect(port, to) => {
+                if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
+                    && let Leg::T38(t38) = &mut **leg
+                {
+                    t38.redirect(to.remote, to.max_datagram, to.error_correction);
+                }
+            }
+            Command::PlayDigit(port, key, duration_ms) => {
+                if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
+                    && let Leg::Audio(audio) = &mut **leg
+                {
+                    audio.play_digit(now, key, duration_ms);
                 }
             }
             Command::PassThrough(port) => {
@@ -206,7 +221,7 @@ impl Board {
             (place.watch, place.echo) = (Watch::new(), EchoGuard::new());
         }
         self.place_of_leg[usize::from(leg_id.0)] = Some(port.0);
-        self.places[p].connection = Connection::Leg { id: leg_id, leg, silent_told: false };
+        self.places[p].connection = Connection::Leg { id: leg_id, leg, silent_told: false, media_told: false };
     }
 
     fn patch(&mut self, a: PortId, b: PortId, out: Out<'_>) {
@@ -318,11 +333,15 @@ impl Board {
         let (events, stats) = (&mut self.events, &mut self.stats);
         let place = &mut self.places[p];
         let (talks, heard) = (place.talks, place.is_heard());
-        let Connection::Leg { id, leg, silent_told } = &mut place.connection else { return };
+        let Connection::Leg { id, leg, silent_told, media_told } = &mut place.connection else { return };
         let (id, mut from_net) = (*id, SILENCE);
         let from_line = if heard { place.from_line } else { SILENCE };
         let digit = if heard { place.digit } else { LineDigit::None };
         leg.tick(now, &from_line, digit, &mut from_net, &mut |channel, to, bytes| out(id, channel, to, bytes));
+        if !*media_told && leg.has_media() {
+            *media_told = true;
+            push(events, stats, Event::MediaArrived(PortId(p as u16)));
+        }
         let silent_ms = leg.silent_ms(now);
         if silent_ms >= watchdog_ms && !*silent_told {
             *silent_told = true;

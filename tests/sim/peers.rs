@@ -43,7 +43,7 @@ impl Outsider {
                 }
             }
             while let Some(t) = self.sip.poll_transmit() {
-                world.inject(self.at, t.dst, &t.bytes);
+                world.inject(self.at, t.dst.addr, &t.bytes);
             }
             while let Some(e) = self.sip.poll_event() {
                 self.events.push(e);
@@ -63,11 +63,10 @@ impl Outsider {
     fn call(&mut self, world: &mut World, number: &str) -> DialogId {
         let invite = Invite {
             to: number.into(),
-            target: sip_address(B),
+            targets: vec![(sip_address(B).into(), None)],
             from: "8888".into(),
-            display: None,
             offer: Self::sdp(1, "sendrecv"),
-            headers: Vec::new(),
+            ..Invite::default()
         };
         self.sip.invite(world.now(), invite).expect("room for one call")
     }

@@ -12,7 +12,7 @@ use crate::fax::t38::ifp::{self, DataType, Indicator, Packet, Syntax};
 use crate::fax::t38::udptl;
 use crate::media::rtp;
 use crate::media::telephone_event::Payload as EventPayload;
-use crate::sdp::{Codec, Session};
+use crate::sdp::{Codec, Crypto, Session};
 use crate::sip::message::{Message, Method, StartLine};
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
@@ -190,7 +190,7 @@ impl Survey {
             if self.media.len() == MEDIA_MAX && !self.media.contains_key(&address) {
                 return self.warnings.say(format!("more than {MEDIA_MAX} media addresses in the capture; the rest is told by its packets"));
             }
-            let key = session.security_of(m).chain(m.attributes.iter().map(String::as_str)).find_map(sdes_key);
+            let key = session.crypto_of(m).find_map(sdes_key);
             let secure = m.proto.as_str().contains("SAVP");
             let uses = m.payloads.iter().map(|p| (p.pt, p.codec.clone())).collect();
             let t38 = m.is_t38().then(|| m.t38.as_ref().map_or(0, |t| t.version));
@@ -393,7 +393,7 @@ impl Survey {
                 Codec::Pcmu => Use::Audio(Law::Mu),
                 Codec::Pcma => Use::Audio(Law::A),
                 Codec::TelephoneEvent => Use::Event,
-                Codec::ComfortNoise => Use::Silent,
+                Codec::ComfortNoise | Codec::RtpT38 => Use::Silent,
                 Codec::Other(_) if is_event => Use::Event,
                 Codec::Other(name) => match self.known.law {
                     Some(law) => Use::Audio(law),
@@ -488,13 +488,11 @@ pub fn looks_like_sip(payload: &[u8]) -> bool {
 }
 
 /// The key of `crypto:1 AES_CM_128_HMAC_SHA1_80 inline:BASE64|...`.
-fn sdes_key(attribute: &str) -> Option<srtp::Key> {
-    let rest = attribute.strip_prefix("crypto:")?;
-    let mut words = rest.split_whitespace().skip(1);
-    if words.next()? != "AES_CM_128_HMAC_SHA1_80" {
+fn sdes_key(crypto: &Crypto) -> Option<srtp::Key> {
+    if crypto.suite != "AES_CM_128_HMAC_SHA1_80" {
         return None;
     }
-    srtp::Key::from_base64(words.next()?.strip_prefix("inline:")?.split('|').next()?)
+    srtp::Key::from_base64(crypto.keys.strip_prefix("inline:")?.split(['|', ';']).next()?)
 }
 
 impl Image {

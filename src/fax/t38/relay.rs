@@ -100,6 +100,8 @@ const KEEPALIVE_MS: u64 = 1000;
 /// The T.38 leg of one call.
 pub struct T38Leg {
     syntax: Syntax,
+    /// Where signalling says the peer is.
+    negotiated: SocketAddr,
     latch: Latch,
     source: SourcePolicy,
     receiver: Receiver,
@@ -142,6 +144,7 @@ impl T38Leg {
         filter.set_cleared(config.cleared);
         T38Leg {
             syntax: Syntax::of_version(config.version),
+            negotiated: config.remote,
             latch: Latch::new(config.remote),
             source: config.source,
             receiver: Receiver::new(),
@@ -164,6 +167,20 @@ impl T38Leg {
     /// Lets images pass (true) or only tones and T.30's control frames (false): pages wait until it is known who the peer is.
     pub fn set_cleared(&mut self, cleared: bool) {
         self.filter.set_cleared(cleared);
+    }
+    /// The peer moved by signalling (re-INVITE in the middle of the fax): the stream goes on there. The same address again changes nothing
+    /// that was learned since.
+    pub fn redirect(&mut self, remote: SocketAddr, max_datagram: usize, correction: ErrorCorrection) {
+        if self.negotiated != remote {
+            self.negotiated = remote;
+            self.latch = Latch::new(remote);
+        }
+        self.correction = correction;
+        self.sender.set_terms(correction, max_datagram);
+    }
+    /// Whether the peer ever sent anything.
+    pub const fn has_media(&self) -> bool {
+        self.heard.is_some()
     }
     /// Lets the engine hear what was on the line before the leg was made, oldest first: call it once, before the first tick. The packets
     /// this makes go out at once.

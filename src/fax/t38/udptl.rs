@@ -388,6 +388,10 @@ impl Sender {
     pub const fn next_seq(&self) -> u16 {
         self.seq
     }
+    /// The peer takes other datagrams from now on, or wants other protection. What was sent so far still protects.
+    pub fn set_terms(&mut self, correction: ErrorCorrection, max_datagram: usize) {
+        (self.correction, self.max_datagram) = (correction, max_datagram);
+    }
     /// Writes the datagram for a new packet to `out` and says how long it is. Protection is cut down until the datagram is short enough;
     /// `None` if even the bare packet is too long.
     pub fn emit(&mut self, ifp: &[u8], class: Class, out: &mut [u8]) -> Option<usize> {

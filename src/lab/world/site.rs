@@ -204,7 +204,12 @@ impl Site {
         let number = |p: &PortSpec| p.number.map(|n| Number::parse(n).expect("a literal number"));
         // With a directory the numbers are the directory's to give, as in the daemon.
         let given = |p: &PortSpec| if self.has_directory { None } else { number(p) };
-        let ports: Vec<PortConfig> = self.spec.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p) }).collect();
+        let ports: Vec<PortConfig> = self
+            .spec
+            .ports
+            .iter()
+            .map(|p| PortConfig { name: p.name.clone(), number: given(p), fax: !matches!(p.machine, MachineSpec::Phone) })
+            .collect();
         let numbers = ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
         let mut cache = RouteCache::new(crate::limits::ROUTES_MAX);
         for (dialled, route) in &self.disk {
@@ -355,7 +360,7 @@ impl Site {
         let Some(running) = &mut self.running else { return };
         if dst == sip_address(self.index) {
             running.gateway.set_wall(now, wall);
-            running.gateway.handle_datagram(now, src, bytes);
+            running.gateway.handle_message(now, src.into(), bytes);
             self.settle(now);
             return;
         }
@@ -513,7 +518,7 @@ impl Site {
         let mut burst = 0;
         while let Some(transmit) = running.gateway.poll_transmit() {
             burst += 1;
-            self.out.push(Out::Datagram { src: sip_address(self.index), dst: transmit.dst, bytes: transmit.bytes });
+            self.out.push(Out::Datagram { src: sip_address(self.index), dst: transmit.dst.addr, bytes: transmit.bytes });
         }
         self.journal.burst_max = self.journal.burst_max.max(burst);
         while let Some(command) = running.gateway.poll_command() {

@@ -1,8 +1,11 @@
 //! What goes into the endpoint and what comes out of it.
 
 use crate::clock::Instant;
+use crate::sip::hop::{Hop, Target, Transport};
+use crate::sip::message::{Message, Uri};
 use core::fmt;
 use core::net::SocketAddr;
+use std::sync::Arc;
 
 /// An INVITE usage: one call as SIP sees it, from the first INVITE to the end, with all its early dialogs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -11,6 +14,10 @@ pub struct DialogId(pub u64);
 /// An OPTIONS that we sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct OptionsId(pub u64);
+
+/// A request outside any call, sent by [`Endpoint::request`](super::Endpoint::request).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RequestId(pub u64);
 
 impl fmt::Display for DialogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,8 +28,9 @@ impl fmt::Display for DialogId {
 /// How the endpoint presents itself, and its bounds.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where peers reach us: Via, Contact and the host of From.
-    pub contact: SocketAddr,
+    /// Where peers reach us, by each transport and family of addresses: Via, Contact and the host of From. Not empty; the first is for
+    /// who is reached by a transport of which there is none.
+    pub contacts: Vec<Hop>,
     /// User-Agent and Server.
     pub user_agent: String,
     /// Transactions at a time: one half for what peers ask, the other for what we ask, so that no flood keeps us from calling. Of each
@@ -33,25 +41,59 @@ pub struct Config {
 }
 
 impl Config {
-    /// The bounds of `limits.rs`.
+    /// The bounds of `limits.rs`. Peers reach us by UDP at `contact`; [`Config::also_at`] adds further transports.
     pub fn new(contact: SocketAddr, user_agent: impl Into<String>) -> Config {
         Config {
-            contact,
+            contacts: vec![Hop::udp(contact)],
             user_agent: user_agent.into(),
             transactions_max: crate::limits::SIP_TRANSACTIONS_MAX,
             dialogs_max: crate::limits::SIP_DIALOGS_MAX,
         }
     }
+    /// One more transport or address at which peers reach us.
+    pub fn also_at(mut self, contact: Hop) -> Config {
+        self.contacts.push(contact);
+        self
+    }
+    /// Whether peers reach us by this transport.
+    pub fn listens(&self, transport: Transport) -> bool {
+        self.contacts.iter().any(|c| c.transport == transport)
+    }
+    /// Where who is reached over `hop` reaches us.
+    pub fn contact(&self, hop: Hop) -> Hop {
+        let fits = |c: &&Hop| c.transport == hop.transport && c.addr.is_ipv4() == hop.addr.is_ipv4();
+        let near = |c: &&Hop| c.transport == hop.transport;
+        let found = self.contacts.iter().find(fits).or_else(|| self.contacts.iter().find(near)).or(self.contacts.first());
+        found.copied().unwrap_or(Hop::udp(self.own_addr()))
+    }
+    /// The same as a URI: `sip:user@address`, with the transport unless it is UDP (RFC 3261 s.19.1.2).
+    pub fn contact_uri(&self, user: &str, hop: Hop) -> Uri {
+        let contact = self.contact(hop);
+        let plain = Uri::sip(user, contact.addr);
+        match contact.transport {
+            Transport::Udp => plain,
+            other => {
+                let raw = [plain.as_bytes(), b";transport=", other.as_str().to_ascii_lowercase().as_bytes()].concat();
+                Uri::parse(&raw).unwrap_or(plain)
+            }
+        }
+    }
+    pub(super) fn own_addr(&self) -> SocketAddr {
+        self.contacts.first().map_or(SocketAddr::from(([0, 0, 0, 0], 5060)), |c| c.addr)
+    }
 }
 
 /// A call to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Invite {
     /// The number or user; or a whole `sip:`, `sips:` or `tel:` URI.
     pub to: String,
-    /// Where the INVITE is sent.
-    pub target: SocketAddr,
-    /// Our number.
+    /// Where the INVITE is sent, the best first: on 503, silence or a broken way it goes to the next (RFC 3263 s.4.3). Not empty; those
+    /// beyond [`SIP_TARGETS_MAX`](crate::limits::SIP_TARGETS_MAX) are not tried.
+    pub targets: Vec<Target>,
+    /// Values of Route for the INVITE, loose: an outbound proxy, a service route (RFC 3608).
+    pub routes: Vec<String>,
+    /// Our number; or a whole URI.
     pub from: String,
     /// Our display name.
     pub display: Option<String>,
@@ -98,11 +140,13 @@ impl fmt::Display for CommandError {
 }
 impl std::error::Error for CommandError {}
 
-/// A datagram to be sent.
+/// A message to be sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transmit {
-    /// To whom.
-    pub dst: SocketAddr,
+    /// How, and to whom. An open connection to there is used.
+    pub dst: Hop,
+    /// The domain that a *new* TLS connection must prove (RFC 5922). `None`: only what is open, or a peer known by its address.
+    pub server_name: Option<Arc<str>>,
     /// The message.
     pub bytes: Vec<u8>,
 }
@@ -147,7 +191,7 @@ pub enum Event {
         to_user: String,
         from_user: String,
         display: Option<String>,
-        source: SocketAddr,
+        source: Hop,
         /// `None`: the caller wants our offer in the 200.
         offer: Option<Vec<u8>>,
         call_id: String,
@@ -185,6 +229,9 @@ pub enum Event {
     Ended { dialog: DialogId, cause: EndCause, q850: Option<u8> },
     /// Our OPTIONS is answered (408: nobody answers).
     OptionsAnswered { options: OptionsId, status: u16, sdp: Option<Vec<u8>>, allow: Vec<String>, server: Option<String> },
+    /// A request made by [`Endpoint::request`](super::Endpoint::request) is answered for good. `response` is `None` where nobody answered
+    /// (408) or no way led there (503).
+    Response { request: RequestId, status: u16, response: Option<Message>, from: Hop },
 }
 
 impl Event {
@@ -201,7 +248,7 @@ impl Event {
             | Event::ReInviteFailed { dialog, .. }
             | Event::Acked { dialog, .. }
             | Event::Ended { dialog, .. } => Some(*dialog),
-            Event::OptionsAnswered { .. } => None,
+            Event::OptionsAnswered { .. } | Event::Response { .. } => None,
         }
     }
     /// Whether it is the last of its dialog.
@@ -234,6 +281,10 @@ pub struct Counters {
     pub repeated: u64,
     /// Timers fired.
     pub timers: u64,
+    /// Requests that went on to their next way.
+    pub failovers: u64,
+    /// Ways that broke.
+    pub transport_failures: u64,
 }
 
 /// What is alive, for tests and metrics.

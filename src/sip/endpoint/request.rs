@@ -8,8 +8,13 @@ use crate::sip::transaction::{Repeated, server_invite};
 const RETRY_AFTER_S: &str = "5";
 
 impl Endpoint {
-    /// A datagram came.
+    /// A datagram came by UDP.
     pub fn handle_datagram(&mut self, now: Instant, src: SocketAddr, bytes: &[u8]) {
+        self.handle_message(now, Hop::udp(src), bytes);
+    }
+
+    /// A message came: a datagram, or one message of a stream.
+    pub fn handle_message(&mut self, now: Instant, src: Hop, bytes: &[u8]) {
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) || is_stun(bytes) {
             self.counters.keep_alives += 1;
             return;
@@ -26,19 +31,19 @@ impl Endpoint {
     }
 
     /// Answers what could not be read, without a transaction: each repeat gets the same words.
-    fn refuse_malformed(&mut self, src: SocketAddr, fault: Fault, mut request: Message) {
+    fn refuse_malformed(&mut self, src: Hop, fault: Fault, mut request: Message) {
         if request.method() == Some(&Method::Ack) {
             return;
         }
-        let dst = stamp_via(&mut request, src);
+        let back = stamp_via(&mut request, src);
         let mut response = Message::response_to(&request, fault.status, fault.words);
         tag_response(&mut response, b"malformed");
         let bytes = response.with("Server", &self.config.user_agent).emit();
-        self.transmit(Transmit { dst, bytes });
+        self.transmit(&(back.to, None), bytes);
     }
 
-    fn handle_request(&mut self, now: Instant, src: SocketAddr, mut request: Message) {
-        let dst = stamp_via(&mut request, src);
+    fn handle_request(&mut self, now: Instant, src: Hop, mut request: Message) {
+        let back = stamp_via(&mut request, src);
         let Some(key) = ServerKey::of(&request) else { return };
         let method = key.method.clone();
         if request.method() == Some(&Method::Ack) {
@@ -51,15 +56,15 @@ impl Endpoint {
             self.counters.full += 1;
             let mut response = Message::response_to(&request, 503, "Too Many Calls").with("Retry-After", RETRY_AFTER_S);
             tag_response(&mut response, b"full");
-            self.transmit(Transmit { dst, bytes: response.emit() });
+            self.transmit(&(back.to, None), response.emit());
             return;
         }
         // The tag of an answer that leaves no state must be the same for each repeat of its request (s.8.2.7).
         let local_tag = if method == Method::Invite { self.token() } else { self.tag_for(&key) };
         let merge = merge_key(&request);
         let machine = match method {
-            Method::Invite => ServerMachine::Invite(ServerInvite::new()),
-            _ => ServerMachine::Other(Server::new(now)),
+            Method::Invite => ServerMachine::Invite(ServerInvite::new(src.transport.is_reliable())),
+            _ => ServerMachine::Other(Server::new(now, src.transport.is_reliable())),
         };
         let tx = self.next_id();
         let merged = self.merge_index.contains_key(&merge);
@@ -67,7 +72,7 @@ impl Endpoint {
         self.merge_index.entry(merge.clone()).or_insert(tx);
         let kept = Message { body: Vec::new(), ..request.clone() };
         let offerless = request.sdp().is_none();
-        let record = ServerRecord { machine, key, merge, request: kept, offerless, last: None, dst, local_tag, dialog: None };
+        let record = ServerRecord { machine, key, merge, request: kept, offerless, last: None, back, local_tag, dialog: None };
         self.servers.insert(tx, record);
         self.sync_server(tx);
         let result = if method == Method::Cancel { Ok(()) } else { check(&request, merged) };
@@ -99,7 +104,7 @@ impl Endpoint {
         format!("{sum:016x}").into_bytes()
     }
 
-    fn dispatch(&mut self, now: Instant, src: SocketAddr, tx: u64, method: &Method, request: &Message) -> Result<(), Refusal> {
+    fn dispatch(&mut self, now: Instant, src: Hop, tx: u64, method: &Method, request: &Message) -> Result<(), Refusal> {
         let to_tag = request.to().ok().and_then(|t| t.tag().map(<[u8]>::to_vec));
         if *method == Method::Cancel {
             return self.handle_cancel(now, tx, request);
@@ -136,7 +141,7 @@ impl Endpoint {
         known.then_some(id)
     }
 
-    fn handle_call(&mut self, now: Instant, src: SocketAddr, tx: u64, request: &Message) -> Result<(), Refusal> {
+    fn handle_call(&mut self, now: Instant, src: Hop, tx: u64, request: &Message) -> Result<(), Refusal> {
         if !self.may_be_called() {
             self.counters.full += 1;
             return Err(Refusal::with(503, "Retry-After", RETRY_AFTER_S));
@@ -168,7 +173,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn handle_reinvite(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, request: &Message) -> Result<(), Refusal> {
+    fn handle_reinvite(&mut self, now: Instant, src: Hop, tx: u64, id: DialogId, request: &Message) -> Result<(), Refusal> {
         let usage = self.usages.get_mut(&id).ok_or(Refusal::of(481))?;
         let State::Confirmed { dialog, ours, theirs, unacked, closing } = &mut usage.state else {
             // Its 200 overtakes ours, or it invites while it rings: later.
@@ -302,9 +307,9 @@ impl Endpoint {
         if repeated == Repeated::AnswerAgain
             && let Some(bytes) = record.last.clone()
         {
-            let dst = record.dst;
+            let to = record.back.to;
             self.counters.repeated += 1;
-            self.transmit(Transmit { dst, bytes });
+            self.transmit(&(to, None), bytes);
         }
     }
 
@@ -313,7 +318,7 @@ impl Endpoint {
         for (name, value) in [("Allow", ALLOW), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"), ("Supported", "")] {
             response.headers.push(name, value.into());
         }
-        response.headers.push("Contact", self.contact());
+        response.headers.push("Contact", self.contact_for(tx));
         if let Some(sdp) = &self.capabilities {
             response = response.with_body("application/sdp", sdp.clone());
         }
@@ -392,9 +397,9 @@ fn merge_key(request: &Message) -> Vec<u8> {
 }
 
 /// Writes into the top Via where the request came from, and says where its responses go.
-fn stamp_via(request: &mut Message, src: SocketAddr) -> SocketAddr {
-    let Ok(mut via) = request.top_via() else { return src };
-    via.stamp(src);
+fn stamp_via(request: &mut Message, src: Hop) -> WayBack {
+    let Ok(mut via) = request.top_via() else { return WayBack { to: src, otherwise: None } };
+    via.stamp(src.addr);
     let mut line = via.emit();
     let rest = request.headers.get("Via").map(|v| crate::sip::message::split_outside_quotes(v, b',').skip(1).collect::<Vec<_>>());
     for other in rest.unwrap_or_default() {
@@ -402,7 +407,13 @@ fn stamp_via(request: &mut Message, src: SocketAddr) -> SocketAddr {
         line.extend_from_slice(other);
     }
     request.headers.set("Via", line);
-    via.response_addr(src)
+    if !src.transport.is_reliable() {
+        return WayBack { to: Hop::udp(via.response_addr(src.addr)), otherwise: None };
+    }
+    // A connection is answered on itself; should it be gone, at the port that the sender gives, at the address it was seen under.
+    let listening = SocketAddr::new(src.addr.ip(), via.port.unwrap_or(src.transport.default_port()));
+    let otherwise = Hop { transport: src.transport, addr: listening };
+    WayBack { to: src, otherwise: Some(otherwise).filter(|o| *o != src) }
 }
 
 /// A STUN message (RFC 8489 s.5) on our port: a keep-alive of RFC 5626, or somebody's stray.

@@ -5,7 +5,7 @@ use crate::sip::message::{decimal, readable};
 use crate::sip::transaction::Heard;
 
 impl Endpoint {
-    pub(super) fn handle_response(&mut self, now: Instant, src: SocketAddr, response: Message) {
+    pub(super) fn handle_response(&mut self, now: Instant, src: Hop, response: Message) {
         let found = response.top_via().ok().and_then(|v| v.branch().map(<[u8]>::to_vec)).zip(response.cseq().ok());
         let id = found.and_then(|(branch, cseq)| self.client_index.get(&(branch, cseq.method)).copied());
         // s.8.1.3.3: more than one Via is a response that lost its way.
@@ -25,6 +25,12 @@ impl Endpoint {
             Heard::AckAgain => {
                 self.send_known_ack(id, &[]);
             }
+            Heard::PassUp if status == 503 && !in_dialog(purpose) && self.is_elsewhere(id) => {
+                if matches!(purpose, Purpose::Invite(_)) {
+                    self.ack_failure(id, &response);
+                }
+                self.move_on(now, id);
+            }
             Heard::PassUp => match purpose {
                 Purpose::Invite(dialog) => self.handle_invite_response(now, src, id, dialog, status, &response),
                 Purpose::ReInvite(dialog) => self.handle_reinvite_response(now, src, id, dialog, status, &response),
@@ -37,11 +43,15 @@ impl Endpoint {
                     server: response.headers.get("Server").map(readable),
                 }),
                 Purpose::Options(_) => {}
+                Purpose::Outside(request) if status >= 200 => {
+                    self.events.push_back(Event::Response { request, status, response: Some(response), from: src });
+                }
+                Purpose::Outside(_) => {}
             },
         }
     }
 
-    fn handle_invite_response(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, status: u16, response: &Message) {
+    fn handle_invite_response(&mut self, now: Instant, src: Hop, tx: u64, id: DialogId, status: u16, response: &Message) {
         match status {
             0..200 => self.handle_provisional(now, src, tx, id, status, response),
             200..300 => self.handle_answer(now, src, tx, id, response),
@@ -64,7 +74,7 @@ impl Endpoint {
         }
     }
 
-    fn handle_provisional(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, status: u16, response: &Message) {
+    fn handle_provisional(&mut self, now: Instant, src: Hop, tx: u64, id: DialogId, status: u16, response: &Message) {
         let Some(record) = self.clients.get(&tx) else { return };
         let Some(usage) = self.usages.get_mut(&id) else { return };
         let State::Calling { cancelling, early, early_sdp, .. } = &mut usage.state else { return };
@@ -79,7 +89,7 @@ impl Endpoint {
             && early.len() < SIP_FORKS_MAX
             && !early.iter().any(|d| d.remote_tag() == tag)
         {
-            early.push(Dialog::from_response(&record.request, response, src));
+            early.push(Dialog::from_response(&record.request, response, record.came_by(src)));
         }
         let sdp = response.sdp().map(<[u8]>::to_vec);
         if sdp.is_some() {
@@ -89,7 +99,7 @@ impl Endpoint {
     }
 
     /// A 2xx to an INVITE: the first makes the dialog; its repeats get their ACK again; those of other forks get ACK and BYE (s.13.2.2.4).
-    fn handle_answer(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, response: &Message) {
+    fn handle_answer(&mut self, now: Instant, src: Hop, tx: u64, id: DialogId, response: &Message) {
         let tag = to_tag(response);
         if self.send_known_ack(tx, &tag) {
             return;
@@ -98,7 +108,7 @@ impl Endpoint {
         if record.acks.len() >= SIP_FORKS_MAX {
             return;
         }
-        let mut dialog = Dialog::from_response(&record.request, response, src);
+        let mut dialog = Dialog::from_response(&record.request, response, record.came_by(src));
         self.send_ack(tx, &dialog, tag);
         let usage = self.usages.get_mut(&id);
         let giving_up = usage.as_ref().map_or(EndCause::HungUp, |u| u.giving_up);
@@ -116,13 +126,13 @@ impl Endpoint {
                 self.end(id, Event::Ended { dialog: id, cause: giving_up, q850: None });
             }
             Some(State::Ringing { .. } | State::Confirmed { .. }) | None => {
-                let (bye, dst) = dialog.next_request(Method::Bye);
-                self.send_request(now, bye, dst, Purpose::Farewell, None);
+                let (bye, ways) = dialog.next_request(Method::Bye);
+                self.send_request(now, bye, ways, Purpose::Farewell, None);
             }
         }
     }
 
-    fn handle_reinvite_response(&mut self, now: Instant, src: SocketAddr, tx: u64, id: DialogId, status: u16, response: &Message) {
+    fn handle_reinvite_response(&mut self, now: Instant, src: Hop, tx: u64, id: DialogId, status: u16, response: &Message) {
         if status < 200 {
             return;
         }
@@ -179,30 +189,52 @@ impl Endpoint {
         }
         ack.headers.push("To", response.headers.get("To").unwrap_or_default().to_vec());
         let number = record.request.cseq().map_or(0, |c| c.number);
-        let bytes = ack.with("CSeq", format!("{number} ACK")).emit();
-        let transmit = Transmit { dst: record.dst, bytes };
+        let message = ack.with("CSeq", format!("{number} ACK"));
+        let ack = Ack { tag: Vec::new(), bytes: message.emit(), message, ways: [record.at.clone()].into() };
         record.acks.clear();
-        record.acks.push((Vec::new(), transmit.clone()));
-        self.transmit(transmit);
+        self.keep_ack(tx, ack);
     }
 
     fn send_ack(&mut self, tx: u64, dialog: &Dialog, tag: Vec<u8>) {
         let Some(number) = self.clients.get(&tx).and_then(|r| r.request.cseq().ok()).map(|c| c.number) else { return };
-        let (ack, dst) = dialog.ack(number);
-        let branch = [b"z9hG4bK", self.token().as_slice()].concat();
-        let transmit = Transmit { dst, bytes: self.with_via(ack, &branch).emit() };
-        if let Some(record) = self.clients.get_mut(&tx) {
-            record.acks.push((tag, transmit.clone()));
+        let (message, ways) = dialog.ack(number);
+        let mut ack = Ack { tag, message, bytes: Vec::new(), ways: ways.into() };
+        self.address_ack(&mut ack);
+        self.keep_ack(tx, ack);
+    }
+
+    fn keep_ack(&mut self, tx: u64, ack: Ack) {
+        if let Some(way) = ack.ways.front() {
+            self.transmit(way, ack.bytes.clone());
         }
-        self.transmit(transmit);
+        if let Some(record) = self.clients.get_mut(&tx) {
+            record.acks.push(ack);
+        }
     }
 
     fn send_known_ack(&mut self, tx: u64, tag: &[u8]) -> bool {
-        let known = self.clients.get(&tx).and_then(|r| r.acks.iter().find(|(t, _)| t == tag)).map(|(_, t)| t.clone());
-        let Some(transmit) = known else { return false };
+        let known = self.clients.get(&tx).and_then(|r| r.acks.iter().find(|a| a.tag == tag));
+        let Some((way, bytes)) = known.and_then(|a| Some((a.ways.front()?.clone(), a.bytes.clone()))) else { return false };
         self.counters.repeated += 1;
-        self.transmit(transmit);
+        self.transmit(&way, bytes);
         true
+    }
+
+    /// A request that has another way left, and is still wanted.
+    fn is_elsewhere(&self, tx: u64) -> bool {
+        self.clients.get(&tx).is_some_and(|r| !r.further.is_empty()) && self.clients.len() < self.half()
+    }
+}
+
+/// Inside a dialog its other end, or the route to it, has spoken: there is no other to ask.
+pub(super) fn in_dialog(purpose: Purpose) -> bool {
+    matches!(purpose, Purpose::ReInvite(_) | Purpose::Farewell)
+}
+
+impl ClientRecord {
+    /// The way a response came, with the domain that was proved there.
+    fn came_by(&self, src: Hop) -> Target {
+        (src, self.at.1.clone().filter(|_| self.at.0 == src))
     }
 }
 

@@ -28,7 +28,7 @@ struct World {
     events: [Vec<Event>; 2],
     link: Link,
     rng: Rng,
-    flying: BTreeMap<(Instant, u64), (SocketAddr, Transmit)>,
+    flying: BTreeMap<(Instant, u64), (Hop, Transmit)>,
     count: u64,
     /// Who sent which first line when, for asserting ladders.
     log: Vec<(u8, String)>,
@@ -55,11 +55,11 @@ impl World {
     fn call(&mut self) -> DialogId {
         let call = Invite {
             to: "2001".into(),
-            target: addr(2),
+            targets: vec![(addr(2).into(), None)],
             from: "3001".into(),
             display: Some("Ada".into()),
             offer: b"v=0 offer".to_vec(),
-            headers: Vec::new(),
+            ..Invite::default()
         };
         self.ends[0].invite(self.now, call).unwrap()
     }
@@ -78,7 +78,7 @@ impl World {
                     }
                     let at = self.now + ms(self.link.delay_ms + self.rng.below(self.link.jitter_ms + 1));
                     self.count += 1;
-                    self.flying.insert((at, self.count), (addr(n as u8 + 1), transmit.clone()));
+                    self.flying.insert((at, self.count), (Hop { addr: addr(n as u8 + 1), ..transmit.dst }, transmit.clone()));
                 }
             }
             while let Some(event) = self.ends[n].poll_event() {
@@ -99,8 +99,8 @@ impl World {
         self.now = self.now.max(at);
         if flight == Some(at) {
             let (_, (src, transmit)) = self.flying.pop_first().unwrap();
-            match (0..2).find(|n| addr(*n as u8 + 1) == transmit.dst) {
-                Some(n) => self.ends[n].handle_datagram(self.now, src, &transmit.bytes),
+            match (0..2).find(|n| addr(*n as u8 + 1) == transmit.dst.addr) {
+                Some(n) => self.ends[n].handle_message(self.now, src, &transmit.bytes),
                 None => self.outside.push(transmit),
             }
         } else {
@@ -129,7 +129,7 @@ impl World {
         match &self.take(1)[..] {
             [Event::Incoming { dialog, to_user, from_user, display, source, offer, .. }] => {
                 assert_eq!((to_user.as_str(), from_user.as_str(), display.as_deref()), ("2001", "3001", Some("Ada")));
-                assert_eq!((*source, offer.as_deref()), (addr(1), Some(&b"v=0 offer"[..])));
+                assert_eq!((source.addr, offer.as_deref()), (addr(1), Some(&b"v=0 offer"[..])));
                 *dialog
             }
             other => panic!("{other:?}"),

@@ -28,9 +28,9 @@ impl Endpoint {
         match fired {
             None => self.sync_client(id),
             Some(Fired::Repeat) => {
-                let transmit = Transmit { dst: record.dst, bytes: record.bytes.clone() };
+                let (at, bytes) = (record.at.clone(), record.bytes.clone());
                 self.counters.repeated += 1;
-                self.transmit(transmit);
+                self.transmit(&at, bytes);
                 self.sync_client(id);
             }
             Some(Fired::RangTooLong) => {
@@ -41,20 +41,11 @@ impl Endpoint {
                         self.reinvite_failed(now, id, dialog, 408);
                         self.forget_client(id);
                     }
-                    Purpose::Farewell | Purpose::Options(_) => {}
+                    Purpose::Farewell | Purpose::Options(_) | Purpose::Outside(_) => {}
                 }
             }
-            Some(Fired::TimedOut) => {
-                match purpose {
-                    Purpose::Invite(dialog) => self.call_timed_out(dialog),
-                    Purpose::ReInvite(dialog) => self.reinvite_failed(now, id, dialog, 408),
-                    Purpose::Options(options) => {
-                        self.events.push_back(Event::OptionsAnswered { options, status: 408, sdp: None, allow: Vec::new(), server: None });
-                    }
-                    Purpose::Farewell => {}
-                }
-                self.forget_client(id);
-            }
+            Some(Fired::TimedOut) if !response::in_dialog(purpose) && self.move_on(now, id) => self.forget_client(id),
+            Some(Fired::TimedOut) => self.client_failed(now, id, 408),
             Some(Fired::Done) => self.forget_client(id),
         }
     }
@@ -69,18 +60,6 @@ impl Endpoint {
         }
     }
 
-    fn call_timed_out(&mut self, id: DialogId) {
-        let Some(Usage { state: State::Calling { cancelling, .. }, giving_up, .. }) = self.usages.get(&id) else { return };
-        let event = match cancelling {
-            Cancelling::No => {
-                let reason = "Nobody answers".into();
-                Event::Failed { dialog: id, status: 408, reason, q850: None, retry_after: None }
-            }
-            Cancelling::Wanted | Cancelling::Sent => Event::Ended { dialog: id, cause: *giving_up, q850: None },
-        };
-        self.end(id, event);
-    }
-
     fn server_timeout(&mut self, now: Instant, id: u64) {
         let Some(record) = self.servers.get_mut(&id) else { return };
         let fired = match &mut record.machine {
@@ -90,9 +69,9 @@ impl Endpoint {
         match fired {
             Some(Fired::Repeat) => {
                 if let Some(bytes) = record.last.clone() {
-                    let dst = record.dst;
+                    let to = record.back.to;
                     self.counters.repeated += 1;
-                    self.transmit(Transmit { dst, bytes });
+                    self.transmit(&(to, None), bytes);
                 }
                 self.sync_server(id);
             }
@@ -108,9 +87,9 @@ impl Endpoint {
             (Some(Timer::Answer), State::Confirmed { unacked: Some(unacked), .. }) => {
                 unacked.repeat_ms = (2 * unacked.repeat_ms).min(T2_MS);
                 usage.timers.set(Timer::Answer, now + ms(unacked.repeat_ms));
-                let transmit = unacked.transmit.clone();
+                let (to, bytes) = (unacked.back.to, unacked.bytes.clone());
                 self.counters.repeated += 1;
-                self.transmit(transmit);
+                self.transmit(&(to, None), bytes);
             }
             (Some(Timer::AckWait), State::Confirmed { closing, .. }) => {
                 let cause = if *closing { EndCause::HungUp } else { EndCause::NoAck };

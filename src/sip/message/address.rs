@@ -1,64 +1,7 @@
 //! Addresses with a display name and parameters: From, To, Contact, Route, Record-Route (RFC 3261 s.20.10 and s.25.1).
 
-use super::{Fault, Uri, is_token, split_outside_quotes};
-
-/// Parameters behind semicolons: a name, and a value if there is one (quotes kept). Names compare without regard to case.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Params(Vec<(Vec<u8>, Option<Vec<u8>>)>);
-
-impl Params {
-    /// Reads `;a=b;c`. An empty parameter is a fault.
-    pub fn parse(text: &[u8]) -> Result<Params, Fault> {
-        let text = text.trim_ascii();
-        let mut params = Vec::new();
-        if text.is_empty() {
-            return Ok(Params(params));
-        }
-        let Some(text) = text.strip_prefix(b";") else { return Err(Fault::bad("Malformed parameters")) };
-        for part in split_outside_quotes(text, b';') {
-            let (name, value) = match part.iter().position(|b| *b == b'=') {
-                Some(at) => (part[..at].trim_ascii(), Some(part[at + 1..].trim_ascii().to_vec())),
-                None => (part, None),
-            };
-            if name.is_empty() || name.iter().any(|b| b.is_ascii_whitespace() || matches!(b, b',' | b'"')) {
-                return Err(Fault::bad("Malformed parameters"));
-            }
-            params.push((name.to_vec(), value));
-        }
-        Ok(Params(params))
-    }
-    /// The value of `name`: empty when it stands there without one.
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| match v.as_deref() {
-            Some([b'"', inner @ .., b'"']) => inner,
-            Some(value) => value,
-            None => &[],
-        })
-    }
-    /// Whether `name` stands there at all.
-    pub fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-    /// Sets `name`, in its place if it is there already.
-    pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        let value = Some(value.into());
-        match self.0.iter_mut().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())) {
-            Some((_, v)) => *v = value,
-            None => self.0.push((name.as_bytes().to_vec(), value)),
-        }
-    }
-    /// Writes `;a=b;c`.
-    pub fn emit(&self, out: &mut Vec<u8>) {
-        for (name, value) in &self.0 {
-            out.push(b';');
-            out.extend_from_slice(name);
-            if let Some(value) = value {
-                out.push(b'=');
-                out.extend_from_slice(value);
-            }
-        }
-    }
-}
+use super::uri::UriParts;
+use super::{Fault, Params, Uri, is_token, params};
 
 /// `"Display" <uri>;params` or `uri;params`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,6 +14,57 @@ pub struct NameAddr {
     pub params: Params,
 }
 
+/// The pieces of an address where they stand, checked.
+pub(super) struct AddrParts<'a> {
+    /// Between its quotes, with its escapes; or tokens.
+    display: Option<(&'a [u8], bool)>,
+    uri: &'a [u8],
+    parts: UriParts<'a>,
+    params: &'a [u8],
+}
+
+impl<'a> AddrParts<'a> {
+    pub(super) fn parse(value: &'a [u8]) -> Result<AddrParts<'a>, Fault> {
+        let value = value.trim_ascii();
+        let (display, rest) = match value.first() {
+            Some(b'"') => {
+                let end = closing_quote(value).ok_or(Fault::bad("Unbalanced quotes in address"))?;
+                (Some((&value[1..end], true)), value[end + 1..].trim_ascii_start())
+            }
+            Some(b'<') => (None, value),
+            _ => match value.iter().position(|b| *b == b'<') {
+                Some(at) => {
+                    let name = value[..at].trim_ascii();
+                    if !name.iter().all(|b| is_token(*b) || b.is_ascii_whitespace() || *b >= 0x80) {
+                        return Err(Fault::bad("Malformed display name"));
+                    }
+                    ((!name.is_empty()).then_some((name, false)), &value[at..])
+                }
+                None => {
+                    // RFC 3261 s.20.10: without brackets, what follows a semicolon belongs to the header, and `,` and `?` may not stand.
+                    let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
+                    if value[..end].iter().any(|b| matches!(b, b',' | b'?')) {
+                        return Err(Fault::bad("Address needs angle brackets"));
+                    }
+                    let uri = value[..end].trim_ascii();
+                    Params::check(&value[end..])?;
+                    return Ok(AddrParts { display: None, uri, parts: UriParts::parse(uri)?, params: &value[end..] });
+                }
+            },
+        };
+        let inner = rest.strip_prefix(b"<").ok_or(Fault::bad("Malformed address"))?;
+        let end = inner.iter().position(|b| *b == b'>').ok_or(Fault::bad("Unclosed angle bracket in address"))?;
+        let (uri, params) = (&inner[..end], &inner[end + 1..]);
+        Params::check(params)?;
+        Ok(AddrParts { display, uri, parts: UriParts::parse(uri)?, params })
+    }
+
+    /// The tag parameter; an empty one counts as none.
+    pub(super) fn tag(&self) -> Option<&'a [u8]> {
+        params::find(self.params, "tag").filter(|t| !t.is_empty())
+    }
+}
+
 impl NameAddr {
     /// An address in angle brackets without parameters.
     pub fn new(uri: Uri) -> NameAddr {
@@ -79,37 +73,12 @@ impl NameAddr {
 
     /// Reads one value of From, To, Contact, Route or Record-Route.
     pub fn parse(value: &[u8]) -> Result<NameAddr, Fault> {
-        let value = value.trim_ascii();
-        let (display, rest) = match value.first() {
-            Some(b'"') => {
-                let (display, rest) = quoted(value).ok_or(Fault::bad("Unbalanced quotes in address"))?;
-                (Some(display), rest.trim_ascii_start())
-            }
-            _ => match value.iter().position(|b| *b == b'<') {
-                Some(at) => {
-                    let name = value[..at].trim_ascii();
-                    if !name.iter().all(|b| is_token(*b) || b.is_ascii_whitespace() || *b >= 0x80) {
-                        return Err(Fault::bad("Malformed display name"));
-                    }
-                    ((!name.is_empty()).then(|| name.to_vec()), &value[at..])
-                }
-                None => {
-                    // RFC 3261 s.20.10: without brackets, what follows a semicolon belongs to the header, and `,` and `?` may not stand.
-                    let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
-                    if value[..end].iter().any(|b| matches!(b, b',' | b'?')) {
-                        return Err(Fault::bad("Address needs angle brackets"));
-                    }
-                    return Ok(NameAddr {
-                        display: None,
-                        uri: Uri::parse(value[..end].trim_ascii())?,
-                        params: Params::parse(&value[end..])?,
-                    });
-                }
-            },
-        };
-        let inner = rest.strip_prefix(b"<").ok_or(Fault::bad("Malformed address"))?;
-        let end = inner.iter().position(|b| *b == b'>').ok_or(Fault::bad("Unclosed angle bracket in address"))?;
-        Ok(NameAddr { display, uri: Uri::parse(&inner[..end])?, params: Params::parse(&inner[end + 1..])? })
+        let parts = AddrParts::parse(value)?;
+        Ok(NameAddr {
+            display: parts.display.map(|(text, quoted)| if quoted { unquote(text) } else { text.to_vec() }),
+            uri: parts.parts.own(parts.uri)?,
+            params: Params::parse(parts.params)?,
+        })
     }
 
     /// The tag parameter; an empty one counts as none.
@@ -119,7 +88,7 @@ impl NameAddr {
 
     /// The bytes of the value, always with angle brackets.
     pub fn emit(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(64);
         if let Some(display) = &self.display {
             out.push(b'"');
             for b in display {
@@ -139,20 +108,32 @@ impl NameAddr {
     }
 }
 
-/// Reads a quoted string at the start of `text`: its content without escapes, and what follows.
-fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut content = Vec::new();
+/// Where the quoted string at the start of `text` ends.
+fn closing_quote(text: &[u8]) -> Option<usize> {
     let mut escaped = false;
     for (i, b) in text.iter().enumerate().skip(1) {
         match b {
-            _ if escaped => {
-                content.push(*b);
-                escaped = false;
-            }
+            _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'"' => return Some((content, &text[i + 1..])),
-            _ => content.push(*b),
+            b'"' => return Some(i),
+            _ => {}
         }
     }
     None
+}
+
+/// The content of a quoted string without its escapes.
+fn unquote(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut escaped = false;
+    for b in text {
+        match b {
+            b'\\' if !escaped => escaped = true,
+            _ => {
+                out.push(*b);
+                escaped = false;
+            }
+        }
+    }
+    out
 }

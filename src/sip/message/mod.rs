@@ -3,17 +3,27 @@
 //! A [`Message`] is a start line, headers in their order, and a body. Header values are bytes: what we do not know is kept and goes out
 //! again as it came. [`Message::parse`] is strict about what this layer must rely on (Via, From, To, Call-ID, CSeq, lengths) and lenient
 //! about the rest; a refused message comes back inside the error as far as it could be read, so that the endpoint can still answer 400.
-//! Typed views ([`Via`], [`NameAddr`], [`CSeq`], [`Uri`]) are made on demand from the bytes.
+//! Typed views ([`Via`], [`NameAddr`], [`CSeq`], [`Uri`]) are made on demand from the bytes; inside, the same grammar is read without
+//! memory of its own (`ViaParts`, `AddrParts`, `UriParts`), which is how a message is checked.
+//!
+//! Line ends: a lone LF ends a line as CRLF does, in datagrams and on streams alike, so that framing and reading never differ; a CR
+//! elsewhere is a space. More than [`crate::limits::SIP_HEADERS_MAX`] lines or [`crate::limits::SIP_HEAD_BYTES_MAX`] bytes before the
+//! body are answered 513.
 
 mod address;
+mod compare;
 mod header;
+mod params;
 mod parse;
+mod tel;
 mod uri;
 mod via;
 
-pub use address::{NameAddr, Params};
-pub use header::{Header, Headers, canonical_name};
+pub use address::NameAddr;
+pub use header::{Header, Headers, Name, canonical_name};
+pub use params::Params;
 pub use parse::{ParseError, stream_message_len};
+pub use tel::Subscriber;
 pub use uri::{Host, Scheme, Uri, unescape};
 pub use via::Via;
 
@@ -128,6 +138,31 @@ pub struct CSeq {
     pub method: Method,
 }
 
+impl CSeq {
+    /// Reads the value of the header.
+    pub fn parse(value: &[u8]) -> Result<CSeq, Fault> {
+        let (number, method) = cseq_parts(value)?;
+        Ok(CSeq { number, method: Method::parse(method).ok_or(Fault::bad("Malformed CSeq"))? })
+    }
+}
+
+/// Number and method of a CSeq where they stand.
+fn cseq_parts(value: &[u8]) -> Result<(u32, &[u8]), Fault> {
+    const BAD: Fault = Fault::bad("Malformed CSeq");
+    let space = value.iter().position(u8::is_ascii_whitespace).ok_or(BAD)?;
+    let (number, method) = (&value[..space], value[space..].trim_ascii());
+    if method.is_empty() || !method.iter().all(|b| is_token(*b)) || !number.iter().all(u8::is_ascii_digit) {
+        return Err(BAD);
+    }
+    let number = decimal(number).filter(|n| *n < 1 << 31).ok_or(Fault::bad("CSeq out of range"))?;
+    Ok((number as u32, method))
+}
+
+/// Whether this may be a Call-ID: one word without control characters.
+fn is_call_id(id: &[u8]) -> bool {
+    !id.is_empty() && !id.iter().any(|b| *b <= b' ' || *b == 0x7f)
+}
+
 /// What is wrong with a message, as the status that RFC 3261 gives for it and the words of the reason phrase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
@@ -182,38 +217,44 @@ impl Message {
 
     /// The bytes to send. Content-Length is always ours to say.
     pub fn emit(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512 + self.body.len());
+        let head: usize = self.headers.iter().map(|h| h.name.len() + h.value.len() + 4).sum();
+        let mut out = Vec::with_capacity(128 + head + self.body.len());
         match &self.start {
             StartLine::Request { method, uri } => {
                 out.extend_from_slice(method.as_str().as_bytes());
                 out.push(b' ');
                 out.extend_from_slice(uri);
-                out.extend_from_slice(b" SIP/2.0\r\n");
+                out.extend_from_slice(b" SIP/2.0");
             }
             StartLine::Response { status, reason } => {
-                out.extend_from_slice(format!("SIP/2.0 {status} ").as_bytes());
+                out.extend_from_slice(b"SIP/2.0 ");
+                push_decimal(&mut out, usize::from(*status));
+                out.push(b' ');
                 out.extend_from_slice(reason);
-                out.extend_from_slice(b"\r\n");
             }
         }
+        header::one_line(&mut out);
+        out.extend_from_slice(b"\r\n");
         let mut length_said = false;
         for h in self.headers.iter() {
+            let is_length = h.place() == Some(header::place_of("Content-Length"));
+            if is_length && length_said {
+                continue;
+            }
             out.extend_from_slice(h.name.as_bytes());
             out.extend_from_slice(b": ");
-            if h.is("Content-Length") {
-                if length_said {
-                    out.truncate(out.len() - h.name.len() - 2);
-                    continue;
-                }
+            if is_length {
                 length_said = true;
-                out.extend_from_slice(self.body.len().to_string().as_bytes());
+                push_decimal(&mut out, self.body.len());
             } else {
                 out.extend_from_slice(&h.value);
             }
             out.extend_from_slice(b"\r\n");
         }
         if !length_said {
-            out.extend_from_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());
+            out.extend_from_slice(b"Content-Length: ");
+            push_decimal(&mut out, self.body.len());
+            out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(&self.body);
@@ -261,21 +302,22 @@ impl Message {
     pub fn to(&self) -> Result<NameAddr, Fault> {
         NameAddr::parse(self.headers.get("To").ok_or(Fault::bad("Missing To"))?)
     }
+    /// The tag of From, without making the rest; `None` if there is none, or no From that can be read.
+    pub fn from_tag(&self) -> Option<&[u8]> {
+        address::AddrParts::parse(self.headers.get("From")?).ok()?.tag()
+    }
+    /// The tag of To, likewise.
+    pub fn to_tag(&self) -> Option<&[u8]> {
+        address::AddrParts::parse(self.headers.get("To")?).ok()?.tag()
+    }
     /// The Call-ID, compared byte by byte.
     pub fn call_id(&self) -> Result<&[u8], Fault> {
         let id = self.headers.get("Call-ID").ok_or(Fault::bad("Missing Call-ID"))?;
-        if id.is_empty() || id.iter().any(|b| b.is_ascii_whitespace()) { Err(Fault::bad("Malformed Call-ID")) } else { Ok(id) }
+        if is_call_id(id) { Ok(id) } else { Err(Fault::bad("Malformed Call-ID")) }
     }
     /// The CSeq header.
     pub fn cseq(&self) -> Result<CSeq, Fault> {
-        let value = self.headers.get("CSeq").ok_or(Fault::bad("Missing CSeq"))?;
-        let mut words = value.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty());
-        let (Some(number), Some(method), None) = (words.next(), words.next(), words.next()) else {
-            return Err(Fault::bad("Malformed CSeq"));
-        };
-        let number = decimal(number).filter(|n| *n < 1 << 31).ok_or(Fault::bad("CSeq out of range"))?;
-        let method = Method::parse(method).ok_or(Fault::bad("Malformed CSeq"))?;
-        Ok(CSeq { number: number as u32, method })
+        CSeq::parse(self.headers.get("CSeq").ok_or(Fault::bad("Missing CSeq"))?)
     }
     /// The first Contact that is an address (not `*`).
     pub fn contact(&self) -> Option<NameAddr> {
@@ -294,26 +336,40 @@ impl Message {
     }
     /// The session description of this message: the body itself, or the first such part of a multipart body.
     pub fn sdp(&self) -> Option<&[u8]> {
+        const SDP: &[u8] = b"application/sdp";
         if self.body.is_empty() {
             return None;
         }
-        let kind = self.content_type()?;
-        if kind == "application/sdp" {
+        let value = self.headers.get("Content-Type")?;
+        if parse::media_type_is(value, SDP) {
             return Some(&self.body);
         }
-        if !kind.starts_with("multipart/") {
+        if !self.content_type()?.starts_with("multipart/") {
             return None;
         }
-        let value = self.headers.get("Content-Type")?;
         let at = value.iter().position(|b| *b == b';')?;
-        let boundary = Params::parse(&value[at..]).ok()?.get("boundary")?.to_vec();
-        parse::multipart_part(&self.body, &boundary, b"application/sdp")
+        parse::multipart_part(&self.body, params::find(&value[at..], "boundary")?, SDP)
     }
 }
 
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let (mut b, marks) = (0u8, b"-.!%*_+`'~");
+    while b < 0x80 {
+        table[b as usize] = b.is_ascii_alphanumeric();
+        b += 1;
+    }
+    let mut i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
 /// A character of a token (RFC 3261 s.25.1).
 pub(crate) fn is_token(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b)
+    TOKEN[usize::from(b)]
 }
 
 /// A decimal number that fits; anything else is `None`.
@@ -322,7 +378,14 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    core::str::from_utf8(text).ok()?.parse().ok()
+    text.iter().try_fold(0u64, |n, b| n.checked_mul(10)?.checked_add(u64::from(b - b'0')))
+}
+
+fn push_decimal(out: &mut Vec<u8>, n: usize) {
+    if n >= 10 {
+        push_decimal(out, n / 10);
+    }
+    out.push(b'0' + (n % 10) as u8);
 }
 
 /// Splits at `separator` where it stands outside quoted strings and angle brackets.

@@ -1,6 +1,11 @@
 //! Bytes to [`Message`]. What a refused message is refused for follows RFC 4475; what is let through follows what devices send.
 
-use super::{Fault, Header, Headers, Message, Method, NameAddr, StartLine, decimal, is_token};
+use super::address::AddrParts;
+use super::header::{Headers, Name, one_line, place_of};
+use super::uri::UriParts;
+use super::via::ViaParts;
+use super::{Fault, Message, Method, StartLine, cseq_parts, decimal, is_call_id, split_outside_quotes};
+use crate::limits::{SIP_BYTES_MAX, SIP_HEAD_BYTES_MAX, SIP_HEADERS_MAX};
 use core::fmt;
 
 /// Why bytes are no message that can be worked with.
@@ -27,9 +32,6 @@ impl fmt::Display for ParseError {
 }
 impl std::error::Error for ParseError {}
 
-/// Headers that stand once in a message (RFC 3261 s.20); two of them are two opinions, and we take neither.
-const SINGLE: [&str; 6] = ["From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type"];
-
 impl Message {
     /// Reads one message that fills a datagram. Bytes behind Content-Length are dropped (RFC 3261 s.18.3).
     pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
@@ -43,9 +45,13 @@ impl Message {
         };
         let (start, start_fault) = start_line(first)?;
         let (headers, header_fault) = headers(&mut lines);
-        let mut message = Message { start, headers, body: lines.rest.to_vec() };
-        let fault = start_fault.or(header_fault).or_else(|| fit_body(&mut message).err()).or_else(|| check(&message).err());
-        match fault {
+        let mut fault = start_fault.or(header_fault);
+        let mut body = lines.rest;
+        if fault.is_none() {
+            fault = fit_body(&headers, &mut body).err();
+        }
+        let message = Message { start, headers, body: body.to_vec() };
+        match fault.or_else(|| check(&message).err()) {
             None => Ok(message),
             Some(fault) if message.method().is_some() => Err(ParseError::Refused { fault, message: Box::new(message) }),
             Some(fault) => Err(ParseError::Garbage(fault.words)),
@@ -63,13 +69,29 @@ impl<'a> Lines<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let (line, rest) = match self.rest.iter().position(|b| *b == b'\n') {
+        let (line, rest) = match line_feed(self.rest) {
             Some(at) => (&self.rest[..at], &self.rest[at + 1..]),
             None => (self.rest, &[][..]),
         };
         self.rest = rest;
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
+}
+
+/// Where the first LF is, eight bytes at a time: half of reading a message is looking for line ends.
+fn line_feed(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, _) = text.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let differs = u64::from_le_bytes(*word) ^ (ONES * b'\n' as u64);
+        // The lowest set high bit marks the first byte that is zero, that is, the first LF.
+        let found = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
+        if found != 0 {
+            return Some(8 * i + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let done = 8 * words.len();
+    text[done..].iter().position(|b| *b == b'\n').map(|at| done + at)
 }
 
 fn start_line(line: &[u8]) -> Result<(StartLine, Option<Fault>), ParseError> {
@@ -83,7 +105,9 @@ fn start_line(line: &[u8]) -> Result<(StartLine, Option<Fault>), ParseError> {
         let end = rest.iter().position(|b| *b == b' ').unwrap_or(rest.len());
         let status = decimal(&rest[..end]).filter(|s| (100..700).contains(s) && end == 3);
         let status = status.ok_or(ParseError::Garbage("the status is not 100 to 699"))? as u16;
-        return Ok((StartLine::Response { status, reason: rest.get(end + 1..).unwrap_or_default().to_vec() }, None));
+        let mut reason = rest.get(end + 1..).unwrap_or_default().to_vec();
+        one_line(&mut reason);
+        return Ok((StartLine::Response { status, reason }, None));
     }
     let method = Method::parse(word).ok_or(NO_REQUEST)?;
     // The version is the last word. RFC 4475 s.3.1.2.11 to 13: more than one space anywhere is answered 400, so the URI keeps them.
@@ -103,43 +127,44 @@ fn start_line(line: &[u8]) -> Result<(StartLine, Option<Fault>), ParseError> {
     Ok((StartLine::Request { method, uri: uri.trim_ascii().to_vec() }, fault))
 }
 
+const TOO_LARGE: Fault = Fault { status: 513, words: "Message Too Large" };
+
 fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
+    const MALFORMED: Fault = Fault::bad("Malformed header");
     let mut fault = None;
-    let mut read: Vec<Header> = Vec::new();
+    let mut headers = Headers::with_capacity(16);
+    let all = lines.rest.len();
+    let mut last_is_read = false;
     while let Some(line) = lines.next_line() {
         if line.is_empty() {
             break;
         }
+        if headers.len() >= SIP_HEADERS_MAX || all - lines.rest.len() > SIP_HEAD_BYTES_MAX {
+            // What follows is not looked at: neither as headers nor as a body.
+            lines.rest = &[];
+            return (headers, Some(TOO_LARGE));
+        }
         if matches!(line[0], b' ' | b'\t') {
             // Folding: one space in place of line end and indentation (RFC 3261 s.7.3.1).
-            match read.last_mut() {
-                Some(last) => {
-                    let more = line.trim_ascii();
-                    if !last.value.is_empty() && !more.is_empty() {
-                        last.value.push(b' ');
-                    }
-                    last.value.extend_from_slice(more);
-                }
-                None => fault = Some(Fault::bad("Malformed header")),
+            if !(last_is_read && headers.fold(line.trim_ascii())) {
+                fault = fault.or(Some(MALFORMED));
             }
             continue;
         }
-        let colon = line.iter().position(|b| *b == b':');
-        let name = colon.map(|at| line[..at].trim_ascii_end()).filter(|n| !n.is_empty() && n.iter().all(|b| is_token(*b)));
-        match (colon, name.and_then(|n| core::str::from_utf8(n).ok())) {
-            (Some(at), Some(name)) => read.push(Header { name: name.into(), value: line[at + 1..].trim_ascii().to_vec() }),
-            _ => fault = fault.or(Some(Fault::bad("Malformed header"))),
+        let read = line.iter().position(|b| *b == b':').and_then(|at| Some((Name::parse(line[..at].trim_ascii_end())?, at)));
+        last_is_read = read.is_some();
+        match read {
+            Some((name, at)) => headers.add(name, line[at + 1..].trim_ascii().to_vec()),
+            None => fault = fault.or(Some(MALFORMED)),
         }
     }
-    let mut headers = Headers::default();
-    read.into_iter().for_each(|h| headers.push(&h.name, h.value));
     (headers, fault)
 }
 
 /// Content-Length as far as it is said and agreed upon.
 fn content_length(headers: &Headers) -> Result<Option<usize>, Fault> {
     let mut said = None;
-    for h in headers.iter().filter(|h| h.is("Content-Length")) {
+    for h in headers.iter().filter(|h| h.place() == Some(place_of("Content-Length"))) {
         let length = decimal(&h.value).and_then(|n| usize::try_from(n).ok()).ok_or(Fault::bad("Malformed Content-Length"))?;
         if said.is_some_and(|s| s != length) {
             return Err(Fault::bad("Several Content-Lengths"));
@@ -149,55 +174,112 @@ fn content_length(headers: &Headers) -> Result<Option<usize>, Fault> {
     Ok(said)
 }
 
-fn fit_body(message: &mut Message) -> Result<(), Fault> {
-    match content_length(&message.headers)? {
-        None => Ok(()),
-        Some(length) if length <= message.body.len() => {
-            message.body.truncate(length);
-            Ok(())
-        }
-        Some(_) => Err(Fault::bad("Content-Length larger than the body")),
-    }
-}
-
-/// What this layer relies on in every message.
-fn check(message: &Message) -> Result<(), Fault> {
-    if SINGLE.iter().any(|name| message.headers.count(name) > 1) {
-        return Err(Fault::bad("A header stands there more than once"));
-    }
-    message.call_id()?;
-    message.from()?;
-    message.to()?;
-    message.top_via()?;
-    let cseq = message.cseq()?;
-    if let Some(method) = message.method() {
-        if *method != cseq.method {
-            return Err(Fault::bad("CSeq names another method"));
-        }
-        if message.request_uri()?.has_headers {
-            return Err(Fault::bad("Headers in the Request-URI"));
-        }
-        for contact in message.headers.values("Contact").filter(|v| *v != b"*") {
-            NameAddr::parse(contact)?;
-        }
+fn fit_body(headers: &Headers, body: &mut &[u8]) -> Result<(), Fault> {
+    if let Some(length) = content_length(headers)? {
+        *body = body.get(..length).ok_or(Fault::bad("Content-Length larger than the body"))?;
     }
     Ok(())
 }
 
-/// How many bytes of a stream (TCP, TLS) the message at its start takes, once its headers are complete. Content-Length rules there
-/// (RFC 3261 s.18.3); without it the body is empty. `Ok(None)`: not complete yet.
+/// What this layer relies on in every message, in one walk over its headers.
+fn check(message: &Message) -> Result<(), Fault> {
+    const FROM: u8 = place_of("From");
+    const TO: u8 = place_of("To");
+    const CALL_ID: u8 = place_of("Call-ID");
+    const CSEQ: u8 = place_of("CSeq");
+    const VIA: u8 = place_of("Via");
+    const CONTACT: u8 = place_of("Contact");
+    const MAX_FORWARDS: u8 = place_of("Max-Forwards");
+    const CONTENT_TYPE: u8 = place_of("Content-Type");
+    let is_request = message.method().is_some();
+    let mut seen = 0u64;
+    for h in message.headers.iter() {
+        let Some(place) = h.place() else { continue };
+        let again = seen & 1 << place != 0;
+        match place {
+            // These stand once in a message (RFC 3261 s.20); two of them are two opinions, and we take neither.
+            FROM | TO | CALL_ID | CSEQ | MAX_FORWARDS | CONTENT_TYPE if again => {
+                return Err(Fault::bad("A header stands there more than once"));
+            }
+            FROM | TO => drop(AddrParts::parse(&h.value)?),
+            CALL_ID if !is_call_id(&h.value) => return Err(Fault::bad("Malformed Call-ID")),
+            CSEQ => {
+                let (_, method) = cseq_parts(&h.value)?;
+                if message.method().is_some_and(|m| m.as_str().as_bytes() != method) {
+                    return Err(Fault::bad("CSeq names another method"));
+                }
+            }
+            // The topmost is ours to read, the others are only given back.
+            VIA if !again => match split_outside_quotes(&h.value, b',').find(|v| !v.is_empty()) {
+                Some(value) => drop(ViaParts::parse(value)?),
+                None => continue,
+            },
+            CONTACT if is_request => {
+                for value in split_outside_quotes(&h.value, b',').filter(|v| !v.is_empty() && *v != b"*") {
+                    AddrParts::parse(value)?;
+                }
+            }
+            _ => {}
+        }
+        seen |= 1 << place;
+    }
+    for (place, fault) in [
+        (CALL_ID, Fault::bad("Missing Call-ID")),
+        (FROM, Fault::bad("Missing From")),
+        (TO, Fault::bad("Missing To")),
+        (VIA, Fault::bad("Missing Via")),
+        (CSEQ, Fault::bad("Missing CSeq")),
+    ] {
+        if seen & 1 << place == 0 {
+            return Err(fault);
+        }
+    }
+    match &message.start {
+        StartLine::Request { uri, .. } if UriParts::parse(uri)?.has_headers => Err(Fault::bad("Headers in the Request-URI")),
+        _ => Ok(()),
+    }
+}
+
+/// How many bytes of a stream (TCP, TLS) the message at its start takes, once its headers are complete; line ends in front of it (the
+/// keep-alives of RFC 5626 s.3.5.1) are counted in. Content-Length rules there (RFC 3261 s.18.3); without it the body is empty.
+/// `Ok(None)`: not complete yet, and at most [`crate::limits::SIP_HEAD_BYTES_MAX`] long so far. A fault means that nobody can tell where
+/// the next message begins: the connection is of no use any more.
 pub fn stream_message_len(buffer: &[u8]) -> Result<Option<usize>, Fault> {
     let mut lines = Lines { rest: buffer };
     while lines.rest.starts_with(b"\r\n") || lines.rest.starts_with(b"\n") {
         lines.next_line();
     }
     let head = lines.rest;
-    let Some(end) = head.windows(4).position(|w| w == b"\r\n\r\n") else { return Ok(None) };
-    let mut lines = Lines { rest: &head[..end + 4] };
-    lines.next_line();
-    let length = content_length(&headers(&mut lines).0)?.unwrap_or(0);
-    let total = (buffer.len() - head.len()).checked_add(end + 4).and_then(|n| n.checked_add(length));
-    total.map(Some).ok_or(Fault::bad("Malformed Content-Length"))
+    loop {
+        let line = lines.next_line();
+        let read = head.len() - lines.rest.len();
+        if read > SIP_HEAD_BYTES_MAX {
+            return Err(TOO_LARGE);
+        }
+        match line {
+            Some([]) => break,
+            Some(_) if head[..read].ends_with(b"\n") => {}
+            // The end of the line has not come.
+            _ => return Ok(None),
+        }
+    }
+    let head = &head[..head.len() - lines.rest.len()];
+    let mut lines_of_head = Lines { rest: head };
+    lines_of_head.next_line();
+    let length = match headers(&mut lines_of_head) {
+        (_, Some(TOO_LARGE)) => return Err(TOO_LARGE),
+        (headers, _) => content_length(&headers)?.unwrap_or(0),
+    };
+    if length > SIP_BYTES_MAX {
+        return Err(TOO_LARGE);
+    }
+    Ok(Some(buffer.len() - lines.rest.len() + length))
+}
+
+/// Whether a Content-Type is this type (in lower case), parameters aside.
+pub(super) fn media_type_is(value: &[u8], wanted: &[u8]) -> bool {
+    let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
+    value[..end].iter().filter(|b| !b.is_ascii_whitespace()).map(u8::to_ascii_lowercase).eq(wanted.iter().copied())
 }
 
 /// The content of the first part of `body` whose type is `wanted` (RFC 2046 s.5.1, one level).
@@ -210,8 +292,7 @@ pub(super) fn multipart_part<'a>(body: &'a [u8], boundary: &[u8], wanted: &[u8])
         let (head, _) = headers(&mut lines);
         let end = find(lines.rest, &mark)?;
         let content = &lines.rest[..end];
-        let kind = head.get("Content-Type").unwrap_or_default();
-        if kind.len() >= wanted.len() && kind[..wanted.len()].eq_ignore_ascii_case(wanted) {
+        if media_type_is(head.get("Content-Type").unwrap_or_default(), wanted) {
             // The line end before the boundary belongs to the boundary.
             let content = content.strip_suffix(b"\n").unwrap_or(content);
             return Some(content.strip_suffix(b"\r").unwrap_or(content));

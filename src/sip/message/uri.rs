@@ -1,6 +1,7 @@
 //! `sip:`, `sips:` and `tel:` URIs (RFC 3261 s.19.1, RFC 3966); any other scheme is kept as it is.
 
 use super::{Fault, Params};
+use crate::sip::Transport;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The scheme of a URI.
@@ -25,19 +26,43 @@ pub enum Host {
     Addr(IpAddr),
 }
 
+/// A host where it stands.
+#[derive(Clone, Copy)]
+pub(super) enum HostPart<'a> {
+    Name(&'a str),
+    Addr(IpAddr),
+}
+
+impl<'a> HostPart<'a> {
+    pub(super) fn parse(text: &'a [u8]) -> Option<HostPart<'a>> {
+        let first = text.first()?;
+        // Underscores are no host characters, and stand in the host names of a good many offices.
+        if *first != b'[' && !text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
+            return None;
+        }
+        let text = core::str::from_utf8(text).ok()?;
+        if *first == b'[' {
+            return text[1..].strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(|a| HostPart::Addr(a.into()));
+        }
+        if first.is_ascii_digit()
+            && let Ok(v4) = text.parse::<Ipv4Addr>()
+        {
+            return Some(HostPart::Addr(v4.into()));
+        }
+        Some(HostPart::Name(text))
+    }
+    pub(super) fn own(self) -> Host {
+        match self {
+            HostPart::Name(name) => Host::Name(name.to_ascii_lowercase()),
+            HostPart::Addr(ip) => Host::Addr(ip),
+        }
+    }
+}
+
 impl Host {
     /// Reads a host: name, IPv4 address, or IPv6 address in brackets.
     pub fn parse(text: &[u8]) -> Option<Host> {
-        let text = core::str::from_utf8(text).ok()?;
-        if let Some(inner) = text.strip_prefix('[') {
-            return inner.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(|a| Host::Addr(a.into()));
-        }
-        if let Ok(v4) = text.parse::<Ipv4Addr>() {
-            return Some(Host::Addr(v4.into()));
-        }
-        // Underscores are no host characters, and stand in the host names of a good many offices.
-        let ok = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-        ok.then(|| Host::Name(text.to_ascii_lowercase()))
+        HostPart::parse(text).map(HostPart::own)
     }
 }
 
@@ -59,6 +84,103 @@ pub struct Uri {
     pub has_headers: bool,
 }
 
+/// The pieces of a URI where they stand, checked.
+pub(super) struct UriParts<'a> {
+    pub(super) scheme: Scheme,
+    user: Option<&'a [u8]>,
+    host: Option<HostPart<'a>>,
+    port: Option<u16>,
+    params: &'a [u8],
+    pub(super) has_headers: bool,
+}
+
+/// What may not stand in a URI at all: spaces, control characters, and what would close the address around it.
+const FORBIDDEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = b <= b' ' as usize || b == 0x7f || b == b'<' as usize || b == b'>' as usize || b == b'"' as usize;
+        b += 1;
+    }
+    table
+};
+
+const BAD: Fault = Fault::bad("Malformed URI");
+
+impl<'a> UriParts<'a> {
+    pub(super) fn parse(raw: &'a [u8]) -> Result<UriParts<'a>, Fault> {
+        if raw.iter().any(|b| FORBIDDEN[usize::from(*b)]) {
+            return Err(BAD);
+        }
+        let colon = raw.iter().position(|b| *b == b':').ok_or(BAD)?;
+        let (name, rest) = (&raw[..colon], &raw[colon + 1..]);
+        let scheme = if name.eq_ignore_ascii_case(b"sip") {
+            Scheme::Sip
+        } else if name.eq_ignore_ascii_case(b"sips") {
+            Scheme::Sips
+        } else if name.eq_ignore_ascii_case(b"tel") {
+            Scheme::Tel
+        } else if name.first().is_some_and(u8::is_ascii_alphabetic)
+            && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+        {
+            Scheme::Other
+        } else {
+            return Err(BAD);
+        };
+        let mut uri = UriParts { scheme, user: None, host: None, port: None, params: &[], has_headers: false };
+        match scheme {
+            Scheme::Other => {}
+            Scheme::Tel => {
+                let end = rest.iter().position(|b| *b == b';').unwrap_or(rest.len());
+                if end == 0 {
+                    return Err(BAD);
+                }
+                uri.user = Some(&rest[..end]);
+                uri.params = &rest[end..];
+            }
+            Scheme::Sip | Scheme::Sips => {
+                // The user part may hold `;` and `?`, never a bare `@`: what is left of the last one is the user.
+                let rest = match rest.iter().rposition(|b| *b == b'@') {
+                    Some(at) => {
+                        let user = &rest[..at];
+                        let end = user.iter().position(|b| *b == b':').unwrap_or(at);
+                        uri.user = Some(&user[..end]);
+                        &rest[at + 1..]
+                    }
+                    None => rest,
+                };
+                let rest = match rest.iter().position(|b| *b == b'?') {
+                    Some(at) => {
+                        uri.has_headers = true;
+                        &rest[..at]
+                    }
+                    None => rest,
+                };
+                let end = rest.iter().position(|b| *b == b';').unwrap_or(rest.len());
+                let (host, port) = split_port(&rest[..end]).ok_or(BAD)?;
+                uri.host = Some(HostPart::parse(host).ok_or(BAD)?);
+                uri.port = port;
+                uri.params = &rest[end..];
+            }
+        }
+        Params::check(uri.params)?;
+        Ok(uri)
+    }
+
+    /// The URI with memory of its own; `raw` is what it was read from.
+    pub(super) fn own(&self, raw: &[u8]) -> Result<Uri, Fault> {
+        Ok(Uri {
+            raw: raw.to_vec(),
+            scheme: self.scheme,
+            user: self.user.map(<[u8]>::to_vec),
+            host: self.host.map(HostPart::own),
+            port: self.port,
+            params: Params::parse(self.params)?,
+            has_headers: self.has_headers,
+        })
+    }
+}
+
 impl Uri {
     /// `sip:user@addr`; the user is escaped where it must be.
     pub fn sip(user: &str, addr: SocketAddr) -> Uri {
@@ -73,61 +195,7 @@ impl Uri {
 
     /// Reads a URI without its angle brackets.
     pub fn parse(raw: &[u8]) -> Result<Uri, Fault> {
-        const BAD: Fault = Fault::bad("Malformed URI");
-        if raw.iter().any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || matches!(b, b'<' | b'>' | b'"')) {
-            return Err(BAD);
-        }
-        let colon = raw.iter().position(|b| *b == b':').ok_or(BAD)?;
-        let (name, rest) = (&raw[..colon], &raw[colon + 1..]);
-        if !name.first().is_some_and(u8::is_ascii_alphabetic)
-            || !name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-        {
-            return Err(BAD);
-        }
-        let scheme = if name.eq_ignore_ascii_case(b"sip") {
-            Scheme::Sip
-        } else if name.eq_ignore_ascii_case(b"sips") {
-            Scheme::Sips
-        } else if name.eq_ignore_ascii_case(b"tel") {
-            Scheme::Tel
-        } else {
-            Scheme::Other
-        };
-        let mut uri = Uri { raw: raw.to_vec(), scheme, user: None, host: None, port: None, params: Params::default(), has_headers: false };
-        match scheme {
-            Scheme::Other => {}
-            Scheme::Tel => {
-                let end = rest.iter().position(|b| *b == b';').unwrap_or(rest.len());
-                if end == 0 {
-                    return Err(BAD);
-                }
-                uri.user = Some(rest[..end].to_vec());
-                uri.params = Params::parse(&rest[end..])?;
-            }
-            Scheme::Sip | Scheme::Sips => {
-                // The user part may hold `;` and `?`, never a bare `@`: what is left of the last one is the user.
-                let rest = match rest.iter().rposition(|b| *b == b'@') {
-                    Some(at) => {
-                        let user = &rest[..at];
-                        let end = user.iter().position(|b| *b == b':').unwrap_or(at);
-                        uri.user = Some(user[..end].to_vec());
-                        &rest[at + 1..]
-                    }
-                    None => rest,
-                };
-                let (rest, has_headers) = match rest.iter().position(|b| *b == b'?') {
-                    Some(at) => (&rest[..at], true),
-                    None => (rest, false),
-                };
-                uri.has_headers = has_headers;
-                let end = rest.iter().position(|b| *b == b';').unwrap_or(rest.len());
-                let (host, port) = split_port(&rest[..end]).ok_or(BAD)?;
-                uri.host = Some(Host::parse(host).ok_or(BAD)?);
-                uri.port = port;
-                uri.params = Params::parse(&rest[end..])?;
-            }
-        }
-        Ok(uri)
+        UriParts::parse(raw)?.own(raw)
     }
 
     /// The URI as it came or was built.
@@ -136,21 +204,45 @@ impl Uri {
     }
     /// The URI as it may stand in a request line: without a headers part (RFC 3261 s.19.1.1).
     pub fn request_uri(&self) -> &[u8] {
+        &self.raw[..self.raw.len() - self.headers().map_or(0, |h| h.len() + 1)]
+    }
+    /// What stands behind the `?`.
+    pub fn headers(&self) -> Option<&[u8]> {
         if !self.has_headers {
-            return &self.raw;
+            return None;
         }
         let host = self.raw.iter().rposition(|b| *b == b'@').unwrap_or(0);
-        let end = self.raw[host..].iter().position(|b| *b == b'?').map_or(self.raw.len(), |at| host + at);
-        &self.raw[..end]
+        let at = self.raw[host..].iter().position(|b| *b == b'?')?;
+        Some(&self.raw[host + at + 1..])
+    }
+    /// The password behind the user, which nobody should use (RFC 3261 s.19.1.1) and which tells two URIs apart.
+    pub fn password(&self) -> Option<&[u8]> {
+        let (Scheme::Sip | Scheme::Sips, Some(user)) = (self.scheme, &self.user) else { return None };
+        let colon = self.raw.iter().position(|b| *b == b':')?;
+        let at = self.raw.iter().rposition(|b| *b == b'@')?;
+        self.raw.get(colon + 1 + user.len() + 1..at)
     }
     /// The user part with its escapes resolved, readable.
     pub fn user_text(&self) -> String {
         super::readable(&unescape(self.user.as_deref().unwrap_or_default()))
     }
-    /// Where to send, if the host is an address: port 5060 unless said.
+    /// The transport that it asks for: by `transport=`, or TLS for `sips:`. `None`: it does not say, or none that we know.
+    pub fn transport(&self) -> Option<Transport> {
+        match (self.scheme, self.params.get("transport")) {
+            // `sips:` with `transport=tcp` is TLS over TCP (RFC 3261 s.26.2.2).
+            (Scheme::Sips, _) => Some(Transport::Tls),
+            (Scheme::Sip, Some(word)) => Transport::parse(word),
+            _ => None,
+        }
+    }
+    /// The port said, or that of its transport (RFC 3261 s.19.1.2).
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or_else(|| self.transport().unwrap_or_default().default_port())
+    }
+    /// Where to send, if the host is an address: the default port unless one is said.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self.host {
-            Some(Host::Addr(ip)) => Some(SocketAddr::new(ip, self.port.unwrap_or(5060))),
+            Some(Host::Addr(ip)) => Some(SocketAddr::new(ip, self.port_or_default())),
             Some(Host::Name(_)) | None => None,
         }
     }
@@ -179,25 +271,21 @@ fn escape_user(user: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The byte that the escape `%41` at the start of `text` stands for.
+pub(super) fn escaped(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else { return None };
+    let digit = |b: &u8| char::from(*b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
 /// Resolves `%41` escapes; a `%` that is no escape stays.
 pub fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    let mut i = 0;
-    while i < text.len() {
-        let byte = text
-            .get(i + 1..i + 3)
-            .and_then(|h| core::str::from_utf8(h).ok())
-            .and_then(|h| if h.bytes().all(|b| b.is_ascii_hexdigit()) { u8::from_str_radix(h, 16).ok() } else { None });
-        match byte {
-            Some(b) if text[i] == b'%' => {
-                out.push(b);
-                i += 3;
-            }
-            _ => {
-                out.push(text[i]);
-                i += 1;
-            }
-        }
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        let (byte, taken) = escaped(rest).map_or((*first, 1), |b| (b, 3));
+        out.push(byte);
+        rest = &rest[taken..];
     }
     out
 }

@@ -1,7 +1,8 @@
 //! The Via header (RFC 3261 s.20.42) with `received` and `rport` (RFC 3581).
 
-use super::uri::{Host, split_port};
+use super::uri::{Host, HostPart, split_port};
 use super::{Fault, Params};
+use crate::sip::Transport;
 use core::net::{IpAddr, SocketAddr};
 
 /// One Via value.
@@ -20,25 +21,50 @@ pub struct Via {
 /// What a branch of RFC 3261 begins with; something must follow.
 pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
 
+/// The pieces of a Via where they stand, checked.
+pub(super) struct ViaParts<'a> {
+    transport: &'a str,
+    host: HostPart<'a>,
+    port: Option<u16>,
+    params: &'a [u8],
+}
+
+impl<'a> ViaParts<'a> {
+    pub(super) fn parse(value: &'a [u8]) -> Result<ViaParts<'a>, Fault> {
+        const BAD: Fault = Fault::bad("Malformed Via");
+        let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
+        let (sent, params) = (&value[..end], &value[end..]);
+        let rest = match sent {
+            // As everybody writes it.
+            [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b'/', rest @ ..] => rest,
+            _ => {
+                let mut parts = sent.splitn(3, |b| *b == b'/');
+                let (Some(name), Some(version), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return Err(BAD) };
+                if !name.trim_ascii().eq_ignore_ascii_case(b"SIP") || version.trim_ascii() != b"2.0" {
+                    return Err(BAD);
+                }
+                rest
+            }
+        };
+        let rest = rest.trim_ascii();
+        let space = rest.iter().position(u8::is_ascii_whitespace).ok_or(BAD)?;
+        let transport = &rest[..space];
+        if transport.is_empty() || !transport.iter().all(|b| super::is_token(*b)) {
+            return Err(BAD);
+        }
+        let transport = core::str::from_utf8(transport).map_err(|_| BAD)?;
+        let (host, port) = split_port(rest[space..].trim_ascii()).ok_or(BAD)?;
+        let host = HostPart::parse(host).ok_or(BAD)?;
+        Params::check(params).map_err(|_| BAD)?;
+        Ok(ViaParts { transport, host, port, params })
+    }
+}
+
 impl Via {
     /// Reads one value of Via.
     pub fn parse(value: &[u8]) -> Result<Via, Fault> {
-        const BAD: Fault = Fault::bad("Malformed Via");
-        let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
-        let mut parts = value[..end].splitn(3, |b| *b == b'/');
-        let (Some(name), Some(version), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return Err(BAD) };
-        if !name.trim_ascii().eq_ignore_ascii_case(b"SIP") || version.trim_ascii() != b"2.0" {
-            return Err(BAD);
-        }
-        let rest = rest.trim_ascii();
-        let space = rest.iter().position(u8::is_ascii_whitespace).ok_or(BAD)?;
-        let transport = core::str::from_utf8(&rest[..space]).map_err(|_| BAD)?.to_ascii_uppercase();
-        if transport.is_empty() || !transport.bytes().all(super::is_token) {
-            return Err(BAD);
-        }
-        let (host, port) = split_port(rest[space..].trim_ascii()).ok_or(BAD)?;
-        let host = Host::parse(host).ok_or(BAD)?;
-        Ok(Via { transport, host, port, params: Params::parse(&value[end..]).map_err(|_| BAD)? })
+        let ViaParts { transport, host, port, params } = ViaParts::parse(value)?;
+        Ok(Via { transport: transport.to_ascii_uppercase(), host: host.own(), port, params: Params::parse(params)? })
     }
 
     /// The branch, if it is one that alone names a transaction (RFC 3261 s.17.2.3).
@@ -64,20 +90,26 @@ impl Via {
         if self.params.has("rport") {
             return source;
         }
-        SocketAddr::new(source.ip(), self.port.unwrap_or(5060))
+        SocketAddr::new(source.ip(), self.port_or_default())
+    }
+
+    /// The port said, or that of the transport (RFC 3261 s.18.2.2).
+    pub fn port_or_default(&self) -> u16 {
+        let transport = Transport::parse(self.transport.as_bytes()).unwrap_or_default();
+        self.port.unwrap_or_else(|| transport.default_port())
     }
 
     /// Whether the sender is seen from here under the address that it gives itself.
     pub fn is_honest(&self, source: SocketAddr) -> bool {
         match self.host {
-            Host::Addr(ip) => ip == source.ip() && self.port.unwrap_or(5060) == source.port(),
+            Host::Addr(ip) => ip == source.ip() && self.port_or_default() == source.port(),
             Host::Name(_) => false,
         }
     }
 
     /// `host:port`, for comparing.
     pub fn sent_by(&self) -> String {
-        let port = self.port.unwrap_or(5060);
+        let port = self.port_or_default();
         match &self.host {
             Host::Name(name) => format!("{name}:{port}"),
             Host::Addr(IpAddr::V6(a)) => format!("[{a}]:{port}"),

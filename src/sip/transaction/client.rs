@@ -21,15 +21,18 @@ pub struct Client {
     state: State,
     timers: TimerTable<Timer, 3>,
     repeat_ms: u64,
+    reliable: bool,
 }
 
 impl Client {
-    /// The request was sent at `now`.
-    pub fn new(now: Instant) -> Self {
+    /// The request was sent at `now`; over a reliable transport it is not repeated, and nothing is waited for behind the answer.
+    pub fn new(now: Instant, reliable: bool) -> Self {
         let mut timers = TimerTable::new([Timer::E, Timer::F, Timer::K]);
-        timers.set(Timer::E, now + ms(T1_MS));
+        if !reliable {
+            timers.set(Timer::E, now + ms(T1_MS));
+        }
         timers.set(Timer::F, now + ms(T1_64_MS));
-        Client { state: State::Trying, timers, repeat_ms: T1_MS }
+        Client { state: State::Trying, timers, repeat_ms: T1_MS, reliable }
     }
 
     /// A response came.
@@ -42,7 +45,7 @@ impl Client {
             (State::Trying | State::Proceeding, _) => {
                 self.state = State::Completed;
                 self.timers.stop_all();
-                self.timers.set(Timer::K, now + ms(T4_MS));
+                self.timers.set(Timer::K, now + ms(if self.reliable { 0 } else { T4_MS }));
                 Heard::PassUp
             }
             (State::Completed | State::Terminated, _) => Heard::Absorbed,

@@ -28,15 +28,18 @@ pub struct ClientInvite {
     timers: TimerTable<Timer, 5>,
     repeat_ms: u64,
     cancelled: bool,
+    reliable: bool,
 }
 
 impl ClientInvite {
-    /// The INVITE was sent at `now`.
-    pub fn new(now: Instant) -> Self {
+    /// The INVITE was sent at `now`; over a reliable transport it is not repeated, and repeats of a failure are not waited for.
+    pub fn new(now: Instant, reliable: bool) -> Self {
         let mut timers = TimerTable::new([Timer::A, Timer::B, Timer::C, Timer::D, Timer::M]);
-        timers.set(Timer::A, now + ms(T1_MS));
+        if !reliable {
+            timers.set(Timer::A, now + ms(T1_MS));
+        }
         timers.set(Timer::B, now + ms(T1_64_MS));
-        ClientInvite { state: State::Calling, timers, repeat_ms: T1_MS, cancelled: false }
+        ClientInvite { state: State::Calling, timers, repeat_ms: T1_MS, cancelled: false, reliable }
     }
 
     /// A response came.
@@ -60,7 +63,7 @@ impl ClientInvite {
             (State::Calling | State::Proceeding, _) => {
                 self.state = State::Completed;
                 self.timers.stop_all();
-                self.timers.set(Timer::D, now + ms(T1_64_MS));
+                self.timers.set(Timer::D, now + ms(if self.reliable { 0 } else { T1_64_MS }));
                 Heard::PassUp
             }
             (State::Accepted, 200..300) => Heard::PassUp,

@@ -1,5 +1,5 @@
 //! Transactions: what repeats a message until it is answered, and answers a repeated message without asking again.
-//! RFC 3261 s.17, with the Accepted states of RFC 6026. UDP only so far; over a reliable transport A, D, E, G, I, J and K become zero.
+//! RFC 3261 s.17, with the Accepted states of RFC 6026. Over a reliable transport there are no A, E and G, and D, I, J and K are zero.
 //!
 //! The four machines are pure: they say what to do with the stored bytes (repeat, pass up, forget), the endpoint does it.
 

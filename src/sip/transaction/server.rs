@@ -18,14 +18,16 @@ pub enum State {
 pub struct Server {
     state: State,
     timers: TimerTable<Timer, 1>,
+    reliable: bool,
 }
 
 impl Server {
     /// A request came at `now`. Should nobody answer it, it is forgotten after 64*T1, as its sender does.
-    pub fn new(now: Instant) -> Self {
+    /// Over a reliable transport it is forgotten once it is answered.
+    pub fn new(now: Instant, reliable: bool) -> Self {
         let mut timers = TimerTable::new([Timer::J]);
         timers.set(Timer::J, now + ms(T1_64_MS));
-        Server { state: State::Trying, timers }
+        Server { state: State::Trying, timers, reliable }
     }
 
     /// A response of this status goes out. False if a final one is out already.
@@ -35,7 +37,7 @@ impl Server {
         }
         if status >= 200 {
             self.state = State::Completed;
-            self.timers.set(Timer::J, now + ms(T1_64_MS));
+            self.timers.set(Timer::J, now + ms(if self.reliable { 0 } else { T1_64_MS }));
         }
         true
     }

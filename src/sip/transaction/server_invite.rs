@@ -27,19 +27,14 @@ pub struct ServerInvite {
     state: State,
     timers: TimerTable<Timer, 4>,
     repeat_ms: u64,
-}
-
-impl Default for ServerInvite {
-    fn default() -> Self {
-        Self::new()
-    }
+    reliable: bool,
 }
 
 impl ServerInvite {
-    /// An INVITE came.
-    pub fn new() -> Self {
+    /// An INVITE came; over a reliable transport a failure is not repeated (its ACK is still waited for).
+    pub fn new(reliable: bool) -> Self {
         let timers = TimerTable::new([Timer::G, Timer::H, Timer::I, Timer::L]);
-        ServerInvite { state: State::Proceeding, timers, repeat_ms: T1_MS }
+        ServerInvite { state: State::Proceeding, timers, repeat_ms: T1_MS, reliable }
     }
 
     /// A response of this status goes out. False if it may not any more: a final one is out already.
@@ -55,7 +50,9 @@ impl ServerInvite {
             }
             _ => {
                 self.state = State::Completed;
-                self.timers.set(Timer::G, now + ms(T1_MS));
+                if !self.reliable {
+                    self.timers.set(Timer::G, now + ms(T1_MS));
+                }
                 self.timers.set(Timer::H, now + ms(T1_64_MS));
             }
         }
@@ -76,7 +73,7 @@ impl ServerInvite {
             State::Completed => {
                 self.state = State::Confirmed;
                 self.timers.stop_all();
-                self.timers.set(Timer::I, now + ms(T4_MS));
+                self.timers.set(Timer::I, now + ms(if self.reliable { 0 } else { T4_MS }));
                 true
             }
             State::Confirmed => true,

@@ -22,20 +22,20 @@ macro_rules! run {
 
 #[test]
 fn an_unanswered_invite_is_repeated_six_times_and_given_up_after_64_t1() {
-    let (repeats, end, why) = run!(ClientInvite::new(Instant::ZERO));
+    let (repeats, end, why) = run!(ClientInvite::new(Instant::ZERO, false));
     assert_eq!((repeats, end, why), (vec![500, 1500, 3500, 7500, 15500, 31500], 32_000, Fired::TimedOut));
 }
 
 #[test]
 fn an_unanswered_bye_is_repeated_ten_times_and_given_up_after_64_t1() {
-    let (repeats, end, why) = run!(Client::new(Instant::ZERO));
+    let (repeats, end, why) = run!(Client::new(Instant::ZERO, false));
     assert_eq!(repeats, [500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500]);
     assert_eq!((end, why), (32_000, Fired::TimedOut));
 }
 
 #[test]
 fn a_failure_without_ack_is_repeated_until_timer_h() {
-    let mut m = ServerInvite::new();
+    let mut m = ServerInvite::new(false);
     assert!(m.respond(Instant::ZERO, 100) && m.respond(Instant::ZERO, 486));
     assert!(!m.respond(Instant::ZERO, 200), "one final response only");
     let (repeats, end, why) = run!(m.clone());
@@ -47,7 +47,7 @@ fn a_failure_without_ack_is_repeated_until_timer_h() {
 
 #[test]
 fn an_accepted_invite_absorbs_repeats_and_lets_the_ack_through() {
-    let mut m = ServerInvite::new();
+    let mut m = ServerInvite::new(false);
     assert!(m.respond(Instant::ZERO, 200));
     assert_eq!(m.handle_repeat(), Repeated::Absorbed);
     assert!(!m.handle_ack(Instant::ZERO), "the ACK of a 2xx is the user's");
@@ -56,7 +56,7 @@ fn an_accepted_invite_absorbs_repeats_and_lets_the_ack_through() {
 
 #[test]
 fn a_ringing_invite_has_its_exit() {
-    let mut m = ClientInvite::new(Instant::ZERO);
+    let mut m = ClientInvite::new(Instant::ZERO, false);
     assert_eq!(m.handle_response(Instant::from_ms(100), 180), Heard::PassUp);
     assert_eq!(m.next_timer(), Some((Instant::from_ms(180_100), Timer::C)));
     assert_eq!(m.handle_timeout(Instant::from_ms(180_100)), Some(Fired::RangTooLong));
@@ -67,14 +67,34 @@ fn a_ringing_invite_has_its_exit() {
 
 #[test]
 fn a_failed_invite_acknowledges_repeats_and_an_accepted_one_passes_every_2xx() {
-    let mut m = ClientInvite::new(Instant::ZERO);
+    let mut m = ClientInvite::new(Instant::ZERO, false);
     assert_eq!(m.handle_response(Instant::ZERO, 486), Heard::PassUp);
     assert_eq!(m.handle_response(Instant::ZERO, 486), Heard::AckAgain);
     assert_eq!(m.handle_response(Instant::ZERO, 200), Heard::Absorbed);
-    let mut m = ClientInvite::new(Instant::ZERO);
+    let mut m = ClientInvite::new(Instant::ZERO, false);
     assert_eq!(m.handle_response(Instant::ZERO, 200), Heard::PassUp);
     assert_eq!(m.handle_response(Instant::ZERO, 200), Heard::PassUp);
     assert_eq!(m.handle_response(Instant::ZERO, 486), Heard::Absorbed);
+}
+
+#[test]
+fn over_a_reliable_transport_nothing_is_repeated_and_the_short_waits_are_none() {
+    assert_eq!(run!(ClientInvite::new(Instant::ZERO, true)), (vec![], 32_000, Fired::TimedOut));
+    assert_eq!(run!(Client::new(Instant::ZERO, true)), (vec![], 32_000, Fired::TimedOut));
+    let mut m = ClientInvite::new(Instant::ZERO, true);
+    m.handle_response(Instant::from_ms(5), 486);
+    assert_eq!(run!(m), (vec![], 5, Fired::Done), "D");
+    let mut m = Client::new(Instant::ZERO, true);
+    m.handle_response(Instant::from_ms(5), 200);
+    assert_eq!(run!(m), (vec![], 5, Fired::Done), "K");
+    let mut m = ServerInvite::new(true);
+    m.respond(Instant::ZERO, 486);
+    assert_eq!(run!(m.clone()), (vec![], 32_000, Fired::Done), "no G, and H as ever");
+    m.handle_ack(Instant::from_ms(5));
+    assert_eq!(run!(m), (vec![], 5, Fired::Done), "I");
+    let mut m = Server::new(Instant::ZERO, true);
+    m.respond(Instant::from_ms(5), 200);
+    assert_eq!(run!(m), (vec![], 5, Fired::Done), "J");
 }
 
 #[test]

@@ -281,7 +281,7 @@ fn of_two_forks_that_answer_the_second_is_acknowledged_and_hung_up() {
     let events = w.take(0);
     assert!(matches!(&events[2..], [Event::Answered { dialog, sdp }] if *dialog == a && sdp == b"4"), "{events:?}");
     w.run_ms(50);
-    let sent: Vec<_> = w.outside.iter().map(|t| (t.dst, String::from_utf8_lossy(&t.bytes[..3]).into_owned())).collect();
+    let sent: Vec<_> = w.outside.iter().map(|t| (t.dst.addr, String::from_utf8_lossy(&t.bytes[..3]).into_owned())).collect();
     let want = |n, m: &str| (addr(n), m.to_owned());
     assert_eq!(sent, [want(4, "ACK"), want(3, "ACK"), want(3, "BYE"), want(3, "ACK")]);
     w.ends[0].hangup(w.now, a, None).unwrap();
@@ -329,7 +329,7 @@ fn the_same_request_by_another_way_is_482_and_unknown_schemes_are_416() {
     let odd = other.replace("INVITE sip:", "INVITE odd:").replace("z9hG4bKother", "z9hG4bKodd");
     w.ends[1].handle_datagram(w.now, addr(79), odd.as_bytes());
     w.run_ms(20);
-    let answers: Vec<_> = w.outside.iter().map(|t| (t.dst, String::from_utf8_lossy(&t.bytes[8..11]).into_owned())).collect();
+    let answers: Vec<_> = w.outside.iter().map(|t| (t.dst.addr, String::from_utf8_lossy(&t.bytes[8..11]).into_owned())).collect();
     let want = |n, s: &str| (addr(n), s.to_owned());
     assert_eq!(answers, [want(77, "100"), want(78, "482"), want(79, "416")]);
     assert_eq!(w.take(1).len(), 1);
@@ -344,7 +344,7 @@ fn full_tables_refuse_and_say_so() {
     w.ends[0].config.dialogs_max = 2;
     w.call();
     let second = w.call();
-    let third = Invite { to: "1".into(), target: addr(2), from: "2".into(), display: None, offer: vec![], headers: vec![] };
+    let third = Invite { to: "1".into(), targets: vec![(addr(2).into(), None)], from: "2".into(), ..Invite::default() };
     assert_eq!(w.ends[0].invite(w.now, third), Err(LimitReached));
     w.run_ms(100);
     let failed = w.take(0);
@@ -410,11 +410,10 @@ fn a_flood_of_strangers_calls_refused_or_ringing_does_not_keep_us_from_calling()
         assert_eq!(alive.dialogs, if refuse { 0 } else { config.dialogs_max * 3 / 4 });
         let call = Invite {
             to: "3001".into(),
-            target: addr(1),
+            targets: vec![(addr(1).into(), None)],
             from: "2001".into(),
-            display: None,
             offer: b"v=0 offer".to_vec(),
-            headers: Vec::new(),
+            ..Invite::default()
         };
         let ours = w.ends[1].invite(w.now, call).expect("room of our own");
         w.run_ms(100);

@@ -1,0 +1,15 @@
+//! Digest access authentication, both sides. Read RFC 7616 clauses 3.3 to 3.5 (and RFC 8760 for SIP) before changing anything here.
+//!
+//! Neutral of transport: a method, a URI and header values as text; HTTP uses it as SIP does. Passwords are not kept: H(A1) is.
+//! [`algorithm`] makes the proof, [`header`] reads and writes challenges and credentials, [`server`] issues nonces and checks proofs.
+
+pub mod algorithm;
+pub mod header;
+pub mod server;
+
+pub use algorithm::{Algorithm, Asked, Ha1, Qop, response};
+pub use header::{Challenge, Credentials, Malformed};
+pub use server::{Authenticator, Verdict, same};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,358 @@
+//! How messages leave: which Via and Contact they carry, by which way a request goes, and what happens when that way fails.
+//!
+//! A request has an ordered list of ways. A way that says nothing for 64*T1, refuses with 503 or breaks is left for the next, with a new
+//! branch and nothing else changed (RFC 3263 s.4.3); inside a dialog only a broken way is left, for its other end has a mind of its own.
+//! What is too large for a datagram tries TCP to the same place first (RFC 3261 s.18.1.1).
+
+use super::*;
+use crate::sip::message::StartLine;
+use crate::sip::transaction::{client, client_invite, server_invite};
+
+/// Bytes of a request above which it leaves by TCP, where the path's MTU is not known (RFC 3261 s.18.1.1).
+const DATAGRAM_REQUEST_MAX: usize = 1_300;
+
+impl Endpoint {
+    pub(super) fn transmit(&mut self, to: &Target, bytes: Vec<u8>) {
+        if self.transmits.len() >= SIP_TRANSMITS_MAX {
+            self.counters.transmits_lost += 1;
+            return;
+        }
+        self.counters.sent += 1;
+        self.transmits.push_back(Transmit { dst: to.0, server_name: to.1.clone(), bytes });
+    }
+
+    fn via(&self, hop: Hop, branch: &[u8]) -> Vec<u8> {
+        let mut via = format!("SIP/2.0/{} {};rport;branch=", hop.transport.as_str(), self.config.contact(hop).addr).into_bytes();
+        via.extend_from_slice(branch);
+        via
+    }
+
+    /// The value of our Contact for who is reached over `hop`.
+    pub(super) fn contact(&self, hop: Hop) -> Vec<u8> {
+        NameAddr::new(self.config.contact_uri("", hop)).emit()
+    }
+
+    pub(super) fn branch(&mut self) -> Vec<u8> {
+        [b"z9hG4bK", self.token().as_slice()].concat()
+    }
+
+    /// Sends a request, which holds a Via to be filled in, in a transaction of its own. With our half of the table full to the last place
+    /// it goes out once, unguarded (and counted).
+    pub(super) fn send_request(
+        &mut self,
+        now: Instant,
+        mut request: Message,
+        ways: impl IntoIterator<Item = Target>,
+        purpose: Purpose,
+        dialog: Option<Dialog>,
+    ) -> u64 {
+        if matches!(request.method(), Some(Method::Invite)) {
+            request.headers.push("Allow", ALLOW.into());
+        }
+        if request.headers.count("User-Agent") == 0 {
+            request.headers.push("User-Agent", self.config.user_agent.clone().into_bytes());
+        }
+        let further: VecDeque<Target> = ways.into_iter().take(SIP_TARGETS_MAX).collect();
+        self.launch(now, request, further, None, purpose, dialog)
+    }
+
+    fn launch(
+        &mut self,
+        now: Instant,
+        mut request: Message,
+        mut further: VecDeque<Target>,
+        mut tcp_tried: Option<SocketAddr>,
+        purpose: Purpose,
+        dialog: Option<Dialog>,
+    ) -> u64 {
+        let branch = self.branch();
+        let ours = matches!(request.method(), Some(Method::Invite | Method::Update)) && !matches!(purpose, Purpose::Outside(_));
+        let (at, bytes) = loop {
+            let Some(at) = further.pop_front() else { return self.next_id() };
+            request.headers.set("Via", self.via(at.0, &branch));
+            if ours {
+                request.headers.set("Contact", self.contact(at.0));
+            }
+            let bytes = request.emit();
+            if self.too_large(at.0, bytes.len()) && tcp_tried != Some(at.0.addr) {
+                let tcp = (Hop::tcp(at.0.addr), None);
+                tcp_tried = Some(at.0.addr);
+                further.push_front(at);
+                further.push_front(tcp);
+                continue;
+            }
+            break (at, bytes);
+        };
+        self.start_client(now, ClientStart { request, branch, bytes, at, further, tcp_tried, purpose, dialog })
+    }
+
+    fn too_large(&self, hop: Hop, bytes: usize) -> bool {
+        hop.transport == Transport::Udp && bytes > DATAGRAM_REQUEST_MAX && self.config.listens(Transport::Tcp)
+    }
+
+    fn start_client(&mut self, now: Instant, start: ClientStart) -> u64 {
+        let ClientStart { request, branch, bytes, at, further, tcp_tried, purpose, dialog } = start;
+        self.transmit(&at, bytes.clone());
+        let id = self.next_id();
+        if self.clients.len() >= self.half() {
+            self.counters.full += 1;
+            return id;
+        }
+        let method = request.method().expect("a request was built").clone();
+        let reliable = at.0.transport.is_reliable();
+        let machine = match method {
+            Method::Invite => ClientMachine::Invite(ClientInvite::new(now, reliable)),
+            _ => ClientMachine::Other(Client::new(now, reliable)),
+        };
+        self.client_index.insert((branch.clone(), method), id);
+        let record = ClientRecord { machine, purpose, branch, request, bytes, at, further, tcp_tried, dialog, acks: Vec::new() };
+        self.clients.insert(id, record);
+        self.sync_client(id);
+        id
+    }
+
+    /// Sends the request of `id` by its next way, in a transaction of its own. False when there is none, or nobody wants it any more.
+    pub(super) fn move_on(&mut self, now: Instant, id: u64) -> bool {
+        let full = self.clients.len() >= self.half();
+        let Some(record) = self.clients.get_mut(&id) else { return false };
+        if record.further.is_empty() || full {
+            return false;
+        }
+        let wanted = match record.purpose {
+            Purpose::Invite(dialog) => {
+                matches!(self.usages.get(&dialog).map(|u| &u.state), Some(State::Calling { cancelling: Cancelling::No, .. }))
+            }
+            Purpose::ReInvite(dialog) => self.usages.contains_key(&dialog),
+            Purpose::Farewell | Purpose::Options(_) | Purpose::Outside(_) => true,
+        };
+        if !wanted {
+            return false;
+        }
+        let further = core::mem::take(&mut record.further);
+        let purpose = core::mem::replace(&mut record.purpose, Purpose::Farewell);
+        let (request, tcp_tried, dialog) = (record.request.clone(), record.tcp_tried, record.dialog.clone());
+        self.counters.failovers += 1;
+        let next = self.launch(now, request, further, tcp_tried, purpose, dialog);
+        match purpose {
+            Purpose::Invite(dialog) => {
+                if let Some(Usage { state: State::Calling { tx, early, early_sdp, .. }, .. }) = self.usages.get_mut(&dialog) {
+                    *tx = next;
+                    early.clear();
+                    *early_sdp = None;
+                }
+            }
+            Purpose::ReInvite(dialog) => {
+                if let Some(Usage { state: State::Confirmed { ours, .. }, .. }) = self.usages.get_mut(&dialog) {
+                    *ours = Some(next);
+                }
+            }
+            Purpose::Farewell | Purpose::Options(_) | Purpose::Outside(_) => {}
+        }
+        true
+    }
+
+    /// A way is broken: no connection to it can be made, the one there was is gone, or the network says that nobody is there. What waits
+    /// for a first word from there moves on or fails at once, as if by 503 (RFC 3261 s.8.1.3.1). What was heard of already waits on: its
+    /// response may come by a new connection (s.18.2.2).
+    pub fn handle_transport_failure(&mut self, now: Instant, dst: Hop) {
+        self.counters.transport_failures += 1;
+        let silent = |machine: &ClientMachine| match machine {
+            ClientMachine::Invite(m) => m.state() == client_invite::State::Calling,
+            ClientMachine::Other(m) => m.state() == client::State::Trying,
+        };
+        let failed: Vec<u64> = self.clients.iter().filter(|(_, r)| r.at.0 == dst && silent(&r.machine)).map(|(id, _)| *id).collect();
+        for id in failed {
+            if self.move_on(now, id) {
+                self.forget_client(id);
+            } else {
+                self.client_failed(now, id, 503);
+            }
+        }
+        self.acks_move_on(dst);
+        self.answers_move_on(dst);
+    }
+
+    fn acks_move_on(&mut self, dst: Hop) {
+        let stuck = |r: &ClientRecord| r.acks.iter().any(|a| a.ways.len() > 1 && a.ways.front().is_some_and(|w| w.0 == dst));
+        let ids: Vec<u64> = self.clients.iter().filter(|(_, r)| stuck(r)).map(|(id, _)| *id).collect();
+        for id in ids {
+            let mut acks = self.clients.get_mut(&id).map(|r| core::mem::take(&mut r.acks)).unwrap_or_default();
+            for ack in &mut acks {
+                if ack.ways.len() > 1 && ack.ways.front().is_some_and(|w| w.0 == dst) {
+                    ack.ways.pop_front();
+                    self.address_ack(ack);
+                    if let Some(way) = ack.ways.front() {
+                        self.transmit(way, ack.bytes.clone());
+                    }
+                }
+            }
+            if let Some(record) = self.clients.get_mut(&id) {
+                record.acks = acks;
+            }
+        }
+    }
+
+    /// The connection that requests came on is gone: their responses go to who says it sent them (s.18.2.2).
+    fn answers_move_on(&mut self, dst: Hop) {
+        let mut again = Vec::new();
+        for record in self.servers.values_mut().filter(|r| r.back.to == dst) {
+            let Some(other) = record.back.otherwise.take() else { continue };
+            record.back.to = other;
+            let waiting = matches!(&record.machine, ServerMachine::Invite(m) if m.state() == server_invite::State::Completed);
+            if let (true, Some(bytes)) = (waiting, &record.last) {
+                again.push((other, bytes.clone()));
+            }
+        }
+        for usage in self.usages.values_mut() {
+            if let State::Confirmed { unacked: Some(unacked), .. } = &mut usage.state
+                && unacked.back.to == dst
+                && let Some(other) = unacked.back.otherwise.take()
+            {
+                unacked.back.to = other;
+                again.push((other, unacked.bytes.clone()));
+            }
+        }
+        for (hop, bytes) in again {
+            self.counters.repeated += 1;
+            self.transmit(&(hop, None), bytes);
+        }
+    }
+
+    /// A request of ours got no answer (408) or found no way (503).
+    pub(super) fn client_failed(&mut self, now: Instant, id: u64, status: u16) {
+        let Some(record) = self.clients.get(&id) else { return };
+        match record.purpose {
+            Purpose::Invite(dialog) => self.call_failed(dialog, status),
+            Purpose::ReInvite(dialog) => self.reinvite_failed(now, id, dialog, status),
+            Purpose::Options(options) => {
+                self.events.push_back(Event::OptionsAnswered { options, status, sdp: None, allow: Vec::new(), server: None });
+            }
+            Purpose::Outside(request) => self.events.push_back(Event::Response { request, status, response: None, from: record.at.0 }),
+            Purpose::Farewell => {}
+        }
+        self.forget_client(id);
+    }
+
+    fn call_failed(&mut self, id: DialogId, status: u16) {
+        let Some(Usage { state: State::Calling { cancelling, .. }, giving_up, .. }) = self.usages.get(&id) else { return };
+        let event = match cancelling {
+            Cancelling::No => {
+                let reason = if status == 408 { "Nobody answers" } else { "No way there" }.into();
+                Event::Failed { dialog: id, status, reason, q850: None, retry_after: None }
+            }
+            Cancelling::Wanted | Cancelling::Sent => Event::Ended { dialog: id, cause: *giving_up, q850: None },
+        };
+        self.end(id, event);
+    }
+
+    pub(super) fn send_cancel(&mut self, now: Instant, id: DialogId) {
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        let q850 = usage.q850;
+        let State::Calling { tx, cancelling, .. } = &mut usage.state else { return };
+        if *cancelling == Cancelling::Sent {
+            return;
+        }
+        *cancelling = Cancelling::Sent;
+        let tx = *tx;
+        let Some(record) = self.clients.get_mut(&tx) else { return };
+        if let ClientMachine::Invite(m) = &mut record.machine {
+            m.cancel_sent(now);
+        }
+        // s.9.1: the same Request-URI, top Via, From, To, Call-ID, Route and CSeq number.
+        let StartLine::Request { uri, .. } = &record.request.start else { return };
+        let mut cancel = Message::request(Method::Cancel, uri.clone());
+        for name in ["Via", "Max-Forwards", "Route", "From", "To", "Call-ID"] {
+            for h in record.request.headers.iter().filter(|h| h.is(name)) {
+                cancel.headers.push(name, h.value.clone());
+            }
+        }
+        let number = record.request.cseq().map_or(0, |c| c.number);
+        let cancel = with_q850(cancel.with("CSeq", format!("{number} CANCEL")), q850).with("User-Agent", &self.config.user_agent);
+        let start = ClientStart {
+            branch: record.branch.clone(),
+            bytes: cancel.emit(),
+            request: cancel,
+            at: record.at.clone(),
+            further: VecDeque::new(),
+            tcp_tried: None,
+            purpose: Purpose::Farewell,
+            dialog: None,
+        };
+        self.sync_client(tx);
+        self.start_client(now, start);
+    }
+
+    /// Sends the BYE of a confirmed dialog and closes the peer's re-INVITE, should one be open.
+    pub(super) fn send_bye(&mut self, now: Instant, id: DialogId) {
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        let q850 = usage.q850;
+        let State::Confirmed { dialog, theirs, .. } = &mut usage.state else { return };
+        let theirs = theirs.take();
+        let (bye, ways) = dialog.next_request(Method::Bye);
+        if let Some(tx) = theirs {
+            let response = self.response(tx, 487);
+            self.respond(now, tx, response);
+        }
+        self.send_request(now, with_q850(bye, q850), ways, Purpose::Farewell, None);
+    }
+
+    /// Writes Via for the first way of an ACK, and its bytes.
+    pub(super) fn address_ack(&mut self, ack: &mut Ack) {
+        let branch = self.branch();
+        let Some(at) = ack.ways.front().map(|w| w.0) else { return };
+        ack.message.headers.set("Via", self.via(at, &branch));
+        ack.bytes = ack.message.emit();
+        if self.too_large(at, ack.bytes.len()) && ack.ways.len() <= SIP_TARGETS_MAX {
+            ack.ways.push_front((Hop::tcp(at.addr), None));
+            ack.message.headers.set("Via", self.via(Hop::tcp(at.addr), &branch));
+            ack.bytes = ack.message.emit();
+        }
+    }
+
+    /// A response to the request of a server transaction, with our To tag.
+    pub(super) fn response(&self, tx: u64, status: u16) -> Message {
+        let record = self.servers.get(&tx).expect("the caller holds a live server transaction");
+        let mut response = Message::response_to(&record.request, status, reason_phrase(status));
+        if status > 100 {
+            tag_response(&mut response, &record.local_tag);
+            for h in record.request.headers.iter().filter(|h| h.is("Record-Route") && status < 300) {
+                response.headers.push("Record-Route", h.value.clone());
+            }
+        }
+        response.with("Server", &self.config.user_agent)
+    }
+
+    /// Our Contact, for who sent the request of this server transaction.
+    pub(super) fn contact_for(&self, tx: u64) -> Vec<u8> {
+        self.contact(self.servers.get(&tx).map_or(Hop::udp(self.config.own_addr()), |r| r.back.to))
+    }
+
+    pub(super) fn respond(&mut self, now: Instant, tx: u64, response: Message) {
+        let status = response.status().unwrap_or(500);
+        let Some(record) = self.servers.get_mut(&tx) else { return };
+        let may = match &mut record.machine {
+            ServerMachine::Invite(m) => m.respond(now, status),
+            ServerMachine::Other(m) => m.respond(now, status),
+        };
+        if !may {
+            return;
+        }
+        let bytes = response.emit();
+        record.last = Some(bytes.clone());
+        let to = record.back.to;
+        self.transmit(&(to, None), bytes);
+        self.sync_server(tx);
+    }
+}
+
+/// A client transaction about to begin.
+struct ClientStart {
+    request: Message,
+    branch: Vec<u8>,
+    bytes: Vec<u8>,
+    at: Target,
+    further: VecDeque<Target>,
+    tcp_tried: Option<SocketAddr>,
+    purpose: Purpose,
+    dialog: Option<Dialog>,
+}

@@ -1,0 +1,75 @@
+//! The tables, their bounds and their deadlines.
+
+use super::*;
+
+impl Endpoint {
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+    pub(super) fn token(&mut self) -> Vec<u8> {
+        format!("{:016x}", self.rng.next_u64()).into_bytes()
+    }
+    /// Transactions that each direction may have: what strangers send never takes the room of what we send.
+    pub(super) fn half(&self) -> usize {
+        self.config.transactions_max / 2
+    }
+    /// New requests of ours leave the last quarter of their half to BYE and CANCEL.
+    pub(super) fn may_ask(&self) -> bool {
+        self.clients.len() < self.half() * 3 / 4
+    }
+    /// New requests of strangers leave the last quarter of their half to those inside dialogs.
+    pub(super) fn may_be_asked(&self) -> bool {
+        self.servers.len() < self.half() * 3 / 4
+    }
+    /// Calls to us leave the last quarter of the dialogs to calls from us.
+    pub(super) fn may_be_called(&self) -> bool {
+        self.inbound < self.config.dialogs_max * 3 / 4 && self.usages.len() < self.config.dialogs_max
+    }
+
+    pub(super) fn add_usage(&mut self, id: DialogId, call_id: Vec<u8>, local_tag: Vec<u8>, owner: bool, state: State) {
+        self.usage_index.insert((call_id.clone(), local_tag.clone()), id);
+        self.inbound += usize::from(!owner);
+        let timers = TimerTable::new([Timer::Ring, Timer::Answer, Timer::AckWait]);
+        self.usages.insert(id, Usage { call_id, local_tag, owner, state, timers, q850: None, giving_up: EndCause::HungUp });
+    }
+
+    /// Says a dialog's last word and forgets it.
+    pub(super) fn end(&mut self, id: DialogId, event: Event) {
+        let Some(usage) = self.usages.remove(&id) else { return };
+        self.inbound -= usize::from(!usage.owner);
+        self.usage_index.remove(&(usage.call_id, usage.local_tag));
+        self.deadlines.set(Owner::Dialog(id), None);
+        self.events.push_back(event);
+    }
+
+    pub(super) fn sync_client(&mut self, id: u64) {
+        let at = self.clients.get(&id).and_then(ClientRecord::next_timer).map(|t| t.0);
+        self.deadlines.set(Owner::Client(id), at);
+    }
+    pub(super) fn sync_server(&mut self, id: u64) {
+        let at = self.servers.get(&id).and_then(ServerRecord::next_timer).map(|t| t.0);
+        self.deadlines.set(Owner::Server(id), at);
+    }
+    pub(super) fn sync_dialog(&mut self, id: DialogId) {
+        let at = self.usages.get(&id).and_then(|u| u.timers.next()).map(|t| t.0);
+        self.deadlines.set(Owner::Dialog(id), at);
+    }
+
+    pub(super) fn forget_client(&mut self, id: u64) {
+        if let Some(record) = self.clients.remove(&id) {
+            let method = record.request.method().expect("a client transaction holds a request").clone();
+            self.client_index.remove(&(record.branch, method));
+        }
+        self.deadlines.set(Owner::Client(id), None);
+    }
+    pub(super) fn forget_server(&mut self, id: u64) {
+        if let Some(record) = self.servers.remove(&id) {
+            self.server_index.remove(&record.key);
+            if self.merge_index.get(&record.merge) == Some(&id) {
+                self.merge_index.remove(&record.merge);
+            }
+        }
+        self.deadlines.set(Owner::Server(id), None);
+    }
+}
