@@ -26,17 +26,18 @@ need python3 jq
 # until SECONDS WHAT COMMAND...: polls; what does not come is the reason of the failure.
 until_true() {
   local end=$((SECONDS + $1)) what=$2; shift 2
-  until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || fail "waited in vain for: $what"; sleep 0.1; done
+  until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || fail "waited in vain for: $what"; sleep 0.25; done
 }
-# The first of 100 UDP and TCP ports that nobody uses, and that no other case of this run gets.
+# free_ports [COUNT]: the first of 100 (or more) UDP and TCP ports that nobody uses, and that no other case of this run gets.
 free_ports() {
-  python3 - "${WORK_ROOT:-$work}" <<'P'
+  python3 - "${WORK_ROOT:-$work}" "${1:-100}" <<'P'
 import os, random, socket, sys
+count = (int(sys.argv[2]) + 99) // 100 * 100
 for _ in range(200):
     base = random.randrange(10000, 30000, 100); held = []
     try:
-        os.mkdir(f'{sys.argv[1]}/ports-{base}')
-        for p in range(base, base + 100):
+        for hundred in range(base, base + count, 100): os.mkdir(f'{sys.argv[1]}/ports-{hundred}')
+        for p in range(base, base + count):
             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
                 s = socket.socket(socket.AF_INET, kind); held.append(s); s.bind(('127.0.0.1', p))
         print(base); sys.exit(0)
@@ -45,17 +46,20 @@ for _ in range(200):
 sys.exit(1)
 P
 }
-# gateway NAME FIRST_DIGIT [TOML...]: starts one with the machines of `machines` at Xnnn; sets sip_NAME, media_NAME. Media is 64 ports (16 legs).
+# gateway NAME FIRST_DIGIT [TOML...]: starts one with the machines of `machines` at Xnnn; sets sip_NAME, media_NAME.
+# Media is four ports for each of `legs`. A machine is NAME:KIND[:KEY = VALUE].
 machines=(phone1:sim-phone phone2:sim-phone fax1:sim-fax)
+legs=16
 gateway() {
-  local gw=$1 digit=$2 base port kind n=0; shift 2
-  base=$(free_ports) || fail "no free ports"
+  local gw=$1 digit=$2 base port kind more n=0; shift 2
+  base=$(free_ports $((36 + 4 * legs))) || fail "no free ports"
   printf -v "sip_$gw" %s "$base"; printf -v "media_$gw" %s $((base + 32))
   {
-    printf '[sip]\nlisten = "127.0.0.1:%s"\n[api]\nlisten = "127.0.0.1:%s"\n[media]\nports = [%s, %s]\n' "$base" $((base + 1)) $((base + 32)) $((base + 95))
+    printf '[sip]\nlisten = "127.0.0.1:%s"\n[api]\nlisten = "127.0.0.1:%s"\n[media]\nports = [%s, %s]\n' "$base" $((base + 1)) $((base + 32)) $((base + 31 + 4 * legs))
     [ $# -gt 0 ] && printf '%s\n' "$@"
     for port in "${machines[@]}"; do
-      n=$((n + 1)); printf '[[port]]\nname = "%s"\nkind = "%s"\nnumber = "%s%03d"\n' "${port%:*}" "${port#*:}" "$digit" $n
+      IFS=: read -r port kind more <<< "$port"
+      n=$((n + 1)); printf '[[port]]\nname = "%s"\nkind = "%s"\nnumber = "%s%03d"\n%s\n' "$port" "$kind" "$digit" $n "$more"
     done
   } > "$work/$gw.toml"
   "$bin" gateway --config "$work/$gw.toml" 2> "$work/$gw.log" & keep $!

@@ -52,7 +52,7 @@ struct Place {
     digit: LineDigit,
     /// The line's audio is through to the connection: in conversation, or a service place.
     talks: bool,
-    /// The key that ended dialling is still held down: a peer that answers at once does not get the rest of it.
+    /// The key that ended dialling is still held down (or ends in this turn): a peer that answers at once does not get the rest of it.
     last_key_held: bool,
     /// The last frames heard, so that a T.38 relay that starts in the middle of a V.21 preamble hears its beginning too.
     heard: Deque<Frame, PRIME_FRAMES>,
@@ -306,7 +306,7 @@ impl Board {
             let _never_full = heard.push_back(*from_line);
         }
         let talked = core::mem::replace(talks, line.tick(port_events, &findings, to_line) == Audio::Connected);
-        *last_key_held = *talks && (*last_key_held || !talked) && matches!(digit, LineDigit::On(_) | LineDigit::Suspected);
+        *last_key_held = *talks && (*last_key_held || !talked) && *digit != LineDigit::None;
         if !is_off_hook(line) && listening {
             *watch = Watch::new();
             *echo = EchoGuard::new();
