@@ -44,6 +44,30 @@ pub const SIP_TARGETS_MAX: usize = 8;
 pub const SIP_TRANSMITS_MAX: usize = 4096;
 /// SIP timers worked off in one call; the rest is due at once again.
 pub const SIP_TIMERS_PER_CALL_MAX: usize = 256;
+/// Addresses that SIP listens on, for each of `listen` and `tls_listen`: a few networks in both families.
+pub const SIP_LISTENERS_MAX: usize = 8;
+/// Connections (TCP, TLS) at a time that others opened: phones keep one each. An idle one costs a few kB and a descriptor.
+pub const SIP_CONNECTIONS_IN_MAX: usize = 4096;
+/// Of those, from one source (an IPv4 address, an IPv6 /64): a proxy needs a handful, an office behind one address a few dozens.
+pub const SIP_CONNECTIONS_PER_SOURCE_MAX: usize = 256;
+/// Connections at a time that we opened, apart from the above so that no crowd keeps us from calling.
+pub const SIP_CONNECTIONS_OUT_MAX: usize = 1024;
+/// Messages waiting to be written to one connection, and their bytes. A peer that reads so slowly is as good as gone.
+pub const SIP_WRITES_QUEUED_MAX: usize = 256;
+/// See [`SIP_WRITES_QUEUED_MAX`].
+pub const SIP_WRITES_QUEUED_BYTES_MAX: usize = 512 * 1024;
+/// Messages of all connections waiting to be taken by the daemon; connections wait with reading then.
+pub const SIP_MESSAGES_QUEUED_MAX: usize = 1024;
+/// Peers of UDP remembered with the socket that they came in by, where there are several.
+pub const SIP_UDP_PEERS_MAX: usize = 4096;
+/// Records read of one DNS answer; more would not be tried before a caller loses patience.
+pub const DNS_RECORDS_MAX: usize = 32;
+/// DNS answers remembered: a gateway speaks with a handful of domains, some six questions each.
+pub const DNS_CACHE_MAX: usize = 1024;
+/// Servers of one domain whose addresses are asked for. SRV sets of providers have two to six.
+pub const LOCATE_TARGETS_MAX: usize = 8;
+/// Hops that one URI leads to at most: each may cost a caller seconds.
+pub const LOCATE_HOPS_MAX: usize = 16;
 /// Media lines in one session description. Audio and image, a second of either in odd offers; more is refused, not cut off.
 pub const SDP_MEDIA_MAX: usize = 4;
 /// Attributes kept of one media line, and of the session. Browsers send some sixty.

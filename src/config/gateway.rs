@@ -5,6 +5,7 @@
 
 use super::accounts::{self, Account, Route};
 use super::error::{ConfigError, Source};
+use super::sip::Sip;
 use crate::limits::{CALLS_MAX, ECHO_PLACES_MAX, PORTS_MAX};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -38,17 +39,6 @@ pub struct GatewayConfig {
     /// The ports, in board order.
     #[serde(default, rename = "port")]
     pub ports: Vec<Port>,
-}
-
-/// `[sip]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sip {
-    /// UDP address to listen on, and the address that peers are told.
-    pub listen: SocketAddr,
-    /// DSCP of signalling (RFC 4594: CS3).
-    #[serde(default = "defaults::sip_dscp")]
-    pub dscp: u8,
 }
 
 /// `[api]`
@@ -237,9 +227,6 @@ impl PortKind {
 }
 
 mod defaults {
-    pub fn sip_dscp() -> u8 {
-        24
-    }
     pub fn lookup_timeout_ms() -> u64 {
         1500
     }
@@ -279,21 +266,17 @@ impl GatewayConfig {
 
     /// Rules that span keys. Every problem is named; an empty list means the file can run.
     pub fn check(&self, source: &Source) -> Vec<ConfigError> {
-        let mut problems = Vec::new();
+        let mut problems = self.sip.check(source, true);
         let mut problem = |key: &str, message: String| problems.push(source.at_key(key, message));
         if !self.api.listen.ip().is_loopback() {
             problem("api.listen", "the API is not encrypted, so it must listen on a loopback address".into());
-        }
-        if self.sip.listen.ip().is_unspecified() {
-            problem("sip.listen", "peers are told this address, so it must be a real one, not a wildcard".into());
         }
         let [first, last] = self.media.ports;
         if first < 1024 || last < first || first % 2 != 0 {
             problem("media.ports", format!("[{first}, {last}] is no range of unprivileged ports that begins with an even one"));
         }
-        let sip = self.sip.listen.port();
-        if (first..=last).contains(&sip) {
-            // Media is bound on the address of SIP, both UDP. The API's port is TCP and may be any.
+        // Media is bound on the address of SIP, both UDP. The API's port is TCP and may be any.
+        if let Some(sip) = self.sip.listen.all().iter().map(SocketAddr::port).find(|sip| (first..=last).contains(sip)) {
             problem("media.ports", format!("[{first}, {last}] contains the port of sip.listen, {sip}"));
         }
         if self.legs() < self.ports.len() {
@@ -315,10 +298,8 @@ impl GatewayConfig {
         if self.media.codecs.is_empty() {
             problem("media.codecs", "at least one codec is needed".into());
         }
-        for (key, dscp) in [("media.dscp", self.media.dscp), ("sip.dscp", self.sip.dscp)] {
-            if dscp > 63 {
-                problem(key, format!("{dscp} is no DSCP (0 to 63)"));
-            }
+        if self.media.dscp > 63 {
+            problem("media.dscp", format!("{} is no DSCP (0 to 63)", self.media.dscp));
         }
         if tipring_dsp::tone_plan::TonePlan::of(&self.line.country).is_none() {
             problem("line.country", format!("no tone plan for {:?}", self.line.country));

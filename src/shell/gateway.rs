@@ -10,12 +10,12 @@ use super::records::RecordsFile;
 use super::registrations::{self, Directory, PortRegistration};
 use super::routes_file::RoutesFile;
 use super::simulate;
+use super::sip_transport::{self, Incoming, SipTransport};
 use crate::call::{self, Action, Gateway, LegSockets, PortConfig};
 use crate::config::error::ConfigError;
 use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::digit_map::DigitMap;
 use crate::id::PortId;
-use crate::limits::SIP_BYTES_MAX;
 use crate::line::LineConfig;
 use crate::negotiate::{MediaPolicy, T38Policy};
 use crate::number::Number;
@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tipring_dsp::tone_plan::TonePlan;
-use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
 /// How long a shutdown waits for calls to end and numbers to be given back.
@@ -117,15 +117,17 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     if let Some(problem) = damaged {
         tracing::warn!("{problem}");
     }
-    let sip_socket =
-        super::sys::udp_socket(config.sip.listen, config.sip.dscp).map_err(|e| system(&format!("sip.listen {}", config.sip.listen), &e))?;
-    let sip_socket = UdpSocket::from_std(sip_socket).map_err(|e| system("sip.listen", &e))?;
+    let tls = super::tls::Settings::of(&config.sip, &state, &[]);
+    for warning in tls.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let mut sip = SipTransport::open(sip_transport::Settings::of(&config.sip, tls)).map_err(StartError::System)?;
     let sockets = leg_sockets(&config).map_err(|e| system("media.ports", &e))?;
     let api =
         tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
     let ports = simulate::ports(&config, &state).map_err(|e| system("port", &e))?;
 
-    let gateway = build_gateway(&config, &routes);
+    let gateway = build_gateway(&config, &routes, &sip);
     let board = build_board(&config, sockets.len());
     let (command_in, event_out, queues) = media_thread::queues();
     let (wake_media, wake_events) = std::os::unix::net::UnixDatagram::pair().map_err(|e| system("socket pair", &e))?;
@@ -166,11 +168,12 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     tracing::info!(
         "gateway {} up: SIP {}, API {}, {} ports",
         daemon.name,
-        daemon.config.sip.listen,
+        sip_transport::addresses_in_words(&daemon.config.sip),
         daemon.config.api.listen,
         daemon.config.ports.len()
     );
-    let outcome = daemon.run(&sip_socket, &wake, answers_out, api_out).await;
+    let outcome = daemon.run(&mut sip, &wake, answers_out, api_out).await;
+    sip.close().await;
     stop.store(true, Ordering::Relaxed);
     api_task.abort();
     // The thread sees the flag within one turn; a panic in it has been printed by then.
@@ -184,17 +187,16 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
 impl Daemon {
     async fn run(
         &mut self,
-        sip: &UdpSocket,
+        sip: &mut SipTransport,
         wake: &UnixDatagram,
         mut answers: mpsc::Receiver<FromDirectory>,
         mut api: mpsc::Receiver<Request>,
     ) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut datagram = vec![0u8; SIP_BYTES_MAX];
         let mut byte = [0u8; 64];
         loop {
-            self.settle(sip).await;
+            self.settle(sip);
             if self.may_stop() {
                 return Ok(());
             }
@@ -204,12 +206,13 @@ impl Daemon {
             }
             let deadline = self.next_deadline();
             tokio::select! {
-                received = sip.recv_from(&mut datagram) => {
-                    // An ICMP error of an earlier datagram surfaces here; SIP's own timers deal with the silence.
-                    if let Ok((n, src)) = received {
-                        self.clocked().handle_message(clock::now(), src.into(), &datagram[..n]);
+                incoming = sip.recv() => match incoming {
+                    Incoming::Message { src, bytes } => self.clocked().handle_message(clock::now(), src, &bytes),
+                    Incoming::Failed { dst, why } => {
+                        tracing::debug!("SIP to {dst}: {why}");
+                        self.clocked().handle_transport_failure(clock::now(), dst);
                     }
-                }
+                },
                 _ = wake.recv(&mut byte) => self.take_events(),
                 Some(answer) = answers.recv() => self.take_answer(answer),
                 Some(request) = api.recv() => gateway_api::answer(self, request),
@@ -226,7 +229,7 @@ impl Daemon {
     }
 
     /// Carries out everything that is due or asked for.
-    async fn settle(&mut self, sip: &UdpSocket) {
+    fn settle(&mut self, sip: &mut SipTransport) {
         let now = clock::now();
         if self.gateway.poll_timeout().is_some_and(|at| at <= now) {
             self.clocked().handle_timeout(now);
@@ -236,9 +239,7 @@ impl Daemon {
             self.act(action);
         }
         while let Some(transmit) = self.gateway.poll_transmit() {
-            if let Err(e) = sip.send_to(&transmit.bytes, transmit.dst.addr).await {
-                tracing::debug!("SIP to {}: {e}", transmit.dst);
-            }
+            sip.send(transmit.dst, transmit.server_name, transmit.bytes);
         }
         while let Some(command) = self.gateway.poll_command() {
             self.backlog.push_back(command);
@@ -348,7 +349,7 @@ impl Daemon {
         };
         let resolver = self.gateway.resolver();
         if resolver.port_of(&number).is_some() || resolver.is_echo(&number) {
-            let contact = self.config.sip.listen;
+            let contact = self.config.sip.main();
             let here = crate::resolve::Answer::Found { number, contact, fingerprint: None };
             let _nobody_waits = reply.send(Ok(lookup_json(&here, "this gateway")));
             return;
@@ -405,7 +406,7 @@ impl Daemon {
 }
 
 fn leg_sockets(config: &GatewayConfig) -> io::Result<Vec<LegSocketSet>> {
-    let ip = config.sip.listen.ip();
+    let ip = config.sip.main().ip();
     let bind = |port: u16| {
         super::sys::udp_socket(SocketAddr::new(ip, port), config.media.dscp)
             .and_then(|s| super::sys::stamps::enable(&s).map(|()| s))
@@ -432,7 +433,7 @@ fn build_board(config: &GatewayConfig, legs: usize) -> Board {
     Board::new(lines.collect(), config.line.echo_places, legs, u64::from(config.media.watchdog_s) * 1000)
 }
 
-fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
+fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTransport) -> Gateway {
     let number = |text: &Option<String>| text.as_ref().and_then(|n| Number::parse(n).ok());
     // The configured numbers hold from the start, so that peers who have learned the way get through while the directory is down; one
     // that the directory refuses to us is dropped.
@@ -443,7 +444,7 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
         ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
     let answer_limit = config.directory.as_ref().map_or(1500, |d| d.lookup_timeout_ms) + 500;
     let resolver = Resolver::new(numbers, Number::parse(&config.line.echo_number).ok(), routes.cache(), answer_limit);
-    let ip = config.sip.listen.ip();
+    let ip = config.sip.main().ip();
     let first = config.media.ports[0];
     let legs = config.legs_used() as u16;
     let leg = |i: u16| LegSockets { rtp: SocketAddr::new(ip, first + 4 * i), udptl: SocketAddr::new(ip, first + 4 * i + 2) };
@@ -470,8 +471,8 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,
     };
-    let mut sip =
-        Endpoint::new(crate::sip::Config::new(config.sip.listen, format!("tipring/{}", env!("CARGO_PKG_VERSION"))), clock::seed());
+    let user_agent = crate::sip::Config::new(config.sip.main(), format!("tipring/{}", env!("CARGO_PKG_VERSION")));
+    let mut sip = Endpoint::new(crate::sip::Config { contacts: transport.contacts(), ..user_agent }, clock::seed());
     sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
     Gateway::new(settings, sip, resolver, clock::seed())
 }

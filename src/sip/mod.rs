@@ -8,7 +8,10 @@ pub mod dialog;
 pub mod endpoint;
 pub mod fuzz;
 mod hop;
+pub mod locate;
 pub mod message;
+pub mod stream;
+pub mod stun;
 pub mod transaction;
 
 pub use endpoint::{
