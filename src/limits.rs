@@ -88,8 +88,6 @@ pub const SERVER_HOPS_MAX: usize = 8;
 pub const AUTH_REALMS_MAX: usize = 4;
 /// Challenges answered for one request: a realm or two, each stale once. More is a server that never has enough.
 pub const AUTH_ROUNDS_MAX: u8 = 5;
-/// Challenges read of one response: three algorithms of two realms, in two headers.
-pub const AUTH_CHALLENGES_MAX: usize = 16;
 /// Route headers kept of a Service-Route (RFC 3608).
 pub const SERVICE_ROUTES_MAX: usize = 8;
 /// Outside calls of one port within an hour that can be counted, and so the highest cap.

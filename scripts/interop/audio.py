@@ -5,7 +5,8 @@
   audio.py pcap IN.wav OUT.pcap            RTP (PCMU, 20 ms) in Ethernet frames, as SIPp plays it
   audio.py likeness SAID.wav HEARD.wav     0 to 1: each half second of SAID where it fits best near its place in HEARD, by power
   audio.py keys IN.wav                     the DTMF keys on it (Goertzel, 40 ms steps)
-  audio.py tone IN.wav HZ                  the longest stretch on which nothing but this frequency is heard, s"""
+  audio.py tone IN.wav HZ                  the longest stretch on which nothing but this frequency is heard, s
+  audio.py loudness IN.wav                 root of the mean square, of 32768"""
 import array, math, random, struct, sys, wave
 from operator import mul
 
@@ -108,5 +109,6 @@ elif verb == 'repeat': write(args[2], read(args[0]) * int(args[1]))
 elif verb == 'pcap': pcap(read(args[0]), args[1])
 elif verb == 'likeness': print(f'{likeness(read(args[0]), read(args[1])):.4f}')
 elif verb == 'keys': print(keys(read(args[0])))
+elif verb == 'loudness': x = read(args[0]); print(int(math.sqrt(sum(map(mul, x, x)) / max(1, len(x)))))
 elif verb == 'tone': print(f'{tone(read(args[0]), float(args[1])):.2f}')
 else: sys.exit(__doc__)

@@ -46,16 +46,19 @@ for _ in range(200):
 sys.exit(1)
 P
 }
-# gateway NAME FIRST_DIGIT [TOML...]: starts one with the machines of `machines` at Xnnn; sets sip_NAME, media_NAME.
+# gateway NAME FIRST_DIGIT [TOML...]: starts one with the machines of `machines` at Xnnn; sets sip_NAME (UDP and TCP; TLS is 6 above), media_NAME.
 # Media is four ports for each of `legs`. A machine is NAME:KIND[:KEY = VALUE].
 machines=(phone1:sim-phone phone2:sim-phone fax1:sim-fax)
 legs=16
+sip_lines=() # more lines of [sip]
 gateway() {
   local gw=$1 digit=$2 base port kind more n=0; shift 2
   base=$(free_ports $((36 + 4 * legs))) || fail "no free ports"
   printf -v "sip_$gw" %s "$base"; printf -v "media_$gw" %s $((base + 32))
   {
-    printf '[sip]\nlisten = "127.0.0.1:%s"\n[api]\nlisten = "127.0.0.1:%s"\n[media]\nports = [%s, %s]\n' "$base" $((base + 1)) $((base + 32)) $((base + 31 + 4 * legs))
+    printf '[sip]\nlisten = "127.0.0.1:%s"\ntls_listen = "127.0.0.1:%s"\n' "$base" $((base + 6))
+    [ ${#sip_lines[@]} = 0 ] || printf '%s\n' "${sip_lines[@]}"
+    printf '[api]\nlisten = "127.0.0.1:%s"\n[media]\nports = [%s, %s]\n' $((base + 1)) $((base + 32)) $((base + 31 + 4 * legs))
     [ $# -gt 0 ] && printf '%s\n' "$@"
     for port in "${machines[@]}"; do
       IFS=: read -r port kind more <<< "$port"
@@ -104,6 +107,14 @@ like() {
   python3 -c "import sys; sys.exit(float('$r') < 0.9)" || fail "$3: correlation $r"
 }
 
+# certificate FOLDER [NAME]: cert.pem with key.pem in it, for 127.0.0.1 and NAME
+certificate() {
+  need openssl
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj "/CN=${2:-localhost}" -addext "subjectAltName=IP:127.0.0.1,DNS:${2:-localhost},URI:sip:${2:-localhost}" \
+    -keyout "$1/key.pem" -out "$1/ca.pem" 2>> "$work/openssl.log" || fail "openssl makes no certificate"
+  cat "$1/key.pem" "$1/ca.pem" > "$1/cert.pem"
+}
+
 # --- SIPp
 
 # sipp_run SCENARIO PORT [ARGS...]: in the foreground; audio.pcap lies in the work folder.
@@ -116,9 +127,10 @@ sipp_fault() { tail -n 2 "$work/sipp-err.log" 2>/dev/null | tr '\n' ' '; }
 
 # --- baresip
 
-# baresip_up USER SIP_PORT SOURCE.wav (it listens for TLS on SIP_PORT + 1): a phone that answers by itself, says SOURCE over and over, and writes down what it sent and heard.
+# baresip_up USER SIP_PORT SOURCE.wav [ACCOUNT]: a phone that answers by itself, says SOURCE over and over, and writes down what it sent and heard.
+# It takes UDP and TCP on SIP_PORT, TLS one above. ACCOUNT: its address and what follows it, where it is not "<sip:USER@itself>;regint=0".
 baresip_up() {
-  local user=$1 port=$2 source=$3 dir=$work/baresip modules
+  local user=$1 port=$2 source=$3 dir=$work/baresip modules account=${4:-"<sip:$1@127.0.0.1:$2>;regint=0"}
   modules=$(dirname "$(find /usr/lib /usr/local/lib -path '*baresip/modules/g711.so' 2>/dev/null | head -1)")
   [ -f "$modules/g711.so" ] || skip "baresip has no g711 module here"
   mkdir -p "$dir"
@@ -126,6 +138,7 @@ baresip_up() {
   cat > "$dir/config" <<C
 poll_method epoll
 sip_listen 127.0.0.1:$port
+sip_certificate $dir/cert.pem
 audio_player aufile,$dir/player.wav
 audio_source aufile,$dir/source.wav
 audio_alert aufile,$dir/alert.wav
@@ -151,7 +164,8 @@ ctrl_tcp_listen 127.0.0.1:$((port + 10))
 net_interface 127.0.0.1
 call_max_calls 4
 C
-  echo "<sip:$user@127.0.0.1:$port>;answermode=auto;audio_codecs=PCMU;ptime=20;dtmfmode=rtpevent;regint=0" > "$dir/accounts"
+  echo "$account;answermode=auto;audio_codecs=PCMU;ptime=20;dtmfmode=rtpevent" > "$dir/accounts"
+  [ -f "$dir/cert.pem" ] || certificate "$dir"
   : > "$dir/contacts"
   (cd "$dir" && exec baresip -f "$dir" -v > "$dir/log" 2>&1 < /dev/null) & keep $!
   baresip_control=$((port + 10))
