@@ -5,14 +5,32 @@
 # receive faxes (T.38 with redundancy, FEC, neither; G.711; T.38 or else audio; no ECM; V.29; V.27 ter), 210 to 213, 215, 216 send (same order).
 asterisk_conf=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/asterisk
 
-# asterisk_up GW_CONTACT: sets ast (its SIP port, UDP and TCP; TLS is one above) and ast_dir. Calls of its own go to GW_CONTACT.
-asterisk_up() {
-  local gw=$1 file modules
+# asterisk_place: sets ast (its SIP port, UDP and TCP; TLS is one above), ast_dir and ast_cert.
+asterisk_place() {
+  need openssl
   as_root "Asterisk's folder"
   ast_root=$("$asterisk_conf/install") || skip "$ast_root"
   ast=$(free_ports) || fail "no free ports"
   ast_dir=$work/asterisk
   mkdir -p "$ast_dir"/{etc,db,spool/outgoing,spool/tmp,run,log,rx,tx}
+  certificate "$ast_dir/etc" asterisk.test
+  ast_cert=$ast_dir/etc/ca.pem
+}
+# asterisk_routes TRANSPORT FIRST_DIGIT...: [[route]]s for a gateway: numbers that begin so go to Asterisk.
+asterisk_routes() {
+  local how=$1 port=$ast digit; shift
+  [ "$how" != tls ] || port=$((ast + 1))
+  for digit; do printf '[[route]]\nprefix = "%s"\nto = "sip:127.0.0.1:%s;transport=%s"\n' "$digit" "$port" "$how"; done
+}
+# gateway_contact TRANSPORT: where Asterisk reaches gateway a.
+gateway_contact() {
+  local port=$sip_a
+  [ "$1" != tls ] || port=$((sip_a + 6))
+  echo "sip:127.0.0.1:$port\\;transport=$1"
+}
+# asterisk_up GW_CONTACT: starts it. Calls of its own go to GW_CONTACT.
+asterisk_up() {
+  local gw=${1//\\/\\\\} file modules
   : > "$ast_dir/log/fax.log"; : > "$ast_dir/log/dtmf.log"
   modules=$(cd "$ast_root" && echo usr/lib/*/asterisk/modules)
   for file in "$asterisk_conf"/conf/*.conf; do
@@ -20,8 +38,6 @@ asterisk_up() {
       -e "s|@RTP_FIRST@|$((ast + 4))|; s|@RTP_LAST@|$((ast + 59))|; s|@UDPTL_FIRST@|$((ast + 60))|; s|@UDPTL_LAST@|$((ast + 99))|" \
       "$file" > "$ast_dir/etc/${file##*/}"
   done
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=asterisk-peer \
-    -addext subjectAltName=IP:127.0.0.1,DNS:localhost -keyout "$ast_dir/etc/peer.key" -out "$ast_dir/etc/peer.crt" 2>> "$work/openssl.log" || fail "openssl makes no certificate"
   asterisk_inside asterisk -f -C /peer/etc/asterisk.conf < /dev/null > "$ast_dir/log/stdout" 2>&1 & keep $!
   asterisk_ready() { asterisk_cli core waitfullybooted | grep -q 'fully booted'; }
   until_true 60 "Asterisk to start" asterisk_ready
