@@ -28,14 +28,15 @@ gateway_contact() {
   [ "$1" != tls ] || port=$((sip_a + 6))
   echo "sip:127.0.0.1:$port\\;transport=$1"
 }
-# asterisk_up GW_CONTACT: starts it. Calls of its own go to GW_CONTACT.
+# asterisk_up GW_CONTACT: starts it. Calls of its own go to GW_CONTACT. `ast_rtp`: first and last port for RTP, where 28 calls are not enough.
+ast_rtp=()
 asterisk_up() {
   local gw=${1//\\/\\\\} file modules
   : > "$ast_dir/log/fax.log"; : > "$ast_dir/log/dtmf.log"
   modules=$(cd "$ast_root" && echo usr/lib/*/asterisk/modules)
   for file in "$asterisk_conf"/conf/*.conf; do
     sed -e "s|@MODULES@|/$modules|; s|@PORT@|$ast|; s|@TLSPORT@|$((ast + 1))|; s|@GW@|$gw|" \
-      -e "s|@RTP_FIRST@|$((ast + 4))|; s|@RTP_LAST@|$((ast + 59))|; s|@UDPTL_FIRST@|$((ast + 60))|; s|@UDPTL_LAST@|$((ast + 99))|" \
+      -e "s|@RTP_FIRST@|${ast_rtp[0]:-$((ast + 4))}|; s|@RTP_LAST@|${ast_rtp[1]:-$((ast + 59))}|; s|@UDPTL_FIRST@|$((ast + 60))|; s|@UDPTL_LAST@|$((ast + 99))|" \
       "$file" > "$ast_dir/etc/${file##*/}"
   done
   asterisk_inside asterisk -f -C /peer/etc/asterisk.conf < /dev/null > "$ast_dir/log/stdout" 2>&1 & keep $!
