@@ -265,8 +265,20 @@ impl Board {
     fn observe(&mut self, p: usize) {
         let port = PortId(p as u16);
         let (events, stats) = (&mut self.events, &mut self.stats);
-        let Place { line, watch, echo, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks, last_key_held } =
-            &mut self.places[p];
+        let Place {
+            line,
+            watch,
+            echo,
+            events: port_events,
+            from_line,
+            to_line,
+            digit,
+            heard,
+            keep_heard,
+            connection,
+            talks,
+            last_key_held,
+        } = &mut self.places[p];
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
         // The relay hears for itself, and digits, CNG or a preamble mean nothing to anybody else: the two watches would cost more than it.
