@@ -276,7 +276,7 @@ fn a_wrong_password_is_told_and_after_some_the_source_is_not_heard() {
     let guess = |s: &mut Stage, src, user: &str, password: &str| {
         let c = s.challenge(src, Algorithm::Sha256);
         let login = credentials(&c, user, password, "REGISTER", "sip:lan.test", Qop::Auth, 1);
-        let ask = s.request("REGISTER", "sip:lan.test", "sip:2001@lan.test", &login);
+        let ask = s.request("REGISTER", "sip:lan.test", &format!("sip:{user}@lan.test"), &login);
         s.send(src, &ask).unwrap().1
     };
     for _ in 0..3 {

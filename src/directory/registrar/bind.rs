@@ -4,7 +4,7 @@ use super::{AddressConflict, Claim, Decision, Directory, Refusal, Response};
 use crate::clock::{Instant, WallMs};
 use crate::directory::contact::Binding;
 use crate::directory::record::{Capabilities, Instance, Record, Registration, User};
-use crate::limits::{BINDINGS_PER_NUMBER_MAX, REGISTRATIONS_MAX};
+use crate::limits::{BINDINGS_PER_NUMBER_MAX, INSTANCE_BYTES_MAX, REGISTRATIONS_MAX, USER_BYTES_MAX};
 use crate::number::Number;
 use crate::sip::Transport;
 use crate::sip::message::Uri;
@@ -55,7 +55,10 @@ pub struct Wish {
 }
 
 /// The name of a terminal that gives itself none. One user's phones are then one terminal.
-const NAMELESS: &str = "sip";
+fn nameless(user: &User) -> Instance {
+    Instance::parse(&format!("sip-{user}")).expect("a user's name is printable and shorter than a terminal's may be")
+}
+const _: () = assert!(USER_BYTES_MAX + 4 <= INSTANCE_BYTES_MAX, "a user's name with a prefix is a terminal's name");
 
 impl Directory {
     pub(super) fn bind(&mut self, now: Instant, wall: WallMs, ask: Bind) -> Decision {
@@ -70,8 +73,7 @@ impl Directory {
         if wishes.iter().any(|w| w.lease_s != Some(0) && !reachable(w.address)) {
             return Decision::refuse(Refusal::BadContact);
         }
-        let nameless = Instance::parse(NAMELESS).expect("it is a name");
-        let instance = wishes.iter().find_map(|w| w.instance.clone()).unwrap_or(nameless);
+        let instance = wishes.iter().find_map(|w| w.instance.clone()).unwrap_or_else(|| nameless(&ask.user));
         let claim = Claim { user: &ask.user, wanted: ask.wanted.as_ref(), instance: &instance, mac: None };
         let asks_only = wishes.iter().all(|w| w.lease_s == Some(0));
         if asks_only && ask.wanted.is_none() && self.own_number(&claim).is_none() {
@@ -148,8 +150,8 @@ impl Directory {
     }
 
     fn unbind_all(&mut self, now: Instant, wall: WallMs, user: &User, wanted: Option<&Number>, order: (u64, u32)) -> Decision {
-        let nameless = Instance::parse(NAMELESS).expect("it is a name");
-        let claim = Claim { user, wanted, instance: &nameless, mac: None };
+        let instance = nameless(user);
+        let claim = Claim { user, wanted, instance: &instance, mac: None };
         let Some(number) = self.own_number(&claim) else { return Decision::refuse(Refusal::NotEntitled) };
         if self.live_bindings(now, &number).iter().any(|(b, _)| b.order.0 == order.0 && b.order.1 >= order.1) {
             return Decision::refuse(Refusal::OutOfOrder);
