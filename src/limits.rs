@@ -8,8 +8,10 @@ pub const DIAL_STRING_MAX: usize = 40;
 pub const NUMBER_DIGITS_MAX: usize = 24;
 /// Ports of one gateway (one board, one thread). Two 24-port cards.
 pub const PORTS_MAX: usize = 96;
-/// Calls at a time in one gateway: two a port (call waiting) is ample.
-pub const CALLS_MAX: usize = 2 * PORTS_MAX;
+/// Calls that the echo service of one gateway may be set to take at a time. A thousand short calls a second overlap by some fifty.
+pub const ECHO_PLACES_MAX: usize = 256;
+/// Calls at a time in one gateway: two a port (call waiting) is ample, and one an echo place.
+pub const CALLS_MAX: usize = 2 * PORTS_MAX + ECHO_PLACES_MAX;
 /// Commands queued from the event domain to the tick domain.
 pub const COMMAND_QUEUE: usize = 1024;
 /// Events queued from the tick domain to the event domain.
@@ -28,14 +30,17 @@ pub const SIP_BYTES_MAX: usize = 65_535;
 pub const SIP_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Header lines of a SIP message. RFC 4475's long request has 40; one Via a proxy, and Max-Forwards starts at 70.
 pub const SIP_HEADERS_MAX: usize = 256;
-/// SIP transactions alive at a time, both sides. Each call needs a handful.
-pub const SIP_TRANSACTIONS_MAX: usize = 8 * CALLS_MAX;
+/// SIP transactions alive at a time, both sides. On UDP those of an INVITE and of a BYE live on for 32 s (RFC 3261 timers J, RFC 6026 timer L):
+/// a thousand calls a second hold 64,000, and half of the table is for requests of others. At most 1 kB each, the answer that is repeated.
+pub const SIP_TRANSACTIONS_MAX: usize = 160_000;
 /// SIP dialogs alive at a time.
 pub const SIP_DIALOGS_MAX: usize = 2 * CALLS_MAX;
 /// Forks of one outgoing call that are kept apart. A further one that answers gets no ACK and ends by its own 64*T1.
 pub const SIP_FORKS_MAX: usize = 8;
 /// Ways to a server that one request tries (RFC 3263): a few servers, each by two transports or families. More only delays the failure.
 pub const SIP_TARGETS_MAX: usize = 8;
+/// Provisional responses that wait for the PRACK of one before them.
+pub const SIP_PROVISIONALS_MAX: usize = 4;
 /// SIP datagrams waiting to be taken out. A driver that drains after each call never has more than a few; what does not fit is lost as
 /// on the network, counted, and repeated by its transaction.
 pub const SIP_TRANSMITS_MAX: usize = 4096;
@@ -85,8 +90,6 @@ pub const SERVER_HOPS_MAX: usize = 8;
 pub const AUTH_REALMS_MAX: usize = 4;
 /// Challenges answered for one request: a realm or two, each stale once. More is a server that never has enough.
 pub const AUTH_ROUNDS_MAX: u8 = 5;
-/// Challenges read of one response: three algorithms of two realms, in two headers.
-pub const AUTH_CHALLENGES_MAX: usize = 16;
 /// Route headers kept of a Service-Route (RFC 3608).
 pub const SERVICE_ROUTES_MAX: usize = 8;
 /// Outside calls of one port within an hour that can be counted, and so the highest cap.

@@ -10,8 +10,9 @@ use super::records::RecordsFile;
 use super::registrations::{self, Directory, PortRegistration};
 use super::routes_file::RoutesFile;
 use super::simulate;
+use super::sip_accounts;
 use super::sip_transport::{self, Incoming, SipTransport};
-use crate::call::{self, Action, Gateway, LegSockets, PortConfig};
+use crate::call::{self, Action, Gateway, LegSockets};
 use crate::config::error::ConfigError;
 use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::digit_map::DigitMap;
@@ -34,8 +35,6 @@ use tipring_dsp::tone_plan::TonePlan;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
-/// Echo places behind the ports.
-const SERVICES: usize = 8;
 /// How long a shutdown waits for calls to end and numbers to be given back.
 const SHUTDOWN_MS: u64 = 3000;
 
@@ -63,10 +62,11 @@ impl std::fmt::Display for StartError {
 }
 impl std::error::Error for StartError {}
 
-/// What comes back from a task that spoke with the directory.
+/// What comes back from a task that spoke with the directory or with DNS.
 enum FromDirectory {
     Lookup(QueryId, crate::resolve::Answer),
     Registration(usize, u64, crate::registration::Outcome),
+    Located(call::LocateId, Vec<crate::sip::Target>),
 }
 
 /// Counts of the daemon for `status`.
@@ -105,6 +105,7 @@ pub struct Daemon {
     records: RecordsFile,
     directory: Option<Directory>,
     answers: mpsc::Sender<FromDirectory>,
+    dns: super::dns::Dns,
     stopping: Option<crate::clock::Instant>,
     thread: Option<std::thread::JoinHandle<()>>,
     /// What was last logged of each registration.
@@ -162,6 +163,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         records: RecordsFile::open(&state),
         directory,
         answers,
+        dns: super::dns::Dns::of(&config.sip),
         stopping: None,
         thread: Some(thread),
         told: vec![String::new(); config.ports.len()],
@@ -174,6 +176,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         daemon.config.api.listen,
         daemon.config.ports.len()
     );
+    daemon.clocked().start_accounts(clock::now());
     let outcome = daemon.run(&mut sip, &wake, answers_out, api_out).await;
     sip.close().await;
     stop.store(true, Ordering::Relaxed);
@@ -258,6 +261,13 @@ impl Daemon {
     fn act(&mut self, action: Action) {
         match action {
             Action::Lookup(query, number) => self.look_up(query, number),
+            Action::Locate(id, server) => {
+                let (answers, dns) = (self.answers.clone(), self.dns.clone());
+                tokio::spawn(async move {
+                    let found = sip_accounts::locate(dns, &server).await;
+                    let _nobody_waits = answers.send(FromDirectory::Located(id, found)).await;
+                });
+            }
             Action::Route(number, route) => {
                 if let Err(e) = self.routes.put(&number, route.as_ref()) {
                     tracing::error!("the learned route to {number} is not on disk: {e}");
@@ -314,6 +324,7 @@ impl Daemon {
         let now = clock::now();
         match answer {
             FromDirectory::Lookup(query, answer) => self.clocked().handle_lookup(now, query, answer),
+            FromDirectory::Located(id, found) => self.clocked().handle_located(now, id, found),
             FromDirectory::Registration(i, serial, outcome) => {
                 let Some(registration) = self.registrants.get_mut(i) else { return };
                 let refused = matches!(outcome, crate::registration::Outcome::Refused { .. });
@@ -357,7 +368,13 @@ impl Daemon {
             return;
         }
         let learned = resolver.learned().find(|(n, _)| **n == number).map(|(_, r)| r.clone());
+        let (first, last) = (resolver.outside_first(&number), resolver.prefix_route(&number));
         let directory = self.directory.clone();
+        let accounts: Vec<String> = self.gateway.accounts().into_iter().map(|a| a.name).collect();
+        if let (None, Some(outside)) = (&learned, &first) {
+            let _nobody_waits = reply.send(Ok(sip_accounts::lookup_json(&accounts, outside)));
+            return;
+        }
         tokio::spawn(async move {
             let answer = match directory {
                 Some(directory) => directory.look_up(&number).await,
@@ -369,7 +386,12 @@ impl Daemon {
                     let stored = crate::resolve::Answer::Found { number: r.number, contact: r.contact, fingerprint: r.fingerprint };
                     lookup_json(&stored, "learned; the directory does not answer")
                 }
-                _ => lookup_json(&answer, "the directory"),
+                _ => match last {
+                    Some(outside) if answer == crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown) => {
+                        sip_accounts::lookup_json(&accounts, &outside)
+                    }
+                    _ => lookup_json(&answer, "the directory"),
+                },
             };
             let _nobody_waits = reply.send(Ok(value));
         });
@@ -402,7 +424,9 @@ impl Daemon {
 
     fn may_stop(&self) -> bool {
         let Some(limit) = self.stopping else { return false };
-        let gone = self.gateway.is_idle() && self.registrants.iter().all(|r| r.registrant.state() == crate::registration::State::Stopped);
+        let gone = self.gateway.is_idle()
+            && self.gateway.accounts_are_gone()
+            && self.registrants.iter().all(|r| r.registrant.state() == crate::registration::State::Stopped);
         gone || clock::now() >= limit
     }
 }
@@ -415,7 +439,7 @@ fn leg_sockets(config: &GatewayConfig) -> io::Result<Vec<LegSocketSet>> {
             .map_err(|e| io::Error::new(e.kind(), format!("UDP {ip}:{port}: {e}")))
     };
     let first = config.media.ports[0];
-    let wanted = config.legs().min(2 * config.ports.len() + SERVICES);
+    let wanted = config.legs_used();
     (0..wanted as u16)
         .map(|i| Ok(LegSocketSet { rtp: bind(first + 4 * i)?, rtcp: bind(first + 4 * i + 1)?, udptl: bind(first + 4 * i + 2)? }))
         .collect()
@@ -432,23 +456,19 @@ fn build_board(config: &GatewayConfig, legs: usize) -> Board {
         line.pulse_dialling = config.line.pulse_dialling;
         line
     });
-    Board::new(lines.collect(), SERVICES, legs, u64::from(config.media.watchdog_s) * 1000)
+    Board::new(lines.collect(), config.line.echo_places, legs, u64::from(config.media.watchdog_s) * 1000)
 }
 
 fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTransport) -> Gateway {
-    let number = |text: &Option<String>| text.as_ref().and_then(|n| Number::parse(n).ok());
-    // The configured numbers hold from the start, so that peers who have learned the way get through while the directory is down; one
-    // that the directory refuses to us is dropped.
-    let given = |p: &crate::config::gateway::Port| number(&p.number);
-    let ports: Vec<PortConfig> =
-        config.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p), fax: p.kind == PortKind::SimFax }).collect();
+    let ports = sip_accounts::ports(config);
     let numbers: BTreeMap<Number, PortId> =
         ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
     let answer_limit = config.directory.as_ref().map_or(1500, |d| d.lookup_timeout_ms) + 500;
-    let resolver = Resolver::new(numbers, Number::parse(&config.line.echo_number).ok(), routes.cache(), answer_limit);
+    let mut resolver = Resolver::new(numbers, Number::parse(&config.line.echo_number).ok(), routes.cache(), answer_limit);
+    resolver.set_prefix_routes(crate::config::accounts::prefix_routes(config).0);
     let ip = config.sip.main().ip();
     let first = config.media.ports[0];
-    let legs = config.legs().min(2 * config.ports.len() + SERVICES) as u16;
+    let legs = config.legs_used() as u16;
     let leg = |i: u16| LegSockets { rtp: SocketAddr::new(ip, first + 4 * i), udptl: SocketAddr::new(ip, first + 4 * i + 2) };
     let m = &config.media;
     let t38 = m.t38.then_some(T38Policy {
@@ -465,10 +485,11 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTra
     };
     let settings = call::Config {
         ports,
-        services: SERVICES,
+        services: config.line.echo_places,
         legs: (0..legs).map(leg).collect(),
         media: media.clone(),
         emergency_targets: config.emergency.targets().filter_map(|t| config.emergency_target(t)).collect(),
+        accounts: sip_accounts::configs(config),
         no_answer_ms: u64::from(config.line.no_answer_s) * 1000,
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,

@@ -21,6 +21,7 @@ pub mod records;
 pub mod registrations;
 pub mod routes_file;
 pub mod simulate;
+pub mod sip_accounts;
 pub mod sip_transport;
 pub mod store;
 pub mod sys;

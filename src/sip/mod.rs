@@ -4,18 +4,20 @@
 //! (s.12); `endpoint` is the machine that the rest of the gateway speaks to. Time is an argument; messages come in by
 //! [`Endpoint::handle_message`] and go out by [`Endpoint::poll_transmit`]. Nothing here knows of fax, ports or calls.
 
+pub mod auth;
 pub mod dialog;
 pub mod endpoint;
 pub mod fuzz;
 mod hop;
 pub mod locate;
 pub mod message;
+pub mod register;
 pub mod stream;
 pub mod stun;
 pub mod transaction;
 
 pub use endpoint::{
-    Alive, CommandError, Config, Counters, DialogId, EndCause, Endpoint, Event, Invite, LimitReached, OptionsId, RequestId, TimerReason,
-    Transmit,
+    Alive, CommandError, Config, Counters, DialogId, Diversion, EndCause, Endpoint, Event, Identity, Invite, LimitReached, OptionsId,
+    RequestId, TimerReason, Transmit,
 };
 pub use hop::{Hop, Target, Transport};

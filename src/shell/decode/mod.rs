@@ -113,6 +113,10 @@ pub(super) fn run(options: &Options) -> Outcome {
 
 fn read(options: &Options) -> Result<Decoded, String> {
     let mut file = File::open(&options.file).map_err(|e| e.to_string())?;
+    let what = file.metadata().map_err(|e| e.to_string())?;
+    if !what.is_file() && !what.is_dir() {
+        return Err("a recording is read twice, and a pipe can be read only once: save it to a file first".into());
+    }
     let mut head = [0u8; 16];
     let mut got = 0;
     while got < head.len() {
@@ -405,6 +409,9 @@ fn read_pcap(options: &Options) -> Result<Decoded, String> {
     }
     let what = format!("capture of {packets} packets: {}", if carried.is_empty() { "no phone call".into() } else { carried.join(", ") });
     let srtp = player.srtp();
+    if plan.t38.is_empty() && !srtp.is_empty() && srtp.len() == plan.streams.len() && srtp.iter().all(|s| s.authenticated == 0) {
+        return Err("no packet of its SRTP is authentic: the key is another's".into());
+    }
     let mut decoded = ear.finish(options, what, srtp);
     decoded.report.seconds = decoded.report.seconds.max(plan.seconds.min(input::limits::CAPTURE_S_MAX));
     Ok(decoded)
