@@ -357,6 +357,7 @@ fn calls_go_out_and_come_in_through_a_registered_account_and_nothing_else_leaves
     a.in_call(1);
     std::thread::sleep(Duration::from_millis(600));
     a.hang_up("phone1");
+    b.hang_up("phone1");
     let (ours, theirs) = (a.record(0), b.record(0));
     assert_eq!((ours["route"].as_str(), ours["account"].as_str(), ours["completed"].as_bool()), (Some("account"), Some("office"), Some(true)));
     assert!(ours["audio"]["received"].as_u64().is_some_and(|n| n > 10), "{ours}");

@@ -215,6 +215,7 @@ impl Gateway {
             return;
         }
         let cause = match cause {
+            Cause::PeerRefused(status @ (401 | 407), _) if call.account.is_some() => Cause::LoginRefused(status),
             Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
             Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
             Cause::PeerRefused(486 | 600, _) => Cause::Busy,
