@@ -8,8 +8,10 @@ pub const DIAL_STRING_MAX: usize = 40;
 pub const NUMBER_DIGITS_MAX: usize = 24;
 /// Ports of one gateway (one board, one thread). Two 24-port cards.
 pub const PORTS_MAX: usize = 96;
-/// Calls at a time in one gateway: two a port (call waiting) is ample.
-pub const CALLS_MAX: usize = 2 * PORTS_MAX;
+/// Calls that the echo service of one gateway may be set to take at a time. A thousand short calls a second overlap by some fifty.
+pub const ECHO_PLACES_MAX: usize = 256;
+/// Calls at a time in one gateway: two a port (call waiting) is ample, and one an echo place.
+pub const CALLS_MAX: usize = 2 * PORTS_MAX + ECHO_PLACES_MAX;
 /// Commands queued from the event domain to the tick domain.
 pub const COMMAND_QUEUE: usize = 1024;
 /// Events queued from the tick domain to the event domain.
@@ -28,8 +30,9 @@ pub const SIP_BYTES_MAX: usize = 65_535;
 pub const SIP_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Header lines of a SIP message. RFC 4475's long request has 40; one Via a proxy, and Max-Forwards starts at 70.
 pub const SIP_HEADERS_MAX: usize = 256;
-/// SIP transactions alive at a time, both sides. Each call needs a handful.
-pub const SIP_TRANSACTIONS_MAX: usize = 8 * CALLS_MAX;
+/// SIP transactions alive at a time, both sides. On UDP those of an INVITE and of a BYE live on for 32 s (RFC 3261 timers J, RFC 6026 timer L):
+/// a thousand calls a second hold 64,000, and half of the table is for requests of others. At most 1 kB each, the answer that is repeated.
+pub const SIP_TRANSACTIONS_MAX: usize = 160_000;
 /// SIP dialogs alive at a time.
 pub const SIP_DIALOGS_MAX: usize = 2 * CALLS_MAX;
 /// Forks of one outgoing call that are kept apart. A further one that answers gets no ACK and ends by its own 64*T1.

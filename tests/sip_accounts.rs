@@ -394,13 +394,13 @@ fn calls_go_out_and_come_in_through_a_registered_account_and_nothing_else_leaves
 
     // What no route names leaves for nobody: no request at the server names it. The control is the call above.
     let mark = a.dial("phone1", "5001");
-    a.noticed("phone1", mark, "reorder");
+    a.noticed("phone1", mark, "reorder-tone");
     a.hang_up("phone1");
     assert_eq!(a.record(2)["result"], "no such number");
     // The cap of three an hour: one call was made; two more go, the next does not.
     for n in [3, 4, 5] {
         let mark = a.dial("phone1", "05999#");
-        a.noticed("phone1", mark, "reorder");
+        a.noticed("phone1", mark, "reorder-tone");
         a.hang_up("phone1");
         let record = a.record(n);
         assert_eq!(record["result"].as_str().is_some_and(|r| r.contains("outside_calls_per_hour")), n == 5, "{record}");

@@ -73,7 +73,11 @@ impl Gateway {
                 // Who calls us is not passed on to others: a gateway is no relay.
                 End::Peer => self.close(now, id, Cause::NoRoute(NoRoute::Unknown)),
             },
-            (State::Resolving, Err(why)) => self.close(now, id, Cause::NoRoute(why)),
+            // A learned route led to a refusal, and the directory knows no better: the refusal stands.
+            (State::Resolving, Err(why)) => {
+                let refused = call.cause.take().filter(|_| matches!(why, NoRoute::Unknown | NoRoute::DirectorySilent));
+                self.close(now, id, refused.unwrap_or(Cause::NoRoute(why)));
+            }
             (State::Inviting, Ok(Route::Peer(target))) => self.moved(now, id, target),
             // The directory has nothing better: the first try goes on to its own end.
             (State::Inviting, _) | (State::Alerting | State::Up | State::Closing, _) => {}
@@ -195,6 +199,17 @@ impl Gateway {
         // A place that rang was the right one, whatever it says afterwards.
         let stale =
             call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
+        let words = cause.words();
+        let cause = match cause {
+            Cause::PeerRefused(status @ (401 | 407), _) if call.account.is_some() => Cause::LoginRefused(status),
+            Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
+            Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
+            Cause::PeerRefused(486 | 600, _) => Cause::Busy,
+            other => other,
+        };
+        if learned && stale {
+            call.cause = Some(cause.clone());
+        }
         if learned && stale && call.query.is_some() {
             // Asked already; the answer decides.
             call.state = State::Resolving;
@@ -207,20 +222,13 @@ impl Gateway {
             call.target = None;
             call.timers.stop(Wait::LearnedRoute);
             let dialled = call.dialled.clone();
-            self.log(Some(id), false, format!("the learned route is stale ({}); asking the directory", cause.words()));
+            self.log(Some(id), false, format!("the learned route is stale ({words}); asking the directory"));
             if let Ok(number) = Number::parse(&dialled) {
                 let step = self.resolver.ask_again(now, &number);
                 self.resolving(now, id, step);
             }
             return;
         }
-        let cause = match cause {
-            Cause::PeerRefused(status @ (401 | 407), _) if call.account.is_some() => Cause::LoginRefused(status),
-            Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
-            Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
-            Cause::PeerRefused(486 | 600, _) => Cause::Busy,
-            other => other,
-        };
         self.close(now, id, cause);
     }
 

@@ -6,7 +6,7 @@
 use super::accounts::{self, Account, Route};
 use super::error::{ConfigError, Source};
 use super::sip::Sip;
-use crate::limits::{CALLS_MAX, PORTS_MAX};
+use crate::limits::{CALLS_MAX, ECHO_PLACES_MAX, PORTS_MAX};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -126,6 +126,8 @@ pub struct Line {
     pub pulse_dialling: bool,
     /// The echo service's number.
     pub echo_number: String,
+    /// Calls that the echo service takes at a time. Each needs a leg of the media ports, beside those of the ports.
+    pub echo_places: usize,
     /// A learned route silent for so long makes us ask the directory.
     pub learned_silence_ms: u64,
     /// Calls at a time.
@@ -142,6 +144,7 @@ impl Default for Line {
             no_answer_s: 120,
             pulse_dialling: true,
             echo_number: "9000".into(),
+            echo_places: 8,
             learned_silence_ms: 2_000,
             calls_max: CALLS_MAX,
         }
@@ -256,6 +259,11 @@ impl GatewayConfig {
         (usize::from(last.saturating_sub(first)) + 1) / 4
     }
 
+    /// Legs that are used: two a port (call waiting, a call that takes over), and one an echo place.
+    pub fn legs_used(&self) -> usize {
+        self.legs().min(2 * self.ports.len() + self.line.echo_places)
+    }
+
     /// Rules that span keys. Every problem is named; an empty list means the file can run.
     pub fn check(&self, source: &Source) -> Vec<ConfigError> {
         let mut problems = self.sip.check(source, true);
@@ -301,6 +309,9 @@ impl GatewayConfig {
         }
         if crate::number::Number::parse(&self.line.echo_number).is_err() && !self.line.echo_number.is_empty() {
             problem("line.echo_number", format!("{:?} is no number", self.line.echo_number));
+        }
+        if self.line.echo_places > ECHO_PLACES_MAX {
+            problem("line.echo_places", format!("must be 0 to {ECHO_PLACES_MAX}"));
         }
         if self.line.calls_max == 0 || self.line.calls_max > CALLS_MAX {
             problem("line.calls_max", format!("must be 1 to {CALLS_MAX}"));

@@ -35,8 +35,6 @@ use tipring_dsp::tone_plan::TonePlan;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
-/// Echo places behind the ports.
-const SERVICES: usize = 8;
 /// How long a shutdown waits for calls to end and numbers to be given back.
 const SHUTDOWN_MS: u64 = 3000;
 
@@ -441,7 +439,7 @@ fn leg_sockets(config: &GatewayConfig) -> io::Result<Vec<LegSocketSet>> {
             .map_err(|e| io::Error::new(e.kind(), format!("UDP {ip}:{port}: {e}")))
     };
     let first = config.media.ports[0];
-    let wanted = config.legs().min(2 * config.ports.len() + SERVICES);
+    let wanted = config.legs_used();
     (0..wanted as u16)
         .map(|i| Ok(LegSocketSet { rtp: bind(first + 4 * i)?, rtcp: bind(first + 4 * i + 1)?, udptl: bind(first + 4 * i + 2)? }))
         .collect()
@@ -458,7 +456,7 @@ fn build_board(config: &GatewayConfig, legs: usize) -> Board {
         line.pulse_dialling = config.line.pulse_dialling;
         line
     });
-    Board::new(lines.collect(), SERVICES, legs, u64::from(config.media.watchdog_s) * 1000)
+    Board::new(lines.collect(), config.line.echo_places, legs, u64::from(config.media.watchdog_s) * 1000)
 }
 
 fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTransport) -> Gateway {
@@ -470,7 +468,7 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTra
     resolver.set_prefix_routes(crate::config::accounts::prefix_routes(config).0);
     let ip = config.sip.main().ip();
     let first = config.media.ports[0];
-    let legs = config.legs().min(2 * config.ports.len() + SERVICES) as u16;
+    let legs = config.legs_used() as u16;
     let leg = |i: u16| LegSockets { rtp: SocketAddr::new(ip, first + 4 * i), udptl: SocketAddr::new(ip, first + 4 * i + 2) };
     let m = &config.media;
     let t38 = m.t38.then_some(T38Policy {
@@ -487,7 +485,7 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTra
     };
     let settings = call::Config {
         ports,
-        services: SERVICES,
+        services: config.line.echo_places,
         legs: (0..legs).map(leg).collect(),
         media: media.clone(),
         emergency_targets: config.emergency.targets().filter_map(|t| config.emergency_target(t)).collect(),
