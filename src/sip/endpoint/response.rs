@@ -31,11 +31,10 @@ impl Endpoint {
                     self.ack_failure(id, &response);
                 }
             }
-            Heard::PassUp if status == 503 && !in_dialog(purpose) && self.is_elsewhere(id) => {
+            Heard::PassUp if status == 503 && !in_dialog(purpose) && self.move_on(now, id) => {
                 if matches!(purpose, Purpose::Invite(_)) {
                     self.ack_failure(id, &response);
                 }
-                self.move_on(now, id);
             }
             Heard::PassUp => match purpose {
                 Purpose::Invite(dialog) => self.handle_invite_response(now, src, id, dialog, status, &response),
@@ -285,11 +284,6 @@ impl Endpoint {
         self.counters.repeated += 1;
         self.transmit(&way, bytes);
         true
-    }
-
-    /// A request that has another way left, and is still wanted.
-    fn is_elsewhere(&self, tx: u64) -> bool {
-        self.clients.get(&tx).is_some_and(|r| !r.further.is_empty()) && self.clients.len() < self.half()
     }
 }
 

@@ -118,7 +118,7 @@ fn an_offer_in_the_prack_is_answered_in_its_200() {
     assert!((1..=10).contains(&header(&refused, "Retry-After").parse::<u32>().unwrap()));
     w.hear(1, addr(77), in_dialog("PRACK", 3, &to, &format!("RAck: {rseq} 1 INVITE\r\n{sdp}")));
     assert_eq!(w.sent(1).len(), 0, "our side decides");
-    let offer = b"v=0 more".to_vec();
+    let offer = b"v=0 more\r\n".to_vec();
     assert_eq!(w.take(1), [Event::ProgressAcked { dialog, sdp: None }, Event::UpdateOffered { dialog, offer }]);
     // A second offer before the first is answered.
     w.hear(1, addr(77), in_dialog("UPDATE", 4, &to, sdp));

@@ -74,8 +74,7 @@ fn who_does_not_want_to_be_shown_is_told_only_to_those_who_are_trusted() {
 fn digits_by_info_are_heard_and_other_types_refused() {
     let mut w = World::new(GOOD, 83);
     let (a, b) = w.connected();
-    let to_b = w.ends[0].usages.get_mut(&a).unwrap();
-    let State::Confirmed { dialog, .. } = &mut to_b.state else { panic!() };
+    let State::Confirmed { mut dialog, .. } = w.ends[0].usages[&a].state.clone() else { panic!() };
     let table: &[(&str, &str, u16, Option<(char, u32)>)] = &[
         ("application/dtmf-relay", "Signal=5\r\nDuration=200\r\n", 200, Some(('5', 200))),
         ("application/dtmf", "#", 200, Some(('#', 160))),
