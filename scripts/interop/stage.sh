@@ -73,6 +73,15 @@ sim() { local gw=$1; shift; tipring "$gw" sim "$@" >> "$work/sim.log" 2>&1 || fa
 # noted GW PORT WHAT: has the machine noticed it? (tones: their start)
 noted() { tipring "$1" sim "$2" notes | jq -e --arg w "$3" 'any(.[]; .what == $w and .detail != "stopped")'; }
 noticed() { until_true "${4:-30}" "$3 at $1 $2" noted "$1" "$2" "$3"; }
+# does GW PORT WHAT COMMAND...: after the command, the machine notices it once more than before.
+times() { tipring "$1" sim "$2" notes | jq --arg w "$3" '[.[] | select(.what == $w and .detail != "stopped")] | length'; }
+more_than() { [ "$(times "$2" "$3" "$4")" -gt "$1" ]; }
+does() {
+  local gw=$1 port=$2 what=$3 before; shift 3
+  before=$(times "$gw" "$port" "$what")
+  "$@"
+  until_true 30 "$what at $gw $port" more_than "$before" "$gw" "$port" "$what"
+}
 up() { tipring "$1" calls | jq -e 'length > 0 and all(.[]; .state == "up")'; }
 idle() { tipring "$1" ports | jq -e 'all(.[]; .state == "idle")' && tipring "$1" calls | jq -e 'length == 0'; }
 # record GW N FILTER WHAT: the call's record, when there, must pass the jq filter.
