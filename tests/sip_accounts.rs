@@ -329,7 +329,8 @@ fn account(servers: &str, password: &str) -> String {
          password = \"{password}\"\nexpires_s = 120\n"
     )
 }
-const PHONE_A: &str = "[[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"2001\"\naccount = \"office\"\noutside_calls_per_hour = 3\n";
+const PHONE_A: &str =
+    "[[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"2001\"\naccount = \"office\"\noutside_calls_per_hour = 3\n";
 const PHONE_B: &str = "[[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"3001\"\n";
 const ROUTE_A: &str = "[[route]]\nprefix = \"0\"\nstrip = 1\naccount = \"office\"\n";
 
@@ -359,7 +360,10 @@ fn calls_go_out_and_come_in_through_a_registered_account_and_nothing_else_leaves
     a.hang_up("phone1");
     b.hang_up("phone1");
     let (ours, theirs) = (a.record(0), b.record(0));
-    assert_eq!((ours["route"].as_str(), ours["account"].as_str(), ours["completed"].as_bool()), (Some("account"), Some("office"), Some(true)));
+    assert_eq!(
+        (ours["route"].as_str(), ours["account"].as_str(), ours["completed"].as_bool()),
+        (Some("account"), Some("office"), Some(true))
+    );
     assert!(ours["audio"]["received"].as_u64().is_some_and(|n| n > 10), "{ours}");
     assert_eq!((theirs["from"].as_str(), theirs["to"].as_str()), (Some("4930"), Some("3001")));
     assert_eq!(server.book(|s| s.proven_calls), 1);
@@ -421,7 +425,11 @@ fn a_dead_server_is_left_for_the_second_and_a_wrong_password_is_said_in_words() 
     let (pa, pc, ps) = (free_ports(), free_ports(), free_ports());
     let nobody: SocketAddr = ([127, 0, 0, 1], ps + 9).into();
     let server = Server::start(([127, 0, 0, 1], ps).into(), nobody);
-    let a = Gateway::start("a", pa, &format!("{}{PHONE_A}", account(&format!("[\"127.0.0.1:{}\", \"127.0.0.1:{ps}\"]", ps + 1), "open sesame")));
+    let a = Gateway::start(
+        "a",
+        pa,
+        &format!("{}{PHONE_A}", account(&format!("[\"127.0.0.1:{}\", \"127.0.0.1:{ps}\"]", ps + 1), "open sesame")),
+    );
     until(&format!("a is registered; log:\n{}", a.log()), || (a.account()["state"] == "registered").then_some(()));
     assert!(a.account()["server"].as_str().is_some_and(|s| s.contains(&server.at.to_string())), "{}", a.account());
 
