@@ -168,6 +168,8 @@ pub const CONTACT_URI_BYTES_MAX: usize = 300;
 /// Answers to SIP requests with credentials that are kept for their repeats. They are kept 32 s (64*T1) as far as there is room: at 10,000
 /// registrations a second 3 s, in which a phone has repeated its request twice.
 pub const SIP_REPEATS_MAX: usize = 32_768;
+/// Phones that were challenged and have not answered yet. Of more at a time those that give up at an unknown hash are not told apart.
+pub const SIP_UNANSWERED_MAX: usize = 8192;
 /// Sources, and accounts of sources, whose failed log-ins are counted. A source is banned long before it has filled this with names.
 pub const BANS_MAX: usize = 16_384;
 /// Sources of failed log-ins told apart. More at a time is an attack, and those share the log's general rate.
