@@ -25,7 +25,7 @@ impl Gateway {
             sip::Event::Incoming { dialog, to_user, from_user, offer, source, .. } => {
                 self.incoming(now, dialog, &to_user, from_user, offer, source);
             }
-            sip::Event::Provisional { dialog, status, sdp } => {
+            sip::Event::Provisional { dialog, status, sdp, .. } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
                     self.provisional(now, id, status, sdp.as_deref());
                 }
@@ -74,7 +74,24 @@ impl Gateway {
                     self.offer_withdrawn(id);
                 }
             }
-            sip::Event::OptionsAnswered { .. } => {}
+            sip::Event::UpdateOffered { dialog, offer } => match self.call_of_dialog(dialog) {
+                Some(id) => self.re_invited(now, id, dialog, Some(&offer)),
+                None => self.refuse_dialog(now, dialog, 481, None),
+            },
+            sip::Event::UpdateAnswered { dialog, sdp } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.offer_answered(now, id, filled(&sdp));
+                }
+            }
+            sip::Event::UpdateFailed { dialog, status, retry_in_ms } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.offer_failed(now, id, status, retry_in_ms);
+                }
+            }
+            sip::Event::ProgressAcked { .. }
+            | sip::Event::Refreshed { .. }
+            | sip::Event::Dtmf { .. }
+            | sip::Event::OptionsAnswered { .. } => {}
             sip::Event::Response { request, status, response, .. } => self.request_answered(now, request, status, response.as_ref()),
         }
     }
