@@ -248,8 +248,9 @@ impl Gateway {
 
     /// Refuses an offer, with a Warning that says why where one helps.
     pub(super) fn refuse_offer(&mut self, now: Instant, dialog: DialogId, status: u16, why: &negotiate::Refusal) {
-        let _ = why.warning();
-        self.refuse_dialog(now, dialog, status, None);
+        let words = why.words();
+        let warning = why.warning().filter(|_| status == 488).map(|code| (code, words.as_str()));
+        let _already_gone = self.sip.reject_saying(now, dialog, status, None, warning);
     }
 
     fn dialog_ended(&mut self, now: Instant, id: CallId, why: sip::EndCause) {

@@ -97,7 +97,8 @@ pub struct Invite {
     pub from: String,
     /// Our display name.
     pub display: Option<String>,
-    /// The session description; empty for a call without one (then `Answered` brings the peer's offer, which this layer cannot answer).
+    /// The session description; empty for a call without one: then `Answered` brings the peer's offer, and
+    /// [`Endpoint::acknowledge`](super::Endpoint::acknowledge) our answer.
     pub offer: Vec<u8>,
     /// Further headers.
     pub headers: Vec<(String, String)>,
@@ -198,7 +199,7 @@ pub enum Event {
     },
     /// 101 to 199 came.
     Provisional { dialog: DialogId, status: u16, sdp: Option<Vec<u8>> },
-    /// The call we made is answered; the ACK is out. `sdp` is empty if the peer sent none.
+    /// The call we made is answered; the ACK is out, unless our INVITE had no offer and `sdp` is one. `sdp` is empty if the peer sent none.
     Answered { dialog: DialogId, sdp: Vec<u8> },
     /// The call we made failed. `status` is 408 where nobody answered.
     Failed {

@@ -13,6 +13,7 @@
 
 mod command;
 mod event;
+mod late;
 mod outside;
 mod request;
 mod response;
@@ -82,6 +83,7 @@ struct Ack {
     /// The To tag of the response that it is for; empty for that of a failure.
     tag: Vec<u8>,
     message: Message,
+    /// As it goes out; empty while it waits for the answer to a late offer.
     bytes: Vec<u8>,
     ways: VecDeque<Target>,
 }

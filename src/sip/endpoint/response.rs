@@ -109,7 +109,8 @@ impl Endpoint {
             return;
         }
         let mut dialog = Dialog::from_response(&record.request, response, record.came_by(src));
-        self.send_ack(tx, &dialog, tag);
+        let late = self.is_late_offer(tx, id, response);
+        self.send_ack(tx, &dialog, tag, late);
         let usage = self.usages.get_mut(&id);
         let giving_up = usage.as_ref().map_or(EndCause::HungUp, |u| u.giving_up);
         match usage.map(|u| &mut u.state) {
@@ -143,7 +144,8 @@ impl Endpoint {
             }
             let Some(mut dialog) = self.clients.get(&tx).and_then(|r| r.dialog.clone()) else { return };
             dialog.refresh_target(response, src);
-            self.send_ack(tx, &dialog, tag);
+            let late = self.is_late_offer(tx, id, response);
+            self.send_ack(tx, &dialog, tag, late);
             let Some(Usage { state: State::Confirmed { dialog, ours, .. }, .. }) = self.usages.get_mut(&id) else { return };
             if *ours == Some(tx) {
                 dialog.refresh_target(response, src);
@@ -157,7 +159,8 @@ impl Endpoint {
         self.reinvite_failed(now, tx, id, status);
     }
 
-    /// A re-INVITE that failed leaves the session as it was, unless the peer does not know us any more (s.12.2.1.2).
+    /// A re-INVITE that failed leaves the session as it was, unless the peer does not know us any more (s.12.2.1.2). Silence (408) is the
+    /// owner's to judge: some peers never answer an offer that they do not understand, and go on talking.
     pub(super) fn reinvite_failed(&mut self, now: Instant, tx: u64, id: DialogId, status: u16) {
         let Some(usage) = self.usages.get_mut(&id) else { return };
         let owner = usage.owner;
@@ -166,7 +169,7 @@ impl Endpoint {
             return;
         }
         *ours = None;
-        if matches!(status, 408 | 481) {
+        if status == 481 {
             self.send_bye(now, id);
             return self.end(id, Event::Ended { dialog: id, cause: EndCause::PeerLost, q850: None });
         }
@@ -195,16 +198,21 @@ impl Endpoint {
         self.keep_ack(tx, ack);
     }
 
-    fn send_ack(&mut self, tx: u64, dialog: &Dialog, tag: Vec<u8>) {
+    /// `late`: it must bring an answer, and waits for it ([`Endpoint::acknowledge`]).
+    fn send_ack(&mut self, tx: u64, dialog: &Dialog, tag: Vec<u8>, late: bool) {
         let Some(number) = self.clients.get(&tx).and_then(|r| r.request.cseq().ok()).map(|c| c.number) else { return };
         let (message, ways) = dialog.ack(number);
         let mut ack = Ack { tag, message, bytes: Vec::new(), ways: ways.into() };
-        self.address_ack(&mut ack);
+        if !late {
+            self.address_ack(&mut ack);
+        }
         self.keep_ack(tx, ack);
     }
 
-    fn keep_ack(&mut self, tx: u64, ack: Ack) {
-        if let Some(way) = ack.ways.front() {
+    pub(super) fn keep_ack(&mut self, tx: u64, ack: Ack) {
+        if let Some(way) = ack.ways.front()
+            && !ack.waits()
+        {
             self.transmit(way, ack.bytes.clone());
         }
         if let Some(record) = self.clients.get_mut(&tx) {
@@ -214,6 +222,9 @@ impl Endpoint {
 
     fn send_known_ack(&mut self, tx: u64, tag: &[u8]) -> bool {
         let known = self.clients.get(&tx).and_then(|r| r.acks.iter().find(|a| a.tag == tag));
+        if known.is_some_and(Ack::waits) {
+            return true;
+        }
         let Some((way, bytes)) = known.and_then(|a| Some((a.ways.front()?.clone(), a.bytes.clone()))) else { return false };
         self.counters.repeated += 1;
         self.transmit(&way, bytes);

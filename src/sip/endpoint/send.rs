@@ -284,6 +284,7 @@ impl Endpoint {
 
     /// Sends the BYE of a confirmed dialog and closes the peer's re-INVITE, should one be open.
     pub(super) fn send_bye(&mut self, now: Instant, id: DialogId) {
+        self.release_ack(id, Vec::new());
         let Some(usage) = self.usages.get_mut(&id) else { return };
         let q850 = usage.q850;
         let State::Confirmed { dialog, theirs, .. } = &mut usage.state else { return };
