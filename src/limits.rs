@@ -8,8 +8,10 @@ pub const DIAL_STRING_MAX: usize = 40;
 pub const NUMBER_DIGITS_MAX: usize = 24;
 /// Ports of one gateway (one board, one thread). Two 24-port cards.
 pub const PORTS_MAX: usize = 96;
-/// Calls at a time in one gateway: two a port (call waiting) is ample.
-pub const CALLS_MAX: usize = 2 * PORTS_MAX;
+/// Calls that the echo service of one gateway may be set to take at a time. A thousand short calls a second overlap by some fifty.
+pub const ECHO_PLACES_MAX: usize = 256;
+/// Calls at a time in one gateway: two a port (call waiting) is ample, and one an echo place.
+pub const CALLS_MAX: usize = 2 * PORTS_MAX + ECHO_PLACES_MAX;
 /// Commands queued from the event domain to the tick domain.
 pub const COMMAND_QUEUE: usize = 1024;
 /// Events queued from the tick domain to the event domain.
@@ -28,8 +30,9 @@ pub const SIP_BYTES_MAX: usize = 65_535;
 pub const SIP_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Header lines of a SIP message. RFC 4475's long request has 40; one Via a proxy, and Max-Forwards starts at 70.
 pub const SIP_HEADERS_MAX: usize = 256;
-/// SIP transactions alive at a time, both sides. Each call needs a handful.
-pub const SIP_TRANSACTIONS_MAX: usize = 8 * CALLS_MAX;
+/// SIP transactions alive at a time, both sides. On UDP those of an INVITE and of a BYE live on for 32 s (RFC 3261 timers J, RFC 6026 timer L):
+/// a thousand calls a second hold 64,000, and half of the table is for requests of others. At most 1 kB each, the answer that is repeated.
+pub const SIP_TRANSACTIONS_MAX: usize = 160_000;
 /// SIP dialogs alive at a time.
 pub const SIP_DIALOGS_MAX: usize = 2 * CALLS_MAX;
 /// Forks of one outgoing call that are kept apart. A further one that answers gets no ACK and ends by its own 64*T1.
@@ -41,6 +44,30 @@ pub const SIP_TARGETS_MAX: usize = 8;
 pub const SIP_TRANSMITS_MAX: usize = 4096;
 /// SIP timers worked off in one call; the rest is due at once again.
 pub const SIP_TIMERS_PER_CALL_MAX: usize = 256;
+/// Addresses that SIP listens on, for each of `listen` and `tls_listen`: a few networks in both families.
+pub const SIP_LISTENERS_MAX: usize = 8;
+/// Connections (TCP, TLS) at a time that others opened: phones keep one each. An idle one costs a few kB and a descriptor.
+pub const SIP_CONNECTIONS_IN_MAX: usize = 4096;
+/// Of those, from one source (an IPv4 address, an IPv6 /64): a proxy needs a handful, an office behind one address a few dozens.
+pub const SIP_CONNECTIONS_PER_SOURCE_MAX: usize = 256;
+/// Connections at a time that we opened, apart from the above so that no crowd keeps us from calling.
+pub const SIP_CONNECTIONS_OUT_MAX: usize = 1024;
+/// Messages waiting to be written to one connection, and their bytes. A peer that reads so slowly is as good as gone.
+pub const SIP_WRITES_QUEUED_MAX: usize = 256;
+/// See [`SIP_WRITES_QUEUED_MAX`].
+pub const SIP_WRITES_QUEUED_BYTES_MAX: usize = 512 * 1024;
+/// Messages of all connections waiting to be taken by the daemon; connections wait with reading then.
+pub const SIP_MESSAGES_QUEUED_MAX: usize = 1024;
+/// Peers of UDP remembered with the socket that they came in by, where there are several.
+pub const SIP_UDP_PEERS_MAX: usize = 4096;
+/// Records read of one DNS answer; more would not be tried before a caller loses patience.
+pub const DNS_RECORDS_MAX: usize = 32;
+/// DNS answers remembered: a gateway speaks with a handful of domains, some six questions each.
+pub const DNS_CACHE_MAX: usize = 1024;
+/// Servers of one domain whose addresses are asked for. SRV sets of providers have two to six.
+pub const LOCATE_TARGETS_MAX: usize = 8;
+/// Hops that one URI leads to at most: each may cost a caller seconds.
+pub const LOCATE_HOPS_MAX: usize = 16;
 /// Media lines in one session description. Audio and image, a second of either in odd offers; more is refused, not cut off.
 pub const SDP_MEDIA_MAX: usize = 4;
 /// Attributes kept of one media line, and of the session. Browsers send some sixty.
@@ -61,8 +88,6 @@ pub const SERVER_HOPS_MAX: usize = 8;
 pub const AUTH_REALMS_MAX: usize = 4;
 /// Challenges answered for one request: a realm or two, each stale once. More is a server that never has enough.
 pub const AUTH_ROUNDS_MAX: u8 = 5;
-/// Challenges read of one response: three algorithms of two realms, in two headers.
-pub const AUTH_CHALLENGES_MAX: usize = 16;
 /// Route headers kept of a Service-Route (RFC 3608).
 pub const SERVICE_ROUTES_MAX: usize = 8;
 /// Outside calls of one port within an hour that can be counted, and so the highest cap.

@@ -128,6 +128,9 @@ fn check(root: &Path, got: &Value, want: &Value) -> Result<(), String> {
         }
         "rtp-pcap" => {
             frames_in_order(got, list(want, "frames"))?;
+            // The preamble of the answerer is steady for two seconds and is no data modem.
+            expect("data modems", tones(got, &["modem"]), Vec::new())?;
+            ident(got, "NSF", "Panasonic")?;
             expect("CNG bursts", tones(got, &["cng"]).len(), 2)
         }
         "cid" => {

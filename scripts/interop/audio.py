@@ -4,7 +4,9 @@
   audio.py repeat IN.wav N OUT.wav
   audio.py pcap IN.wav OUT.pcap            RTP (PCMU, 20 ms) in Ethernet frames, as SIPp plays it
   audio.py likeness SAID.wav HEARD.wav     0 to 1: each half second of SAID where it fits best near its place in HEARD, by power
-  audio.py keys IN.wav                     the DTMF keys on it (Goertzel, 40 ms steps)"""
+  audio.py keys IN.wav                     the DTMF keys on it (Goertzel, 40 ms steps)
+  audio.py tone IN.wav HZ                  the longest stretch on which nothing but this frequency is heard, s
+  audio.py loudness IN.wav                 root of the mean square, of 32768"""
 import array, math, random, struct, sys, wave
 from operator import mul
 
@@ -92,10 +94,21 @@ def keys(x):
         last = key
     return out
 
+def tone(x, hz):
+    best = run = 0
+    for i in range(0, len(x) - 319, 320):
+        block = x[i:i + 320]; energy = sum(map(mul, block, block)) * 160; c = 2 * math.cos(math.tau * hz / 8000); s1 = s2 = 0.0
+        for v in block: s1, s2 = v + c * s1 - s2, s1
+        run = run + 1 if energy > 320 * 160 * 500 ** 2 and s1 * s1 + s2 * s2 - c * s1 * s2 > 0.9 * energy else 0
+        best = max(best, run)
+    return best * 0.04
+
 verb, args = sys.argv[1], sys.argv[2:]
 if verb == 'speech': write(args[0], speech(int(args[1]), int(args[2])))
 elif verb == 'repeat': write(args[2], read(args[0]) * int(args[1]))
 elif verb == 'pcap': pcap(read(args[0]), args[1])
 elif verb == 'likeness': print(f'{likeness(read(args[0]), read(args[1])):.4f}')
 elif verb == 'keys': print(keys(read(args[0])))
+elif verb == 'loudness': x = read(args[0]); print(int(math.sqrt(sum(map(mul, x, x)) / max(1, len(x)))))
+elif verb == 'tone': print(f'{tone(read(args[0]), float(args[1])):.2f}')
 else: sys.exit(__doc__)

@@ -26,16 +26,18 @@ need python3 jq
 # until SECONDS WHAT COMMAND...: polls; what does not come is the reason of the failure.
 until_true() {
   local end=$((SECONDS + $1)) what=$2; shift 2
-  until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || fail "waited in vain for: $what"; sleep 0.1; done
+  until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || fail "waited in vain for: $what"; sleep 0.25; done
 }
-# The first of 100 UDP and TCP ports that nobody uses.
+# free_ports [COUNT]: the first of 100 (or more) UDP and TCP ports that nobody uses, and that no other case of this run gets.
 free_ports() {
-  python3 - <<'P'
-import random, socket, sys
+  python3 - "${WORK_ROOT:-$work}" "${1:-100}" <<'P'
+import os, random, socket, sys
+count = (int(sys.argv[2]) + 99) // 100 * 100
 for _ in range(200):
-    base = random.randrange(10000, 19000, 100); held = []
+    base = random.randrange(10000, 30000, 100); held = []
     try:
-        for p in range(base, base + 100):
+        for hundred in range(base, base + count, 100): os.mkdir(f'{sys.argv[1]}/ports-{hundred}')
+        for p in range(base, base + count):
             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
                 s = socket.socket(socket.AF_INET, kind); held.append(s); s.bind(('127.0.0.1', p))
         print(base); sys.exit(0)
@@ -44,16 +46,23 @@ for _ in range(200):
 sys.exit(1)
 P
 }
-# gateway NAME FIRST_DIGIT [TOML...]: starts one with phone1, phone2 and fax1 at Xnnn; sets sip_NAME, media_NAME. Media is 32 ports.
+# gateway NAME FIRST_DIGIT [TOML...]: starts one with the machines of `machines` at Xnnn; sets sip_NAME (UDP and TCP; TLS is 6 above), media_NAME.
+# Media is four ports for each of `legs`. A machine is NAME:KIND[:KEY = VALUE].
+machines=(phone1:sim-phone phone2:sim-phone fax1:sim-fax)
+legs=16
+sip_lines=() # more lines of [sip]
 gateway() {
-  local gw=$1 digit=$2 base port kind n=0; shift 2
-  base=$(free_ports) || fail "no free ports"
+  local gw=$1 digit=$2 base port kind more n=0; shift 2
+  base=$(free_ports $((36 + 4 * legs))) || fail "no free ports"
   printf -v "sip_$gw" %s "$base"; printf -v "media_$gw" %s $((base + 32))
   {
-    printf '[sip]\nlisten = "127.0.0.1:%s"\n[api]\nlisten = "127.0.0.1:%s"\n[media]\nports = [%s, %s]\n' "$base" $((base + 1)) $((base + 32)) $((base + 63))
+    printf '[sip]\nlisten = "127.0.0.1:%s"\ntls_listen = "127.0.0.1:%s"\n' "$base" $((base + 6))
+    [ ${#sip_lines[@]} = 0 ] || printf '%s\n' "${sip_lines[@]}"
+    printf '[api]\nlisten = "127.0.0.1:%s"\n[media]\nports = [%s, %s]\n' $((base + 1)) $((base + 32)) $((base + 31 + 4 * legs))
     [ $# -gt 0 ] && printf '%s\n' "$@"
-    for port in phone1:sim-phone phone2:sim-phone fax1:sim-fax; do
-      n=$((n + 1)); printf '[[port]]\nname = "%s"\nkind = "%s"\nnumber = "%s00%s"\n' "${port%:*}" "${port#*:}" "$digit" $n
+    for port in "${machines[@]}"; do
+      IFS=: read -r port kind more <<< "$port"
+      n=$((n + 1)); printf '[[port]]\nname = "%s"\nkind = "%s"\nnumber = "%s%03d"\n%s\n' "$port" "$kind" "$digit" $n "$more"
     done
   } > "$work/$gw.toml"
   "$bin" gateway --config "$work/$gw.toml" 2> "$work/$gw.log" & keep $!
@@ -72,6 +81,23 @@ record() {
   until_true 15 "call record $2 of $1" has_record "$1" "$2"
   sed -n "$2p" "$TIPRING_STATE/$1/calls.jsonl" | jq -e "$3" > /dev/null || fail "$4: $(sed -n "$2p" "$TIPRING_STATE/$1/calls.jsonl")"
 }
+# record_with GW SELECT FILTER WHAT: the last record that passes SELECT must pass FILTER.
+record_with() {
+  local file=$TIPRING_STATE/$1/calls.jsonl line
+  there() { [ -n "$(jq -c "select($1)" "$2" 2>/dev/null | tail -n 1)" ]; }
+  until_true 15 "a call record with $2" there "$2" "$file"
+  line=$(jq -c "select($2)" "$file" | tail -n 1)
+  jq -e "$3" > /dev/null <<< "$line" || fail "$4: $line"
+}
+# at_once NAME COMMAND...: a part of the case that runs beside others; all_held waits for them, and tells the first that failed.
+parts=()
+at_once() { local part=$1; shift; (trap - EXIT; "$@") > "$work/part-$part" 2> "$work/part-$part.err" & parts+=("$part:$!"); }
+all_held() {
+  local part wrong=
+  for part in "${parts[@]}"; do wait "${part#*:}" || wrong=${wrong:-${part%%:*}: $(tail -n 1 "$work/part-${part%%:*}" "$work/part-${part%%:*}.err" 2>/dev/null | grep -v '^==>' | grep . | head -n 1)}; done
+  parts=()
+  [ -z "$wrong" ] || fail "$wrong"
+}
 # dial GW PORT NUMBER
 dial() { sim "$1" "$2" off-hook; noticed "$1" "$2" dial-tone; sim "$1" "$2" dial "$3"; }
 # like SAID HEARD WHAT: at least 0.9 alike.
@@ -79,6 +105,14 @@ like() {
   local r; r=$(python3 "$here/audio.py" likeness "$1" "$2") || fail "$3: $r"
   echo "$3: correlation $r" >> "$work/figures"
   python3 -c "import sys; sys.exit(float('$r') < 0.9)" || fail "$3: correlation $r"
+}
+
+# certificate FOLDER [NAME]: cert.pem with key.pem in it, for 127.0.0.1 and NAME
+certificate() {
+  need openssl
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj "/CN=${2:-localhost}" -addext "subjectAltName=IP:127.0.0.1,DNS:${2:-localhost},URI:sip:${2:-localhost}" \
+    -keyout "$1/key.pem" -out "$1/ca.pem" 2>> "$work/openssl.log" || fail "openssl makes no certificate"
+  cat "$1/key.pem" "$1/ca.pem" > "$1/cert.pem"
 }
 
 # --- SIPp
@@ -93,9 +127,10 @@ sipp_fault() { tail -n 2 "$work/sipp-err.log" 2>/dev/null | tr '\n' ' '; }
 
 # --- baresip
 
-# baresip_up USER SIP_PORT SOURCE.wav (it listens for TLS on SIP_PORT + 1): a phone that answers by itself, says SOURCE over and over, and writes down what it sent and heard.
+# baresip_up USER SIP_PORT SOURCE.wav [ACCOUNT]: a phone that answers by itself, says SOURCE over and over, and writes down what it sent and heard.
+# It takes UDP and TCP on SIP_PORT, TLS one above. ACCOUNT: its address and what follows it, where it is not "<sip:USER@itself>;regint=0".
 baresip_up() {
-  local user=$1 port=$2 source=$3 dir=$work/baresip modules
+  local user=$1 port=$2 source=$3 dir=$work/baresip modules account=${4:-"<sip:$1@127.0.0.1:$2>;regint=0"}
   modules=$(dirname "$(find /usr/lib /usr/local/lib -path '*baresip/modules/g711.so' 2>/dev/null | head -1)")
   [ -f "$modules/g711.so" ] || skip "baresip has no g711 module here"
   mkdir -p "$dir"
@@ -103,6 +138,7 @@ baresip_up() {
   cat > "$dir/config" <<C
 poll_method epoll
 sip_listen 127.0.0.1:$port
+sip_certificate $dir/cert.pem
 audio_player aufile,$dir/player.wav
 audio_source aufile,$dir/source.wav
 audio_alert aufile,$dir/alert.wav
@@ -128,7 +164,8 @@ ctrl_tcp_listen 127.0.0.1:$((port + 10))
 net_interface 127.0.0.1
 call_max_calls 4
 C
-  echo "<sip:$user@127.0.0.1:$port>;answermode=auto;audio_codecs=PCMU;ptime=20;dtmfmode=rtpevent;regint=0" > "$dir/accounts"
+  echo "$account;answermode=auto;audio_codecs=PCMU;ptime=20;dtmfmode=rtpevent" > "$dir/accounts"
+  [ -f "$dir/cert.pem" ] || certificate "$dir"
   : > "$dir/contacts"
   (cd "$dir" && exec baresip -f "$dir" -v > "$dir/log" 2>&1 < /dev/null) & keep $!
   baresip_control=$((port + 10))
@@ -164,4 +201,15 @@ nothing_malformed() {
   local bad words
   bad=$(packets '_ws.malformed'); words=$(tshark -r "$work/capture.pcapng" "${read_as[@]+"${read_as[@]}"}" -Y '_ws.expert.severity == 8388608' -T fields -e frame.number -e _ws.expert.message 2>/dev/null | head -3 | tr '\t\n' ' ;')
   [ "$bad" = 0 ] && [ -z "$words" ] || fail "tshark: $bad malformed packets; $words"
+}
+
+# --- fax pages
+
+# pels PAGE.tif OUT.tif: uncompressed in one strip, for page.py
+pels() { tiffcp -c none -r 100000 "$1" "$2" 2>> "$work/tiffcp.log" || fail "tiffcp cannot read $1"; }
+# same_pages SENT.tif RECEIVED.tif WHAT
+same_pages() {
+  local a b; a=$(mktemp "$work/pels.XXXXXX"); b=$(mktemp "$work/pels.XXXXXX")
+  pels "$1" "$a"; pels "$2" "$b"
+  a=$(python3 "$here/page.py" same "$a" "$b" 2>&1) || fail "$3: $a"
 }

@@ -29,6 +29,9 @@ pub struct Status {
     pub routes: usize,
     /// Registrations, one a port.
     pub registrations: Vec<Registration>,
+    /// Accounts at outside SIP servers, and the servers that routes name.
+    #[serde(default)]
+    pub accounts: Vec<Account>,
     /// The media thread.
     pub media: MediaCounters,
     /// SIP datagrams that were no SIP.
@@ -44,6 +47,25 @@ pub struct Registration {
     pub number: Option<String>,
     /// In words: `registered`, `registering`, `refused: why`, ...
     pub state: String,
+}
+
+/// How one account stands with its outside server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// Its name; of a route's server without an account: its URI.
+    pub account: String,
+    /// `sip:USER@DOMAIN`.
+    pub address: String,
+    /// trying, registered, refused, failed, leaving, stopped; `not registering` or `no address` where it does not register.
+    pub state: String,
+    /// The server in use, and its address.
+    pub server: Option<String>,
+    /// Seconds until the lease ends.
+    pub expires_in_s: Option<u64>,
+    /// What went wrong last, while it lasts.
+    pub words: Option<String>,
+    /// Calls through it now.
+    pub calls: usize,
 }
 
 /// Counters of the media thread. Times are at most 25 % above the true quantile.

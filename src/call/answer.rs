@@ -17,12 +17,13 @@ impl Gateway {
         while let Some(event) = self.sip.poll_event() {
             self.handle_sip(now, event);
         }
+        self.drive_accounts(now);
     }
 
     fn handle_sip(&mut self, now: Instant, event: sip::Event) {
         match event {
             sip::Event::Incoming { dialog, to_user, from_user, offer, source, .. } => {
-                self.incoming(now, dialog, &to_user, from_user, offer, source.addr);
+                self.incoming(now, dialog, &to_user, from_user, offer, source);
             }
             sip::Event::Provisional { dialog, status, sdp } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
@@ -73,22 +74,29 @@ impl Gateway {
                     self.offer_withdrawn(id);
                 }
             }
-            sip::Event::OptionsAnswered { .. } | sip::Event::Response { .. } => {}
+            sip::Event::OptionsAnswered { .. } => {}
+            sip::Event::Response { request, status, response, .. } => self.request_answered(now, request, status, response.as_ref()),
         }
     }
 
-    fn incoming(&mut self, now: Instant, dialog: DialogId, to: &str, from: String, offer: Option<Vec<u8>>, source: std::net::SocketAddr) {
+    fn incoming(&mut self, now: Instant, dialog: DialogId, to: &str, from: String, offer: Option<Vec<u8>>, source: sip::Hop) {
+        let account = self.accounts.called(source, to);
         let number = Number::parse(to);
         let refuse = |this: &mut Gateway, status: u16, why: &str| {
             this.refuse_dialog(now, dialog, status, None);
             this.log(None, false, format!("call from {from} at {source} to {to} refused: {status} {why}"));
         };
-        let Ok(number) = number else { return refuse(self, 404, "no such number") };
+        if number.is_err() && account.is_none() {
+            return refuse(self, 404, "no such number");
+        }
         if self.shutting_down || self.table_full() {
             return refuse(self, 503, "the call table is full");
         }
-        let port = self.resolver.port_of(&number);
-        let echo = self.resolver.is_echo(&number);
+        let port = match account {
+            Some(account) => self.port_for(account),
+            None => number.as_ref().ok().and_then(|n| self.resolver.port_of(n)),
+        };
+        let echo = account.is_none() && number.is_ok_and(|n| self.resolver.is_echo(&n));
         if port.is_none() && !echo {
             return refuse(self, 404, "no such number");
         }
@@ -116,7 +124,9 @@ impl Gateway {
         call.dialog = Some(dialog);
         call.talk.leg = leg;
         call.talk.fax = port.is_some_and(|p| self.ports.get(usize::from(p.0)).is_some_and(|p| p.fax));
-        call.record.peer = Some(source);
+        call.record.peer = Some(source.addr);
+        call.account = account;
+        call.record.account = account.and_then(|a| self.accounts.name(a));
         call.record.sip_call_id = call_id;
         if let Some(offer) = offer {
             let _nothing_was_said_before = call.talk.negotiation.receive_offer(offer);

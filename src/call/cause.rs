@@ -20,6 +20,10 @@ pub enum Cause {
     BadNumber,
     /// No route, and why.
     NoRoute(NoRoute),
+    /// The port may not call outside now; why.
+    NotAllowed(&'static str),
+    /// No address is known of any server of this account.
+    NoServer(String),
     /// The peer gateway did not answer at all.
     PeerSilent,
     /// The peer refused, with this status and reason.
@@ -56,6 +60,8 @@ impl Cause {
             Cause::NoAnswer => "it rang, nobody answered".into(),
             Cause::BadNumber => "what was dialled is no number".into(),
             Cause::NoRoute(why) => why.words().into(),
+            Cause::NotAllowed(why) => (*why).into(),
+            Cause::NoServer(account) => format!("no address is known of any server of account {account}"),
             Cause::PeerSilent => "the peer gateway does not answer".into(),
             Cause::PeerRefused(status, reason) => format!("the peer refused: {status} {reason}"),
             Cause::NoCommonMedia => "nothing in the offer that both gateways can do".into(),
@@ -80,6 +86,8 @@ impl Cause {
             Cause::NoRoute(NoRoute::Refused) => 21,
             Cause::NoRoute(NoRoute::DirectorySilent) => 3,
             Cause::NoRoute(NoRoute::Overloaded) | Cause::LimitReached(_) => 42,
+            Cause::NotAllowed(_) => 21,
+            Cause::NoServer(_) => 38,
             Cause::PeerSilent => 102,
             Cause::PeerRefused(status, _) => match status {
                 404 => 1,
@@ -105,10 +113,11 @@ impl Cause {
             Cause::NoAnswer | Cause::NoRoute(NoRoute::Away) => 480,
             Cause::BadNumber => 484,
             Cause::NoRoute(NoRoute::Unknown) => 404,
-            Cause::NoRoute(NoRoute::Refused) => 403,
+            Cause::NoRoute(NoRoute::Refused) | Cause::NotAllowed(_) => 403,
             Cause::NoCommonMedia => 488,
             Cause::NoRoute(NoRoute::DirectorySilent | NoRoute::Overloaded)
             | Cause::LimitReached(_)
+            | Cause::NoServer(_)
             | Cause::DeviceGone
             | Cause::ShuttingDown
             | Cause::Preempted => 503,

@@ -19,6 +19,7 @@
 //!
 //! Hanging up works from every state: `close` is the only way out, and every waiting state has a timer that leads there.
 
+mod accounts;
 mod answer;
 mod cause;
 mod outgoing;
@@ -27,6 +28,7 @@ mod session;
 mod switchover;
 mod view;
 
+pub use accounts::{AccountConfig, AccountView, CallerId, LocateId, OutsideCaps};
 pub use cause::Cause;
 pub use record::{CallRecord, Direction};
 pub use view::{CallView, PortView};
@@ -40,6 +42,7 @@ use crate::number::Number;
 use crate::resolve::{self, NoRoute, QueryId, Resolver, Target};
 use crate::sip::{self, DialogId, Endpoint};
 use crate::tick::{Command, Event};
+use accounts::Accounts;
 use session::{Flow, Talk};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -60,6 +63,10 @@ pub struct PortConfig {
     pub name: String,
     /// Its number, if fixed; the directory may give one later ([`Gateway::set_port_number`]).
     pub number: Option<Number>,
+    /// Its account at an outside server: calls to it ring here.
+    pub account: Option<AccountId>,
+    /// What it may do outside.
+    pub outside: OutsideCaps,
     /// A fax machine is plugged into it: a caller who offers audio and T.38 at once gets T.38.
     pub fax: bool,
 }
@@ -89,6 +96,8 @@ pub struct Config {
     /// Where emergency calls go, in order: a later one serves calls from the first itself, or while another emergency call has it. Empty
     /// means that such a call ends with reorder and a loud log line.
     pub emergency_targets: Vec<EmergencyTarget>,
+    /// Accounts at outside servers, in `AccountId` order.
+    pub accounts: Vec<AccountConfig>,
     /// A called line rings at most so long.
     pub no_answer_ms: u64,
     /// A learned route that says nothing for so long makes us ask the directory too.
@@ -102,6 +111,8 @@ pub struct Config {
 pub enum Action {
     /// Ask the directory, and bring the answer to [`Gateway::handle_lookup`].
     Lookup(QueryId, Number),
+    /// Find an account's server by its URI (RFC 3263), and bring what was found to [`Gateway::handle_located`].
+    Locate(LocateId, String),
     /// Keep (or, `None`, drop) a learned route on disk.
     Route(Number, Option<resolve::cache::LearnedRoute>),
     /// Write the record.
@@ -180,6 +191,8 @@ struct Call {
     asked_again: bool,
     target: Option<Target>,
     emergency: bool,
+    /// It goes (or came) through this account.
+    account: Option<AccountId>,
     timers: TimerTable<Wait, 5>,
     cause: Option<Cause>,
     answered_at: Option<Instant>,
@@ -218,6 +231,7 @@ pub struct Gateway {
     service_busy: Vec<Option<CallId>>,
     free_legs: VecDeque<LegId>,
     calls: BTreeMap<CallId, Call>,
+    accounts: Accounts,
     actions: VecDeque<Action>,
     commands: VecDeque<Command>,
     log_lost: u64,
@@ -242,6 +256,8 @@ impl Gateway {
             off_hook: false,
             present: true,
         });
+        let mut rng = Rng::new(seed);
+        let accounts = Accounts::new(core::mem::take(&mut config.accounts), config.ports.len(), &mut rng);
         Gateway {
             ports: ports.collect(),
             service_busy: vec![None; config.services],
@@ -250,10 +266,11 @@ impl Gateway {
             sip,
             resolver,
             calls: BTreeMap::new(),
+            accounts,
             actions: VecDeque::new(),
             commands: VecDeque::new(),
             log_lost: 0,
-            rng: Rng::new(seed),
+            rng,
             next_call: 1,
             wall_minus_now_ms: 0,
             shutting_down: false,
@@ -367,6 +384,7 @@ impl Gateway {
     /// A way to a peer is broken: connecting failed, a connection ended, or the network says that nobody is there.
     pub fn handle_transport_failure(&mut self, now: Instant, dst: sip::Hop) {
         self.sip.handle_transport_failure(now, dst);
+        self.account_way_broken(now, dst);
         self.drain_sip(now);
     }
 
@@ -385,6 +403,7 @@ impl Gateway {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.sip.handle_timeout(now);
         self.drain_sip(now);
+        self.account_timeouts(now);
         for query in self.resolver.handle_timeout(now) {
             if let Some(id) = self.call_of_query(query) {
                 self.routed(now, id, Err(NoRoute::DirectorySilent));
@@ -413,7 +432,7 @@ impl Gateway {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let calls = self.calls.values().filter_map(|c| c.timers.next().map(|(at, _)| at)).min();
         let sip = self.sip.poll_timeout().map(|(at, _)| at);
-        [calls, sip, self.resolver.poll_timeout()].into_iter().flatten().min()
+        [calls, sip, self.resolver.poll_timeout(), self.accounts.poll_timeout()].into_iter().flatten().min()
     }
 
     /// What to send on the SIP socket.
@@ -441,6 +460,7 @@ impl Gateway {
         for id in ids {
             self.close(now, id, Cause::ShuttingDown);
         }
+        self.stop_accounts(now);
         self.drain_sip(now);
     }
 
@@ -573,6 +593,7 @@ impl Gateway {
             ended: wall,
             route: "",
             peer: None,
+            account: None,
             completed: false,
             result: String::new(),
             q850: 0,
@@ -594,6 +615,7 @@ impl Gateway {
             asked_again: false,
             target: None,
             emergency: false,
+            account: None,
             timers,
             cause: None,
             answered_at: None,

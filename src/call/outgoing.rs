@@ -68,8 +68,16 @@ impl Gateway {
             (State::Resolving, Ok(Route::Port(port))) => self.call_port(now, id, port, "port"),
             (State::Resolving, Ok(Route::Echo)) => self.call_echo(now, id),
             (State::Resolving, Ok(Route::Peer(target))) => self.call_peer(now, id, target),
-            (State::Resolving, Ok(Route::Outside(_))) => self.close(now, id, Cause::NoRoute(NoRoute::Unknown)),
-            (State::Resolving, Err(why)) => self.close(now, id, Cause::NoRoute(why)),
+            (State::Resolving, Ok(Route::Outside(outside))) => match call.from {
+                End::Port(port) => self.call_outside(now, id, port, &outside),
+                // Who calls us is not passed on to others: a gateway is no relay.
+                End::Peer => self.close(now, id, Cause::NoRoute(NoRoute::Unknown)),
+            },
+            // A learned route led to a refusal, and the directory knows no better: the refusal stands.
+            (State::Resolving, Err(why)) => {
+                let refused = call.cause.take().filter(|_| matches!(why, NoRoute::Unknown | NoRoute::DirectorySilent));
+                self.close(now, id, refused.unwrap_or(Cause::NoRoute(why)));
+            }
             (State::Inviting, Ok(Route::Peer(target))) => self.moved(now, id, target),
             // The directory has nothing better: the first try goes on to its own end.
             (State::Inviting, _) | (State::Alerting | State::Up | State::Closing, _) => {}
@@ -124,52 +132,61 @@ impl Gateway {
 
     /// INVITE to a peer gateway.
     pub(super) fn call_peer(&mut self, now: Instant, id: CallId, target: Target) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.talk.leg.is_none() {
-            let Some(leg) = self.free_legs.pop_front() else {
-                self.close(now, id, Cause::LimitReached("media sockets"));
-                return;
-            };
-            call.talk.leg = Some(leg);
-        }
-        let Some(offer) = self.make_offer(id, Want::Audio) else { return };
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get(&id) else { return };
+        let learned = target.learned;
         let invite = Invite {
             to: target.number.to_string(),
             targets: vec![(target.contact.into(), None)],
             from: call.caller.clone(),
-            offer,
             ..Invite::default()
         };
-        let learned = target.learned;
-        match self.sip.invite(now, invite) {
-            Ok(dialog) => {
-                let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
-                let words =
-                    format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
-                let call = self.calls.get_mut(&id).expect("looked up above");
-                call.dialog = Some(dialog);
-                call.state = State::Inviting;
-                call.record.peer = Some(target.contact);
-                call.record.sip_call_id = sip_call_id;
-                if call.record.route.is_empty() || !learned {
-                    call.record.route = if call.emergency {
-                        "emergency"
-                    } else if learned {
-                        "learned"
-                    } else {
-                        "directory"
-                    };
-                }
-                if learned {
-                    call.timers.set(Wait::LearnedRoute, now + ms(self.config.learned_silence_ms));
-                }
-                call.timers.set(Wait::Answer, now + ms(self.config.no_answer_ms));
-                call.target = Some(target);
-                self.log(Some(id), false, words);
-            }
-            Err(_) => self.close(now, id, Cause::LimitReached("SIP dialogs")),
+        let route = match (call.emergency, learned) {
+            (true, _) => "emergency",
+            (false, true) => "learned",
+            (false, false) => "directory",
+        };
+        let words = format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
+        if !self.send_invite(now, id, invite, route, words) {
+            return;
         }
+        if let Some(call) = self.calls.get_mut(&id) {
+            if learned {
+                call.timers.set(Wait::LearnedRoute, now + ms(self.config.learned_silence_ms));
+            }
+            call.target = Some(target);
+        }
+    }
+
+    /// Sends an INVITE with our offer, and waits for an answer. False: the call is closed instead.
+    pub(super) fn send_invite(&mut self, now: Instant, id: CallId, mut invite: Invite, route: &'static str, words: String) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else { return false };
+        if call.talk.leg.is_none() {
+            let Some(leg) = self.free_legs.pop_front() else {
+                self.close(now, id, Cause::LimitReached("media sockets"));
+                return false;
+            };
+            call.talk.leg = Some(leg);
+        }
+        let Some(offer) = self.make_offer(id, Want::Audio) else { return false };
+        invite.offer = offer;
+        let peer = invite.targets.first().map(|(hop, _)| hop.addr);
+        let Ok(dialog) = self.sip.invite(now, invite) else {
+            self.close(now, id, Cause::LimitReached("SIP dialogs"));
+            return false;
+        };
+        let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
+        let call = self.calls.get_mut(&id).expect("looked up above");
+        call.dialog = Some(dialog);
+        call.state = State::Inviting;
+        call.record.peer = peer;
+        call.record.sip_call_id = sip_call_id;
+        // What was learned is only named while nothing better was found.
+        if call.record.route.is_empty() || route != "learned" {
+            call.record.route = route;
+        }
+        call.timers.set(Wait::Answer, now + ms(self.config.no_answer_ms));
+        self.log(Some(id), false, words);
+        true
     }
 
     /// The peer refused or stayed silent: a learned route gets one more chance through the directory.
@@ -182,6 +199,16 @@ impl Gateway {
         // A place that rang was the right one, whatever it says afterwards.
         let stale =
             call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
+        let words = cause.words();
+        let cause = match cause {
+            Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
+            Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
+            Cause::PeerRefused(486 | 600, _) => Cause::Busy,
+            other => other,
+        };
+        if learned && stale {
+            call.cause = Some(cause.clone());
+        }
         if learned && stale && call.query.is_some() {
             // Asked already; the answer decides.
             call.state = State::Resolving;
@@ -194,19 +221,13 @@ impl Gateway {
             call.target = None;
             call.timers.stop(Wait::LearnedRoute);
             let dialled = call.dialled.clone();
-            self.log(Some(id), false, format!("the learned route is stale ({}); asking the directory", cause.words()));
+            self.log(Some(id), false, format!("the learned route is stale ({words}); asking the directory"));
             if let Ok(number) = Number::parse(&dialled) {
                 let step = self.resolver.ask_again(now, &number);
                 self.resolving(now, id, step);
             }
             return;
         }
-        let cause = match cause {
-            Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
-            Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
-            Cause::PeerRefused(486 | 600, _) => Cause::Busy,
-            other => other,
-        };
         self.close(now, id, cause);
     }
 
@@ -284,7 +305,7 @@ impl Gateway {
         match target {
             Some(EmergencyTarget::Port(port)) => self.call_port(now, id, port, "emergency"),
             Some(EmergencyTarget::Peer(contact)) => self.call_peer(now, id, Target { number, contact, fingerprint: None, learned: false }),
-            Some(EmergencyTarget::Account(_)) => self.close(now, id, Cause::NoRoute(NoRoute::Unknown)),
+            Some(EmergencyTarget::Account(account)) => self.call_account(now, id, account, number.as_str(), "emergency"),
             None => {
                 let why = if self.config.emergency_targets.is_empty() {
                     "no emergency target is configured"

@@ -48,10 +48,12 @@ pub struct CallRecord {
     pub answered: Option<WallMs>,
     /// When it was over.
     pub ended: WallMs,
-    /// How the place to call was found: `port`, `service`, `learned`, `directory`, `emergency`, empty on incoming calls.
+    /// How the place to call was found: `port`, `service`, `learned`, `directory`, `account`, `emergency`, empty on incoming calls.
     pub route: &'static str,
     /// The peer gateway.
     pub peer: Option<SocketAddr>,
+    /// The account at an outside server that it went or came through.
+    pub account: Option<String>,
     /// True when the call did what it was made for.
     pub completed: bool,
     /// The end in words.

@@ -93,7 +93,7 @@ pub struct Account {
     pub server: Servers,
     /// Over what, where the server's URI does not say; without it DNS decides (RFC 3263), and UDP where DNS says nothing.
     pub transport: Option<Transport>,
-    /// The domain of its address; else the host of the first server.
+    /// The domain of its address; else the first server, with its port if it names one.
     pub domain: Option<String>,
     /// The user part of its address: the number or name that the provider gave.
     pub user: Option<String>,
@@ -136,8 +136,8 @@ impl Account {
     }
     /// The domain of its address of record.
     pub fn domain(&self) -> String {
-        let host_of = |uri: &String| uri.split_once(':').map_or("", |(_, rest)| rest).split(';').next().map(host_of).unwrap_or_default();
-        self.domain.clone().or_else(|| self.server_uris().first().map(host_of)).unwrap_or_default()
+        let place = |uri: &String| uri.split_once(':').and_then(|(_, rest)| rest.split(';').next()).unwrap_or_default().to_owned();
+        self.domain.clone().or_else(|| self.server_uris().first().map(place)).unwrap_or_default()
     }
     /// What the password goes with.
     pub fn login_user(&self) -> Option<&str> {
@@ -161,14 +161,6 @@ pub struct Route {
     pub account: Option<String>,
     /// To this server, which wants no registration and no password.
     pub to: Option<String>,
-}
-
-/// `host:port`, `[::1]:port` without its port.
-fn host_of(text: &str) -> String {
-    match text.rfind(']') {
-        Some(end) => text[..=end].to_owned(),
-        None => text.split(':').next().unwrap_or("").to_owned(),
-    }
 }
 
 /// `host`, `host:port` or a URI, as a SIP URI with its transport. `None`: it is none of these, or names a user.
@@ -218,7 +210,7 @@ impl<'a> Outside<'a> {
     fn peer(&self, to: &str) -> Option<AccountId> {
         self.peers.iter().position(|p| *p == to).map(|i| AccountId((self.accounts.len() + i) as u16))
     }
-    /// Servers that are called without an account, as SIP URIs, in the order of their ids behind the accounts.
+    /// Servers that are called without an account, as SIP URIs, in the order of their ids, which follow those of the accounts.
     pub fn peers(&self) -> impl Iterator<Item = String> {
         self.peers.iter().filter_map(|to| server_uri(to, None))
     }

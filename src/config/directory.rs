@@ -1,6 +1,7 @@
 //! The configuration of a directory. Every key stands in `fixtures/config/directory.toml` with a word on it.
 
 use super::error::{ConfigError, Source};
+use super::sip::Sip;
 use crate::directory::registrar::AddressConflict;
 use crate::directory::{NumberPlan, Policy};
 use crate::number::Number;
@@ -30,6 +31,8 @@ pub struct Config {
     pub policy: Policy,
     /// Where the API listens.
     pub api_listen: SocketAddr,
+    /// Where SIP listens; none: the directory has no SIP door.
+    pub sip: Option<Sip>,
     /// Connections at a time to the API.
     pub api_connections_max: usize,
     /// A connection that says nothing for this long is closed, in seconds.
@@ -47,7 +50,8 @@ pub struct Config {
 impl Config {
     /// True when nobody beyond this machine can reach any listener.
     pub fn loopback_only(&self) -> bool {
-        self.api_listen.ip().is_loopback()
+        let sip = self.sip.iter().flat_map(Sip::addresses);
+        self.api_listen.ip().is_loopback() && sip.into_iter().all(|a| a.ip().is_loopback())
     }
 }
 
@@ -58,6 +62,7 @@ struct File {
     server_number: Spanned<String>,
     terminal_digits: Spanned<usize>,
     api: Api,
+    sip: Option<Sip>,
     #[serde(default)]
     registration: RegistrationTable,
     dynamic: Option<Dynamic>,
@@ -135,8 +140,12 @@ impl Default for LookupTable {
 /// Checks the text of `path`. All problems that stand side by side come together; `state_root` is where configurations keep their state.
 pub fn parse(path: &Path, text: String, state_root: &Path) -> Result<Config, Vec<ConfigError>> {
     let source = Source::new(path, text);
-    let file: File = source.parse().map_err(|e| vec![e])?;
+    let mut file: File = source.parse().map_err(|e| vec![e])?;
     let mut problems = Vec::new();
+    if let Some(sip) = &mut file.sip {
+        sip.take_paths(&source);
+        problems.extend(sip.check(&source, false));
+    }
     let config = check(&source, file, state_root, &mut problems);
     match config {
         Some(config) if problems.is_empty() => Ok(config),
@@ -204,6 +213,7 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
             dynamic_kept_s: file.dynamic.as_ref().map_or(0, |d| d.kept_s),
         },
         api_listen: api_listen?,
+        sip: file.sip,
         api_connections_max: file.api.connections_max,
         api_idle_s: file.api.idle_s,
         nonce_lifetime_s: r.nonce_lifetime_s,

@@ -5,7 +5,8 @@
 
 use super::accounts::{self, Account, Route};
 use super::error::{ConfigError, Source};
-use crate::limits::{CALLS_MAX, PORTS_MAX};
+use super::sip::Sip;
+use crate::limits::{CALLS_MAX, ECHO_PLACES_MAX, PORTS_MAX};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -38,17 +39,6 @@ pub struct GatewayConfig {
     /// The ports, in board order.
     #[serde(default, rename = "port")]
     pub ports: Vec<Port>,
-}
-
-/// `[sip]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sip {
-    /// UDP address to listen on, and the address that peers are told.
-    pub listen: SocketAddr,
-    /// DSCP of signalling (RFC 4594: CS3).
-    #[serde(default = "defaults::sip_dscp")]
-    pub dscp: u8,
 }
 
 /// `[api]`
@@ -136,6 +126,8 @@ pub struct Line {
     pub pulse_dialling: bool,
     /// The echo service's number.
     pub echo_number: String,
+    /// Calls that the echo service takes at a time. Each needs a leg of the media ports, beside those of the ports.
+    pub echo_places: usize,
     /// A learned route silent for so long makes us ask the directory.
     pub learned_silence_ms: u64,
     /// Calls at a time.
@@ -152,6 +144,7 @@ impl Default for Line {
             no_answer_s: 120,
             pulse_dialling: true,
             echo_number: "9000".into(),
+            echo_places: 8,
             learned_silence_ms: 2_000,
             calls_max: CALLS_MAX,
         }
@@ -234,9 +227,6 @@ impl PortKind {
 }
 
 mod defaults {
-    pub fn sip_dscp() -> u8 {
-        24
-    }
     pub fn lookup_timeout_ms() -> u64 {
         1500
     }
@@ -269,23 +259,24 @@ impl GatewayConfig {
         (usize::from(last.saturating_sub(first)) + 1) / 4
     }
 
+    /// Legs that are used: two a port (call waiting, a call that takes over), and one an echo place.
+    pub fn legs_used(&self) -> usize {
+        self.legs().min(2 * self.ports.len() + self.line.echo_places)
+    }
+
     /// Rules that span keys. Every problem is named; an empty list means the file can run.
     pub fn check(&self, source: &Source) -> Vec<ConfigError> {
-        let mut problems = Vec::new();
+        let mut problems = self.sip.check(source, true);
         let mut problem = |key: &str, message: String| problems.push(source.at_key(key, message));
         if !self.api.listen.ip().is_loopback() {
             problem("api.listen", "the API is not encrypted, so it must listen on a loopback address".into());
-        }
-        if self.sip.listen.ip().is_unspecified() {
-            problem("sip.listen", "peers are told this address, so it must be a real one, not a wildcard".into());
         }
         let [first, last] = self.media.ports;
         if first < 1024 || last < first || first % 2 != 0 {
             problem("media.ports", format!("[{first}, {last}] is no range of unprivileged ports that begins with an even one"));
         }
-        let sip = self.sip.listen.port();
-        if (first..=last).contains(&sip) {
-            // Media is bound on the address of SIP, both UDP. The API's port is TCP and may be any.
+        // Media is bound on the address of SIP, both UDP. The API's port is TCP and may be any.
+        if let Some(sip) = self.sip.listen.all().iter().map(SocketAddr::port).find(|sip| (first..=last).contains(sip)) {
             problem("media.ports", format!("[{first}, {last}] contains the port of sip.listen, {sip}"));
         }
         if self.legs() < self.ports.len() {
@@ -307,10 +298,8 @@ impl GatewayConfig {
         if self.media.codecs.is_empty() {
             problem("media.codecs", "at least one codec is needed".into());
         }
-        for (key, dscp) in [("media.dscp", self.media.dscp), ("sip.dscp", self.sip.dscp)] {
-            if dscp > 63 {
-                problem(key, format!("{dscp} is no DSCP (0 to 63)"));
-            }
+        if self.media.dscp > 63 {
+            problem("media.dscp", format!("{} is no DSCP (0 to 63)", self.media.dscp));
         }
         if tipring_dsp::tone_plan::TonePlan::of(&self.line.country).is_none() {
             problem("line.country", format!("no tone plan for {:?}", self.line.country));
@@ -320,6 +309,9 @@ impl GatewayConfig {
         }
         if crate::number::Number::parse(&self.line.echo_number).is_err() && !self.line.echo_number.is_empty() {
             problem("line.echo_number", format!("{:?} is no number", self.line.echo_number));
+        }
+        if self.line.echo_places > ECHO_PLACES_MAX {
+            problem("line.echo_places", format!("must be 0 to {ECHO_PLACES_MAX}"));
         }
         if self.line.calls_max == 0 || self.line.calls_max > CALLS_MAX {
             problem("line.calls_max", format!("must be 1 to {CALLS_MAX}"));

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod directory;
 pub mod error;
 pub mod gateway;
+pub mod sip;
 
 use error::{ConfigError, Source};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ fn read(path: &Path) -> Result<String, Vec<ConfigError>> {
 pub fn gateway(path: &Path) -> Result<gateway::GatewayConfig, Vec<ConfigError>> {
     let source = Source::new(path, read(path)?);
     let mut config: gateway::GatewayConfig = source.parse().map_err(|e| vec![e])?;
+    config.sip.take_paths(&source);
     let mut problems = config.check(&source);
     problems.extend(config.take_passwords(&source));
     if problems.is_empty() { Ok(config) } else { Err(problems) }

@@ -22,6 +22,12 @@ const PPM: [f64; EARS] = [0.0, -110.0, 110.0, -260.0, 260.0];
 const LEVEL_DBM0: f32 = -13.0;
 /// A carrier is looked for down to this much below the frame that announced it, dB.
 const BELOW_DCS_DB: f32 = 16.0;
+/// And no less than this above the noise that is heard between the turns, or the detector never sees a carrier begin, dB.
+const ABOVE_NOISE_DB: f32 = 6.0;
+/// But always this much below the frame that announced it: noise that near to the signal leaves nothing to read, dB.
+const BELOW_DCS_LEAST_DB: f32 = 6.0;
+/// Frames of 20 ms in which the noise is looked for: 5 s, so that there is the gap between two turns in it.
+const NOISE_FRAMES: usize = 256;
 /// Most gain, dB: below that G.711 leaves nothing of a signal.
 const GAIN_MAX_DB: f32 = 40.0;
 /// Power that lasted this long and was neither V.21 nor a training that could be followed is told, s.
@@ -43,6 +49,28 @@ pub struct FastEar {
     waiting: Option<(Rate, bool)>,
     channel: usize,
     gain: f32,
+    /// Levels of the last frames of each channel, dBm0.
+    levels: [Recent; 2],
+}
+
+/// The last [`NOISE_FRAMES`] levels.
+#[derive(Clone)]
+struct Recent {
+    dbm0: [f32; NOISE_FRAMES],
+    at: usize,
+}
+
+impl Recent {
+    const NEW: Recent = Recent { dbm0: [0.0; NOISE_FRAMES], at: 0 };
+    /// The quietest: what the line sounds like when nobody speaks on it.
+    fn noise_dbm0(&self) -> f32 {
+        self.dbm0.iter().copied().fold(0.0, f32::min)
+    }
+}
+
+/// Where a carrier begins, dBm0, after a frame of `dcs` on a line whose noise is `noise`.
+fn cutoff(dcs: f32, noise: f32) -> f32 {
+    (noise + ABOVE_NOISE_DB).min(dcs - BELOW_DCS_LEAST_DB).max(dcs - BELOW_DCS_DB)
 }
 
 impl FastEar {
@@ -54,7 +82,14 @@ impl FastEar {
             Some(Ear { modem: modem()?, clock, up: None, v21_seen: false, failed: false })
         };
         let ears: Option<Vec<Ear>> = PPM.into_iter().map(ear).collect();
-        Some(FastEar { ears: ears?, waiting: None, channel: 0, gain: 1.0 })
+        Some(FastEar { ears: ears?, waiting: None, channel: 0, gain: 1.0, levels: [Recent::NEW; 2] })
+    }
+    /// The level of the next frame of a channel, dBm0.
+    pub fn level(&mut self, channel: usize, dbm0: f32) {
+        if let Some(recent) = self.levels.get_mut(channel) {
+            recent.dbm0[recent.at] = dbm0;
+            recent.at = (recent.at + 1) % NOISE_FRAMES;
+        }
     }
     /// Does as the session says.
     pub fn obey(&mut self, listen: Listen, session: &Session) {
@@ -66,8 +101,9 @@ impl FastEar {
                 self.channel = channel;
                 let gain_db = (LEVEL_DBM0 - dbm0).clamp(-10.0, GAIN_MAX_DB);
                 self.gain = 10f32.powf(gain_db / 20.0);
+                let noise = self.levels.get(channel).map_or(f32::NEG_INFINITY, Recent::noise_dbm0);
                 for ear in &mut self.ears {
-                    ear.modem.set_cutoff_dbm0(dbm0 + gain_db - BELOW_DCS_DB);
+                    ear.modem.set_cutoff_dbm0(cutoff(dbm0, noise) + gain_db);
                 }
                 self.restart(rate, short);
             }
@@ -141,5 +177,18 @@ impl FastEar {
             }
         }
         self.obey(next, session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_carrier_begins_above_the_noise_and_below_the_frame_that_announced_it() {
+        // A clean line, then noise 14 dB and 3 dB under the frame.
+        for (noise, want) in [(-96.0, -52.0), (-50.0, -44.0), (-39.0, -42.0)] {
+            assert_eq!(cutoff(-36.0, noise), want, "{noise}");
+        }
     }
 }

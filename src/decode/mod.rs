@@ -79,8 +79,8 @@ struct Levels {
 }
 
 impl Levels {
-    fn push(&mut self, frame: &Frame) {
-        self.sum += f64::from(tipring_dsp::level::mean_square(frame));
+    fn push(&mut self, mean_square: f32) {
+        self.sum += f64::from(mean_square);
         self.frames += 1;
         if self.frames == self.frames_each {
             self.values.push((self.sum / f64::from(self.frames)) as f32);
@@ -171,7 +171,11 @@ impl Decoder {
         for n in 0..self.channels.len() {
             let c = &mut self.channels[n];
             let frame: Frame = core::array::from_fn(|_| c.waiting.pop_front().unwrap_or(0));
-            c.levels.push(&frame);
+            let power = tipring_dsp::level::mean_square(&frame);
+            c.levels.push(power);
+            if let Some(fast) = &mut self.fast {
+                fast.level(n, tipring_dsp::level::dbm0_of(power));
+            }
             // Once fax machines speak, the exchange has done its part and what roars is a page.
             if !self.session.spoken && c.sounds.len() < limits::EVENTS_MAX {
                 c.network.rx(&frame, self.answered, &mut c.sounds);
@@ -264,7 +268,9 @@ impl Decoder {
                 report.add_tone(report::Tone { t: s.t, kind: s.kind, ms, direction: c.direction, text: s.text.into() });
             }
         }
-        if !self.session.spoken {
+        if self.session.spoken {
+            flags_are_no_modem(&mut report);
+        } else {
             flags_without_frames(&mut report);
         }
         report.seconds = seconds;
@@ -295,6 +301,17 @@ fn flags_without_frames(report: &mut Report) {
             (t.kind, t.text) = (Modem, "V.8bis".into());
         }
     }
+}
+
+/// T.30 was spoken: a long preamble is as steady as a data modem, and is none.
+fn flags_are_no_modem(report: &mut Report) {
+    use report::ToneKind::{Modem, V21};
+    let span = |t: &report::Tone| (t.t, t.t + f64::from(t.ms) / 1000.0);
+    let flags: Vec<(f64, f64)> = report.tones.iter().filter(|t| t.kind == V21).map(span).collect();
+    report.tones.retain(|t| {
+        let (from, to) = span(t);
+        t.kind != Modem || t.text != network::ROAR || !flags.iter().any(|f| f.0 < to && from < f.1)
+    });
 }
 
 /// A digit that is heard on both channels, or in-band and as an event, is one key press.

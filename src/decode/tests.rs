@@ -250,10 +250,81 @@ fn frames_are_heard_from_very_loud_to_very_quiet_and_told_who_said_them() {
             [("DIS", Direction::Answerer, true), ("DCS", Direction::Caller, true), ("FTT", Direction::Answerer, true)],
             "{level}"
         );
-        assert_eq!(r.verdict, "The fax failed: the line was too poor for the machines to agree on a speed, at every speed they tried.");
+        assert_eq!(r.verdict, "The recording ends while the fax machines were still trying out the line.");
         assert!(r.reason.contains("FTT once"), "{}", r.reason);
         assert_eq!(count(&r, ToneKind::V21), 3);
     }
+}
+
+#[test]
+fn half_a_call_or_the_beginning_of_one_is_not_judged_as_a_failure() {
+    const DIS: &[u8] = &[0xFF, 0xC8, 0x01, 0x00, 0x74, 0x00];
+    const DCS: &[u8] = &[0xFF, 0xC8, 0xC1, 0x00, 0x44, 0x00];
+    const CFR: &[u8] = &[0xFF, 0xC8, 0x21];
+    const EOP: &[u8] = &[0xFF, 0xC8, 0xF4];
+    const MCF: &[u8] = &[0xFF, 0xC8, 0x31];
+    const DCN: &[u8] = &[0xFF, 0xC8, 0xDF];
+    let silence = [0i16; 32_000];
+    let quiet_after = |frames: &[&[u8]]| [&v21(frames, -12.0)[..], &silence].concat();
+    // What is on the recording, the verdict, and whether it was delivered.
+    let table = [
+        (
+            quiet_after(&[DIS, CFR, MCF]),
+            "Only the answering fax machine is heard on this recording: it confirmed once that something arrived, and whether that was all \
+             cannot be told.",
+            None,
+        ),
+        (
+            quiet_after(&[DCS, EOP, DCN]),
+            "Only the calling fax machine is heard on this recording: nothing tells what became of the fax.",
+            None,
+        ),
+        (v21(&[DIS], -12.0), "The recording ends while the fax machines were still introducing themselves.", Some(false)),
+        (quiet_after(&[DIS]), "A fax machine answered and said what it can do; the calling machine never replied.", Some(false)),
+        (v21(&[DIS, DCS], -12.0), "The recording ends while the fax machines were still trying out the line.", Some(false)),
+        (
+            quiet_after(&[DIS, DCS]),
+            "The sending machine said how it would send and tried the line, and the receiving machine did not reply.",
+            Some(false),
+        ),
+        (
+            v21(&[DIS, DCS, CFR, EOP], -12.0),
+            "The recording ends after 0 pages, before the receiving machine could confirm the last one.",
+            Some(false),
+        ),
+        (
+            quiet_after(&[DIS, DCS, CFR, EOP, MCF, DCN]),
+            "A fax of 1 page went through: the receiving machine confirmed the last page.",
+            Some(true),
+        ),
+    ];
+    for (samples, verdict, delivered) in table {
+        let r = heard(&samples);
+        assert_eq!((r.verdict.as_str(), r.delivered), (verdict, delivered));
+    }
+}
+
+/// Where the noise is nearer to the signal than the carrier detector would go down of itself.
+#[test]
+#[cfg(feature = "spandsp")]
+fn a_page_is_read_from_a_quiet_line_with_much_noise() {
+    let Some(file) = shared().map(|s| s.join("recordings/generated/v27ter-4800-mh.wav")) else { return };
+    let Some(channels) = samples(&file) else { return };
+    let mut chance = tipring_dsp::noise::Gauss::new(3);
+    // The call at -36 dBm0, the noise 16 dB below it: louder than a cutoff that hangs on the level of the DCS alone.
+    let noise = 10f32.powf((-52.5 - 3.14 + 87.3) / 20.0);
+    let mut d = Decoder::new(Options { channels: 2, ..Options::default() });
+    for at in (0..channels[0].len()).step_by(1000) {
+        for (n, c) in channels.iter().enumerate() {
+            let part = &c[at..(at + 1000).min(c.len())];
+            let noisy: Vec<i16> = part.iter().map(|s| (f32::from(*s) * 0.063 + noise * chance.sample()) as i16).collect();
+            d.feed(n, &noisy);
+        }
+    }
+    let r = d.finish();
+    assert!(r.training.iter().any(|t| t.tcf_ok == Some(true)), "{:?}", r.training);
+    assert_eq!(r.pages.len(), 1, "{:?}", r.warnings);
+    assert!(r.pages[0].rows >= 1100 && r.pages[0].bad_rows < r.pages[0].rows / 20, "{} {}", r.pages[0].rows, r.pages[0].bad_rows);
 }
 
 #[test]

@@ -158,6 +158,11 @@ impl Resolver {
         self.prefixes = routes;
     }
 
+    /// The prefix route of a number that goes by it without asking the directory, should nothing nearer have it.
+    pub fn outside_first(&self, number: &Number) -> Option<Outside> {
+        if self.prefixes.is_of_the_plan(number) { None } else { self.prefixes.find(number) }
+    }
+
     /// The prefix route of a number, whatever the rest of the chain says of it.
     pub fn prefix_route(&self, number: &Number) -> Option<Outside> {
         self.prefixes.find(number)
@@ -193,9 +198,7 @@ impl Resolver {
             let LearnedRoute { number, contact, fingerprint, .. } = route.clone();
             return Step::Done(Ok(Route::Peer(Target { number, contact, fingerprint, learned: true })));
         }
-        if !self.prefixes.is_of_the_plan(number)
-            && let Some(outside) = self.prefixes.find(number)
-        {
+        if let Some(outside) = self.outside_first(number) {
             return Step::Done(Ok(Route::Outside(outside)));
         }
         self.ask_again(now, number)

@@ -10,12 +10,13 @@ use super::records::RecordsFile;
 use super::registrations::{self, Directory, PortRegistration};
 use super::routes_file::RoutesFile;
 use super::simulate;
-use crate::call::{self, Action, Gateway, LegSockets, PortConfig};
+use super::sip_accounts;
+use super::sip_transport::{self, Incoming, SipTransport};
+use crate::call::{self, Action, Gateway, LegSockets};
 use crate::config::error::ConfigError;
 use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::digit_map::DigitMap;
 use crate::id::PortId;
-use crate::limits::SIP_BYTES_MAX;
 use crate::line::LineConfig;
 use crate::negotiate::{MediaPolicy, T38Policy};
 use crate::number::Number;
@@ -31,11 +32,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tipring_dsp::tone_plan::TonePlan;
-use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
-/// Echo places behind the ports.
-const SERVICES: usize = 8;
 /// How long a shutdown waits for calls to end and numbers to be given back.
 const SHUTDOWN_MS: u64 = 3000;
 
@@ -63,10 +62,11 @@ impl std::fmt::Display for StartError {
 }
 impl std::error::Error for StartError {}
 
-/// What comes back from a task that spoke with the directory.
+/// What comes back from a task that spoke with the directory or with DNS.
 enum FromDirectory {
     Lookup(QueryId, crate::resolve::Answer),
     Registration(usize, u64, crate::registration::Outcome),
+    Located(call::LocateId, Vec<crate::sip::Target>),
 }
 
 /// Counts of the daemon for `status`.
@@ -105,6 +105,7 @@ pub struct Daemon {
     records: RecordsFile,
     directory: Option<Directory>,
     answers: mpsc::Sender<FromDirectory>,
+    dns: super::dns::Dns,
     stopping: Option<crate::clock::Instant>,
     thread: Option<std::thread::JoinHandle<()>>,
     /// What was last logged of each registration.
@@ -119,15 +120,17 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     if let Some(problem) = damaged {
         tracing::warn!("{problem}");
     }
-    let sip_socket =
-        super::sys::udp_socket(config.sip.listen, config.sip.dscp).map_err(|e| system(&format!("sip.listen {}", config.sip.listen), &e))?;
-    let sip_socket = UdpSocket::from_std(sip_socket).map_err(|e| system("sip.listen", &e))?;
+    let tls = super::tls::Settings::of(&config.sip, &state, &[]);
+    for warning in tls.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let mut sip = SipTransport::open(sip_transport::Settings::of(&config.sip, tls)).map_err(StartError::System)?;
     let sockets = leg_sockets(&config).map_err(|e| system("media.ports", &e))?;
     let api =
         tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
     let ports = simulate::ports(&config, &state).map_err(|e| system("port", &e))?;
 
-    let gateway = build_gateway(&config, &routes);
+    let gateway = build_gateway(&config, &routes, &sip);
     let board = build_board(&config, sockets.len());
     let (command_in, event_out, queues) = media_thread::queues();
     let (wake_media, wake_events) = std::os::unix::net::UnixDatagram::pair().map_err(|e| system("socket pair", &e))?;
@@ -160,6 +163,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         records: RecordsFile::open(&state),
         directory,
         answers,
+        dns: super::dns::Dns::of(&config.sip),
         stopping: None,
         thread: Some(thread),
         told: vec![String::new(); config.ports.len()],
@@ -168,11 +172,13 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     tracing::info!(
         "gateway {} up: SIP {}, API {}, {} ports",
         daemon.name,
-        daemon.config.sip.listen,
+        sip_transport::addresses_in_words(&daemon.config.sip),
         daemon.config.api.listen,
         daemon.config.ports.len()
     );
-    let outcome = daemon.run(&sip_socket, &wake, answers_out, api_out).await;
+    daemon.clocked().start_accounts(clock::now());
+    let outcome = daemon.run(&mut sip, &wake, answers_out, api_out).await;
+    sip.close().await;
     stop.store(true, Ordering::Relaxed);
     api_task.abort();
     // The thread sees the flag within one turn; a panic in it has been printed by then.
@@ -186,17 +192,16 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
 impl Daemon {
     async fn run(
         &mut self,
-        sip: &UdpSocket,
+        sip: &mut SipTransport,
         wake: &UnixDatagram,
         mut answers: mpsc::Receiver<FromDirectory>,
         mut api: mpsc::Receiver<Request>,
     ) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut datagram = vec![0u8; SIP_BYTES_MAX];
         let mut byte = [0u8; 64];
         loop {
-            self.settle(sip).await;
+            self.settle(sip);
             if self.may_stop() {
                 return Ok(());
             }
@@ -206,12 +211,13 @@ impl Daemon {
             }
             let deadline = self.next_deadline();
             tokio::select! {
-                received = sip.recv_from(&mut datagram) => {
-                    // An ICMP error of an earlier datagram surfaces here; SIP's own timers deal with the silence.
-                    if let Ok((n, src)) = received {
-                        self.clocked().handle_message(clock::now(), src.into(), &datagram[..n]);
+                incoming = sip.recv() => match incoming {
+                    Incoming::Message { src, bytes } => self.clocked().handle_message(clock::now(), src, &bytes),
+                    Incoming::Failed { dst, why } => {
+                        tracing::debug!("SIP to {dst}: {why}");
+                        self.clocked().handle_transport_failure(clock::now(), dst);
                     }
-                }
+                },
                 _ = wake.recv(&mut byte) => self.take_events(),
                 Some(answer) = answers.recv() => self.take_answer(answer),
                 Some(request) = api.recv() => gateway_api::answer(self, request),
@@ -228,7 +234,7 @@ impl Daemon {
     }
 
     /// Carries out everything that is due or asked for.
-    async fn settle(&mut self, sip: &UdpSocket) {
+    fn settle(&mut self, sip: &mut SipTransport) {
         let now = clock::now();
         if self.gateway.poll_timeout().is_some_and(|at| at <= now) {
             self.clocked().handle_timeout(now);
@@ -238,9 +244,7 @@ impl Daemon {
             self.act(action);
         }
         while let Some(transmit) = self.gateway.poll_transmit() {
-            if let Err(e) = sip.send_to(&transmit.bytes, transmit.dst.addr).await {
-                tracing::debug!("SIP to {}: {e}", transmit.dst);
-            }
+            sip.send(transmit.dst, transmit.server_name, transmit.bytes);
         }
         while let Some(command) = self.gateway.poll_command() {
             self.backlog.push_back(command);
@@ -257,6 +261,13 @@ impl Daemon {
     fn act(&mut self, action: Action) {
         match action {
             Action::Lookup(query, number) => self.look_up(query, number),
+            Action::Locate(id, server) => {
+                let (answers, dns) = (self.answers.clone(), self.dns.clone());
+                tokio::spawn(async move {
+                    let found = sip_accounts::locate(dns, &server).await;
+                    let _nobody_waits = answers.send(FromDirectory::Located(id, found)).await;
+                });
+            }
             Action::Route(number, route) => {
                 if let Err(e) = self.routes.put(&number, route.as_ref()) {
                     tracing::error!("the learned route to {number} is not on disk: {e}");
@@ -313,6 +324,7 @@ impl Daemon {
         let now = clock::now();
         match answer {
             FromDirectory::Lookup(query, answer) => self.clocked().handle_lookup(now, query, answer),
+            FromDirectory::Located(id, found) => self.clocked().handle_located(now, id, found),
             FromDirectory::Registration(i, serial, outcome) => {
                 let Some(registration) = self.registrants.get_mut(i) else { return };
                 let refused = matches!(outcome, crate::registration::Outcome::Refused { .. });
@@ -350,13 +362,19 @@ impl Daemon {
         };
         let resolver = self.gateway.resolver();
         if resolver.port_of(&number).is_some() || resolver.is_echo(&number) {
-            let contact = self.config.sip.listen;
+            let contact = self.config.sip.main();
             let here = crate::resolve::Answer::Found { number, contact, fingerprint: None };
             let _nobody_waits = reply.send(Ok(lookup_json(&here, "this gateway")));
             return;
         }
         let learned = resolver.learned().find(|(n, _)| **n == number).map(|(_, r)| r.clone());
+        let (first, last) = (resolver.outside_first(&number), resolver.prefix_route(&number));
         let directory = self.directory.clone();
+        let accounts: Vec<String> = self.gateway.accounts().into_iter().map(|a| a.name).collect();
+        if let (None, Some(outside)) = (&learned, &first) {
+            let _nobody_waits = reply.send(Ok(sip_accounts::lookup_json(&accounts, outside)));
+            return;
+        }
         tokio::spawn(async move {
             let answer = match directory {
                 Some(directory) => directory.look_up(&number).await,
@@ -368,7 +386,12 @@ impl Daemon {
                     let stored = crate::resolve::Answer::Found { number: r.number, contact: r.contact, fingerprint: r.fingerprint };
                     lookup_json(&stored, "learned; the directory does not answer")
                 }
-                _ => lookup_json(&answer, "the directory"),
+                _ => match last {
+                    Some(outside) if answer == crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown) => {
+                        sip_accounts::lookup_json(&accounts, &outside)
+                    }
+                    _ => lookup_json(&answer, "the directory"),
+                },
             };
             let _nobody_waits = reply.send(Ok(value));
         });
@@ -401,20 +424,22 @@ impl Daemon {
 
     fn may_stop(&self) -> bool {
         let Some(limit) = self.stopping else { return false };
-        let gone = self.gateway.is_idle() && self.registrants.iter().all(|r| r.registrant.state() == crate::registration::State::Stopped);
+        let gone = self.gateway.is_idle()
+            && self.gateway.accounts_are_gone()
+            && self.registrants.iter().all(|r| r.registrant.state() == crate::registration::State::Stopped);
         gone || clock::now() >= limit
     }
 }
 
 fn leg_sockets(config: &GatewayConfig) -> io::Result<Vec<LegSocketSet>> {
-    let ip = config.sip.listen.ip();
+    let ip = config.sip.main().ip();
     let bind = |port: u16| {
         super::sys::udp_socket(SocketAddr::new(ip, port), config.media.dscp)
             .and_then(|s| super::sys::stamps::enable(&s).map(|()| s))
             .map_err(|e| io::Error::new(e.kind(), format!("UDP {ip}:{port}: {e}")))
     };
     let first = config.media.ports[0];
-    let wanted = config.legs().min(2 * config.ports.len() + SERVICES);
+    let wanted = config.legs_used();
     (0..wanted as u16)
         .map(|i| Ok(LegSocketSet { rtp: bind(first + 4 * i)?, rtcp: bind(first + 4 * i + 1)?, udptl: bind(first + 4 * i + 2)? }))
         .collect()
@@ -431,23 +456,19 @@ fn build_board(config: &GatewayConfig, legs: usize) -> Board {
         line.pulse_dialling = config.line.pulse_dialling;
         line
     });
-    Board::new(lines.collect(), SERVICES, legs, u64::from(config.media.watchdog_s) * 1000)
+    Board::new(lines.collect(), config.line.echo_places, legs, u64::from(config.media.watchdog_s) * 1000)
 }
 
-fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
-    let number = |text: &Option<String>| text.as_ref().and_then(|n| Number::parse(n).ok());
-    // The configured numbers hold from the start, so that peers who have learned the way get through while the directory is down; one
-    // that the directory refuses to us is dropped.
-    let given = |p: &crate::config::gateway::Port| number(&p.number);
-    let ports: Vec<PortConfig> =
-        config.ports.iter().map(|p| PortConfig { name: p.name.clone(), number: given(p), fax: p.kind == PortKind::SimFax }).collect();
+fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTransport) -> Gateway {
+    let ports = sip_accounts::ports(config);
     let numbers: BTreeMap<Number, PortId> =
         ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
     let answer_limit = config.directory.as_ref().map_or(1500, |d| d.lookup_timeout_ms) + 500;
-    let resolver = Resolver::new(numbers, Number::parse(&config.line.echo_number).ok(), routes.cache(), answer_limit);
-    let ip = config.sip.listen.ip();
+    let mut resolver = Resolver::new(numbers, Number::parse(&config.line.echo_number).ok(), routes.cache(), answer_limit);
+    resolver.set_prefix_routes(crate::config::accounts::prefix_routes(config).0);
+    let ip = config.sip.main().ip();
     let first = config.media.ports[0];
-    let legs = config.legs().min(2 * config.ports.len() + SERVICES) as u16;
+    let legs = config.legs_used() as u16;
     let leg = |i: u16| LegSockets { rtp: SocketAddr::new(ip, first + 4 * i), udptl: SocketAddr::new(ip, first + 4 * i + 2) };
     let m = &config.media;
     let t38 = m.t38.then_some(T38Policy {
@@ -464,16 +485,17 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile) -> Gateway {
     };
     let settings = call::Config {
         ports,
-        services: SERVICES,
+        services: config.line.echo_places,
         legs: (0..legs).map(leg).collect(),
         media: media.clone(),
         emergency_targets: config.emergency.targets().filter_map(|t| config.emergency_target(t)).collect(),
+        accounts: sip_accounts::configs(config),
         no_answer_ms: u64::from(config.line.no_answer_s) * 1000,
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,
     };
-    let mut sip =
-        Endpoint::new(crate::sip::Config::new(config.sip.listen, format!("tipring/{}", env!("CARGO_PKG_VERSION"))), clock::seed());
+    let user_agent = crate::sip::Config::new(config.sip.main(), format!("tipring/{}", env!("CARGO_PKG_VERSION")));
+    let mut sip = Endpoint::new(crate::sip::Config { contacts: transport.contacts(), ..user_agent }, clock::seed());
     sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
     Gateway::new(settings, sip, resolver, clock::seed())
 }

@@ -5,7 +5,7 @@
 
 use super::clock::{self, rfc3339};
 use super::gateway::{Daemon, kind_word};
-use super::{directory, http, simulate};
+use super::{directory, http, simulate, sip_accounts};
 use crate::api::gateway::{Call, MediaCounters, Port, Registration, Route, SimAction, Status};
 use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::id::PortId;
@@ -262,7 +262,7 @@ fn status(daemon: &mut Daemon) -> Value {
         name: daemon.name.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
         uptime_s: clock::now().ms_since(daemon.started) / 1000,
-        sip: daemon.config.sip.listen.to_string(),
+        sip: daemon.config.sip.main().to_string(),
         ports: views.len(),
         ports_in_call: views.iter().filter(|p| p.call.is_some()).count(),
         calls: daemon.gateway.calls().len(),
@@ -271,6 +271,7 @@ fn status(daemon: &mut Daemon) -> Value {
         fax_pages_total: daemon.totals.fax_pages,
         routes: daemon.gateway.resolver().learned().count(),
         registrations,
+        accounts: daemon.gateway.accounts().into_iter().map(sip_accounts::row).collect(),
         media: counters,
         sip_garbage: daemon.gateway.sip().counters().garbage,
     };

@@ -62,7 +62,7 @@ pub fn to_json(r: &CallRecord) -> Value {
         "call": r.call, "sip_call_id": r.sip_call_id, "direction": r.direction.word(), "from": r.from, "to": r.to, "ports": r.ports,
         "started": rfc3339(r.started), "answered": r.answered.map(rfc3339), "ended": rfc3339(r.ended),
         "seconds": r.talked_ms.map(|ms| round2(ms as f64 / 1000.0)),
-        "route": r.route, "peer": r.peer.map(|p| p.to_string()), "completed": r.completed, "result": r.result, "q850": r.q850,
+        "route": r.route, "peer": r.peer.map(|p| p.to_string()), "account": r.account, "completed": r.completed, "result": r.result, "q850": r.q850,
         "audio": audio, "fax": r.fax.as_ref().map(fax_json).or_else(|| r.fax_as_audio.then(|| json!({"mode": "g711"}))),
     })
 }

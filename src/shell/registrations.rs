@@ -108,7 +108,7 @@ pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegis
             user: User::parse(&login.user).map_err(|_| format!("{}: {:?} is no account name", port.name, login.user))?,
             wanted: port.number.as_ref().and_then(|n| Number::parse(n).ok()),
             instance: instance.clone(),
-            contact: config.sip.listen,
+            contact: config.sip.main(),
             fingerprint: Some(fingerprint),
             capabilities: Capabilities {
                 voice: port.kind == PortKind::SimPhone,

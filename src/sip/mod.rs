@@ -4,11 +4,16 @@
 //! (s.12); `endpoint` is the machine that the rest of the gateway speaks to. Time is an argument; messages come in by
 //! [`Endpoint::handle_message`] and go out by [`Endpoint::poll_transmit`]. Nothing here knows of fax, ports or calls.
 
+pub mod auth;
 pub mod dialog;
 pub mod endpoint;
 pub mod fuzz;
 mod hop;
+pub mod locate;
 pub mod message;
+pub mod register;
+pub mod stream;
+pub mod stun;
 pub mod transaction;
 
 pub use endpoint::{

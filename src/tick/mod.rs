@@ -52,9 +52,18 @@ struct Place {
     digit: LineDigit,
     /// The line's audio is through to the connection: in conversation, or a service place.
     talks: bool,
+    /// The key that ended dialling is still held down (or ends in this turn): a peer that answers at once does not get the rest of it.
+    last_key_held: bool,
     /// The last frames heard, so that a T.38 relay that starts in the middle of a V.21 preamble hears its beginning too.
     heard: Deque<Frame, PRIME_FRAMES>,
     keep_heard: bool,
+}
+
+impl Place {
+    /// What the line says goes to the other end.
+    fn is_heard(&self) -> bool {
+        self.talks && !self.last_key_held
+    }
 }
 
 /// Counters of one board.
@@ -95,6 +104,7 @@ impl Board {
             to_line: SILENCE,
             digit: LineDigit::None,
             talks: true,
+            last_key_held: false,
             heard: Deque::new(),
             keep_heard: false,
         };
@@ -255,8 +265,20 @@ impl Board {
     fn observe(&mut self, p: usize) {
         let port = PortId(p as u16);
         let (events, stats) = (&mut self.events, &mut self.stats);
-        let Place { line, watch, echo, events: port_events, from_line, to_line, digit, heard, keep_heard, connection, talks } =
-            &mut self.places[p];
+        let Place {
+            line,
+            watch,
+            echo,
+            events: port_events,
+            from_line,
+            to_line,
+            digit,
+            heard,
+            keep_heard,
+            connection,
+            talks,
+            last_key_held,
+        } = &mut self.places[p];
         let Some(line) = line else { return };
         let listening = is_off_hook(line);
         // The relay hears for itself, and digits, CNG or a preamble mean nothing to anybody else: the two watches would cost more than it.
@@ -295,7 +317,8 @@ impl Board {
             }
             let _never_full = heard.push_back(*from_line);
         }
-        *talks = line.tick(port_events, &findings, to_line) == Audio::Connected;
+        let talked = core::mem::replace(talks, line.tick(port_events, &findings, to_line) == Audio::Connected);
+        *last_key_held = *talks && (*last_key_held || !talked) && *digit != LineDigit::None;
         if !is_off_hook(line) && listening {
             *watch = Watch::new();
             *echo = EchoGuard::new();
@@ -309,7 +332,7 @@ impl Board {
     fn speak(&mut self, now: Instant, p: usize, out: Out<'_>) {
         let watchdog_ms = self.watchdog_ms;
         if let Connection::Patch(other) = self.places[p].connection {
-            let heard = if self.places[other].talks { self.places[other].from_line } else { SILENCE };
+            let heard = if self.places[other].is_heard() { self.places[other].from_line } else { SILENCE };
             let place = &mut self.places[p];
             if place.talks {
                 place.to_line = heard;
@@ -321,11 +344,11 @@ impl Board {
         }
         let (events, stats) = (&mut self.events, &mut self.stats);
         let place = &mut self.places[p];
-        let talks = place.talks;
+        let (talks, heard) = (place.talks, place.is_heard());
         let Connection::Leg { id, leg, silent_told, media_told } = &mut place.connection else { return };
         let (id, mut from_net) = (*id, SILENCE);
-        let from_line = if talks { place.from_line } else { SILENCE };
-        let digit = if talks { place.digit } else { LineDigit::None };
+        let from_line = if heard { place.from_line } else { SILENCE };
+        let digit = if heard { place.digit } else { LineDigit::None };
         leg.tick(now, &from_line, digit, &mut from_net, &mut |channel, to, bytes| out(id, channel, to, bytes));
         if !*media_told && leg.has_media() {
             *media_told = true;

@@ -77,3 +77,68 @@ fn the_echo_of_a_played_key_is_not_sent_back_and_hides_no_key_pressed_here() {
         }
     }
 }
+
+/// What an in-band leg sends that is joined to the line in the very turn in which the number is complete, while the last key is still held
+/// down, and of a key pressed in the conversation: loudest samples.
+#[test]
+fn the_rest_of_the_last_dialled_key_is_kept_from_a_peer_that_answers_at_once() {
+    let (tail, pressed, _) = after_the_last_key(false);
+    assert!(tail < 300, "the peer gets {tail} of the key that ended dialling");
+    assert!(pressed > 3000, "a key pressed in conversation is heard, {pressed}");
+    let (_, _, events) = after_the_last_key(true);
+    assert_eq!(events, 1, "the key pressed in conversation, and not the one that ended dialling");
+}
+
+fn after_the_last_key(as_events: bool) -> (u16, u16, u64) {
+    let plan = TonePlan::of("US").expect("a listed country");
+    let map = Arc::new(DigitMap::parse("xxx", &[]).expect("a map"));
+    let mut board = Board::new(vec![LineConfig::new(plan, map)], 0, 1, 60_000);
+    let mut ports: Vec<Box<dyn Port>> = vec![Box::new(SimPort::new(Phone::new(plan), LineParams::HOUSE, 3))];
+    let key = |keys: &str| Command::Simulate(PortId(0), Box::new(Control::Dial { keys: keys.into(), on_ms: 300, off_ms: 60 }));
+    let (mut connected_at, mut tail, mut pressed, mut events) = (None, 0, 0, 0);
+    for turn in 0..300 {
+        let now = Instant::from_ms(1000 + 20 * turn);
+        let mut loudest = 0;
+        let mut out = |_: LegId, channel: Channel, _: SocketAddr, bytes: &[u8]| {
+            if channel == Channel::Rtp {
+                let law = fuzz::config().law;
+                loudest = bytes[12..].iter().map(|b| law.decode(*b).unsigned_abs()).max().unwrap_or(0);
+            }
+        };
+        match turn {
+            5 => board.command(now, Command::Simulate(PortId(0), Box::new(Control::OffHook)), &mut ports, &mut out),
+            30 => board.command(now, key("102"), &mut ports, &mut out),
+            200 => board.command(now, key("5"), &mut ports, &mut out),
+            290 => board.command(now, Command::Disconnect(PortId(0)), &mut ports, &mut out),
+            _ => {}
+        }
+        board.gather(&mut ports);
+        board.tick(now, &mut out);
+        let mut dialled = false;
+        while let Some(event) = board.poll_event() {
+            dialled |= matches!(event, Event::Line(_, crate::line::Event::Dialled { .. }));
+            if let Event::Retired { leg, .. } = event
+                && let Leg::Audio(leg) = *leg
+            {
+                events = leg.stats().digits_sent;
+            }
+        }
+        if dialled {
+            let mut config = fuzz::config();
+            if !as_events {
+                config.telephone_event_pt = None;
+            }
+            let leg = Box::new(Leg::Audio(AudioLeg::new(config, 1)));
+            board.command(now, Command::Connect { port: PortId(0), leg_id: LegId(0), leg }, &mut ports, &mut out);
+            board.command(now, Command::Line(PortId(0), LineCommand::Connect), &mut ports, &mut out);
+            connected_at = Some(turn);
+        }
+        match connected_at {
+            Some(_) if turn >= 200 => pressed = pressed.max(loudest),
+            Some(_) => tail = tail.max(loudest),
+            None => {}
+        }
+    }
+    assert!(connected_at.is_some(), "the number was dialled");
+    (tail, pressed, events)
+}

@@ -154,7 +154,8 @@ impl Player {
         }
         let end = self.lanes.iter().map(|l| l.written.max(l.told)).max().unwrap_or(0);
         self.play_to(end, to);
-        let t = self.last_ns.saturating_sub(self.start_ns) as f64 * 1e-9;
+        // What redundancy could not fill until now is told at the end, on the same shortened clock as all before it.
+        let t = self.time(self.last_ns);
         for image in &mut self.images {
             image.tell(t, Instant::from_ms(u64::MAX / 2_000_000), to);
             let stats = image.receiver.stats();

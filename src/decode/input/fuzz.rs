@@ -60,5 +60,5 @@ pub fn pcap(bytes: &[u8]) {
     }
     player.finish(&mut decoder);
     let report = decoder.finish();
-    assert!(report.seconds <= limits::CAPTURE_S_MAX + 10.0);
+    assert!(report.seconds <= limits::CAPTURE_S_MAX + 10.0, "{} s", report.seconds);
 }

@@ -9,6 +9,7 @@
 //! from the first sample of the second.
 
 pub mod flows;
+mod fragments;
 pub mod fuzz;
 pub mod ima_adpcm;
 pub mod pcap;

@@ -3,6 +3,7 @@
 //! Read draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng for the files; link types are at tcpdump.org/linktypes.html. A file that is broken in
 //! the middle gives the packets before that, and a warning; nothing is searched for behind a length that cannot be.
 
+use super::fragments::{Fragments, Name, Piece};
 use super::limits::{BLOCK_BYTES_MAX, INTERFACES_MAX, PACKET_BYTES_MAX};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -84,7 +85,7 @@ pub struct Reader {
     big_endian: bool,
     interfaces: Vec<Interface>,
     packets: u64,
-    fragments: u64,
+    fragments: Fragments,
     other: u64,
     cut: u64,
     last_ns: u64,
@@ -106,7 +107,7 @@ impl Reader {
             big_endian: false,
             interfaces: Vec::new(),
             packets: 0,
-            fragments: 0,
+            fragments: Fragments::default(),
             other: 0,
             cut: 0,
             last_ns: 0,
@@ -150,7 +151,7 @@ impl Reader {
             self.warnings.say(format!("the capture ends in the middle of a packet ({} bytes left over)", self.pending.len()));
         }
         for (count, what) in [
-            (self.fragments, "IP fragments were left out (they are not put together again)"),
+            (self.fragments.left_out(), "IP fragments were left out: the rest of their datagrams is not there"),
             (self.cut, "packets were captured only in part (tcpdump -s 0 captures whole ones)"),
             (self.other, "packets of link types or protocols that are not read were left out"),
         ] {
@@ -291,12 +292,21 @@ impl Reader {
     fn packet(&mut self, link: u16, at_ns: u64, data: &[u8], original: usize, tell: &mut dyn FnMut(Datagram<'_>)) {
         self.packets += 1;
         self.last_ns = at_ns;
-        match network(link, data).and_then(|(ether_type, rest)| internet(ether_type, rest)) {
+        let whole;
+        let carried = match network(link, data).and_then(|(ether_type, rest)| internet(ether_type, rest)) {
+            Ok(Internet::Whole(carried)) => Ok(carried),
+            Ok(Internet::Piece(piece)) => {
+                let Some(bytes) = self.fragments.take(at_ns, &piece) else { return };
+                whole = bytes;
+                transport(piece.name.protocol, piece.name.source, piece.name.destination, &whole)
+            }
+            Err(why) => Err(why),
+        };
+        match carried {
             Ok((transport, source, destination, payload)) => {
                 self.cut += u64::from(data.len() < original);
                 tell(Datagram { at_ns, transport, source, destination, payload });
             }
-            Err(Skip::Fragment) => self.fragments += 1,
             Err(Skip::Cut) => self.cut += 1,
             Err(Skip::LinkType(link)) => {
                 self.other += 1;
@@ -325,7 +335,6 @@ impl Reader {
 /// Why a packet gives no datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Skip {
-    Fragment,
     Cut,
     LinkType(u16),
     /// ARP, ICMP and the like: nobody misses them.
@@ -384,16 +393,19 @@ fn vlan(mut ether_type: u16, mut rest: &[u8]) -> Result<(u16, &[u8]), Skip> {
 
 type Carried<'a> = (Transport, SocketAddr, SocketAddr, &'a [u8]);
 
-fn internet(ether_type: u16, b: &[u8]) -> Result<Carried<'_>, Skip> {
+/// What an IP packet carries.
+enum Internet<'a> {
+    Whole(Carried<'a>),
+    Piece(Piece<'a>),
+}
+
+fn internet(ether_type: u16, b: &[u8]) -> Result<Internet<'_>, Skip> {
     match ether_type {
         IPV4 => {
             let head = b.get(..20).ok_or(Skip::Cut)?;
             let header = usize::from(head[0] & 15) * 4;
             if head[0] >> 4 != 4 || header < 20 {
                 return Err(Skip::Other);
-            }
-            if be16(b, 6)? & 0x3FFF != 0 {
-                return Err(Skip::Fragment);
             }
             // A total length of 0 is what segmentation offload leaves in captures on the sender.
             let total = match usize::from(be16(b, 2)?) {
@@ -402,7 +414,13 @@ fn internet(ether_type: u16, b: &[u8]) -> Result<Carried<'_>, Skip> {
             };
             let rest = b.get(header..total).ok_or(Skip::Cut)?;
             let ip = |at: usize| IpAddr::V4(Ipv4Addr::new(b[at], b[at + 1], b[at + 2], b[at + 3]));
-            transport(head[9], ip(12), ip(16), rest)
+            let fragment = be16(b, 6)?;
+            if fragment & 0x3FFF != 0 {
+                let name = Name { source: ip(12), destination: ip(16), protocol: head[9], id: u32::from(be16(b, 4)?) };
+                let (offset, more) = (usize::from(fragment & 0x1FFF) * 8, fragment & 0x2000 != 0);
+                return Ok(Internet::Piece(Piece { name, offset, more, data: rest }));
+            }
+            transport(head[9], ip(12), ip(16), rest).map(Internet::Whole)
         }
         IPV6 => {
             let head = b.get(..40).ok_or(Skip::Cut)?;
@@ -418,11 +436,22 @@ fn internet(ether_type: u16, b: &[u8]) -> Result<Carried<'_>, Skip> {
                         rest = rest.get(8 + 8 * usize::from(length)..).ok_or(Skip::Cut)?;
                         next = following;
                     }
-                    44 => return Err(Skip::Fragment),
+                    44 => {
+                        let [protocol, _, high, low, a, b, c, d, ref data @ ..] = *rest else { return Err(Skip::Cut) };
+                        let fragment = u16::from_be_bytes([high, low]);
+                        let (offset, more) = (usize::from(fragment & 0xFFF8), fragment & 1 != 0);
+                        if offset == 0 && !more {
+                            // An atomic fragment (RFC 6946): whole as it is.
+                            (next, rest) = (protocol, data);
+                            continue;
+                        }
+                        let name = Name { source, destination, protocol, id: u32::from_be_bytes([a, b, c, d]) };
+                        return Ok(Internet::Piece(Piece { name, offset, more, data }));
+                    }
                     _ => break,
                 }
             }
-            transport(next, source, destination, rest)
+            transport(next, source, destination, rest).map(Internet::Whole)
         }
         _ => Err(Skip::Other),
     }
@@ -576,7 +605,17 @@ mod tests {
         wild.extend([0xFF; 100]);
         let (seen, warnings) = read(&wild, 50);
         assert_eq!((seen.len(), warnings.len()), (2, 1), "{warnings:?}");
-        let mut fragment = ipv4(b"c");
+        // The two halves of a datagram, the second first; then one that stays alone.
+        let whole = ipv4(&[b'd'; 24]);
+        let half = |from: usize, to: usize, more: u8| {
+            let mut p = [&whole[..20], &whole[20 + from..20 + to]].concat();
+            (p[3], p[6], p[7]) = (20 + (to - from) as u8, more << 5, (from / 8) as u8);
+            p
+        };
+        let (seen, warnings) = read(&pcap(false, false, 101, &[(1, 0, half(16, 32, 0)), (1, 1, half(0, 16, 1))]), 50);
+        assert_eq!((seen.len(), warnings.len()), (1, 0), "{warnings:?}");
+        assert_eq!(seen[0].3, [b'd'; 24]);
+        let mut fragment = ipv4(b"cccccccc");
         fragment[6] = 0x20;
         let (seen, warnings) = read(&pcap(false, false, 101, &[(1, 0, fragment)]), 50);
         assert!(seen.is_empty() && warnings[0].contains("1 IP fragments"), "{warnings:?}");

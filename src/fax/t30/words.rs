@@ -44,6 +44,7 @@ const FEATURES: &[(usize, &str)] = &[
     (3, "real-time Internet fax (T.38)"),
     (4, "3G mobile network"),
     (6, "V.8"),
+    (7, "ECM frames of 64 preferred"),
     (26, "uncompressed mode"),
     (33, "field not valid"),
     (34, "multiple selective polling"),
@@ -54,6 +55,7 @@ const FEATURES: &[(usize, &str)] = &[
     (39, "extended voice coding"),
     (44, "inch-based"),
     (45, "metric"),
+    (46, "superfine in half the time of fine"),
     (47, "selective polling"),
     (49, "subaddressing"),
     (50, "password"),
@@ -80,9 +82,27 @@ const FEATURES: &[(usize, &str)] = &[
     (79, "JBIG with L0"),
 ];
 
-fn features(fif: &[u8], out: &mut String) {
-    for (n, name) in FEATURES {
-        if shown(fif, *n) {
+/// What some of these bits mean in a DCS; an empty name: nothing.
+const IN_COMMAND: &[(usize, &str)] = &[
+    (6, ""),
+    (7, ""),
+    (34, ""),
+    (35, ""),
+    (45, ""),
+    (46, ""),
+    (47, ""),
+    (50, "sender identification"),
+    (51, ""),
+    (59, ""),
+    (70, "preferred Huffman tables"),
+];
+
+fn features(fif: &[u8], command: bool, out: &mut String) {
+    let own = |n: usize| IN_COMMAND.iter().find(|(bit, _)| command && *bit == n).map(|(_, name)| *name);
+    let common = FEATURES.iter().map(|(n, name)| (*n, own(*n).unwrap_or(name)));
+    let extra = IN_COMMAND.iter().filter(|(n, _)| command && !FEATURES.iter().any(|(bit, _)| bit == n)).copied();
+    for (n, name) in common.chain(extra) {
+        if shown(fif, n) && !name.is_empty() {
             let _ = write!(out, ", {name}");
         }
     }
@@ -146,7 +166,7 @@ fn capabilities(fif: &[u8]) -> String {
         (false, false) => s += ", cannot receive",
         (false, true) => {}
     }
-    features(fif, &mut s);
+    features(fif, false, &mut s);
     s
 }
 
@@ -179,7 +199,7 @@ fn command(fif: &[u8]) -> String {
         (true, false) => ", B4",
         _ => "",
     };
-    features(fif, &mut s);
+    features(fif, true, &mut s);
     s
 }
 
@@ -247,9 +267,37 @@ const COUNTRIES: &[(u8, &str)] = &[
     (0xFE, "Taiwan"),
 ];
 
-/// Makers by country code and the provider code behind it. Only codes that were seen together with their maker's name are here; the
-/// codes are given out by each country and stand in no Recommendation.
-const MAKERS: &[(&[u8], &str)] = &[(&[0xB5, 0x00, 0x6C], "Hewlett-Packard")];
+/// Makers by country code and the provider code behind it, of machines that are met most. The provider codes are given out by each country
+/// (in Japan by the TTC, in the United States by the TIA) and stand in no Recommendation.
+const MAKERS: &[(&[u8], &str)] = &[
+    (&[0x00, 0x00, 0x70], "Panasonic"),
+    (&[0x00, 0x00, 0x9C], "Panasonic"),
+    (&[0x00, 0x00, 0x9E], "Panasonic"),
+    (&[0x00, 0x00, 0x88], "Canon"),
+    (&[0x00, 0x00, 0x98], "Xerox"),
+    (&[0x00, 0x00, 0x84], "Oki"),
+    (&[0x00, 0x00, 0xA4], "Ricoh"),
+    (&[0x00, 0x00, 0x64], "Konica"),
+    (&[0x00, 0x00, 0x8C], "Sharp"),
+    (&[0x00, 0x00, 0xA2], "Muratec"),
+    (&[0x00, 0x00, 0x12], "Muratec"),
+    (&[0x00, 0x00, 0x8A], "Sanyo"),
+    (&[0x00, 0x00, 0x6A], "Brother"),
+    (&[0x00, 0x00, 0x9A], "Fujitsu"),
+    (&[0x00, 0x00, 0x86], "Casio"),
+    (&[0x00, 0x00, 0xB4], "Sony"),
+    (&[0x00, 0x0E, 0x00], "Kyocera"),
+    (&[0x00, 0x0D, 0x00], "Minolta"),
+    (&[0x04, 0x82], "Siemens"),
+    (&[0x61, 0x00, 0x08], "Samsung"),
+    (&[0x61, 0x00, 0x68], "Samsung"),
+    (&[0xB5, 0x00, 0x00], "Pitney Bowes"),
+    (&[0xB5, 0x00, 0x30], "Dialogic"),
+    (&[0xB5, 0x00, 0x62], "Brooktrout"),
+    (&[0xB5, 0x00, 0x6C], "Hewlett-Packard"),
+    (&[0xB5, 0x00, 0xA8], "Lexmark"),
+    (&[0xB5, 0x00, 0xAA], "HylaFAX"),
+];
 
 fn maker(fif: &[u8]) -> String {
     let name = MAKERS.iter().find(|(code, _)| fif.starts_with(code)).map(|(_, name)| *name);
@@ -289,12 +337,21 @@ mod tests {
         assert!(!dis(&[10, 11, 12, 14, 27, 31]).contains("MMR"));
         assert!(dis(&[10, 24, 32, 40, 48, 49, 50]).ends_with("subaddressing, password"));
         assert!(!dis(&[10, 24, 32, 48, 49]).contains("subaddressing"));
+        assert!(dis(&[10, 24, 32, 40, 46, 47]).ends_with("superfine in half the time of fine, selective polling"));
+        // The same bits in a DCS.
+        assert!(
+            of(Fcf::Dcs, &with_bits(8, &[24, 32, 40, 44, 45, 46, 47, 48, 49, 50]))
+                .ends_with("inch-based, subaddressing, sender identification")
+        );
     }
 
     #[test]
     fn a_real_machine_is_put_in_words() {
         // NSF and DIS of an HP OfficeJet.
         assert_eq!(of(Fcf::Nsf, &[0xB5, 0x00, 0x6C, 0x05]), "Hewlett-Packard");
+        // Another, from a carrier's capture; and one that nobody knows.
+        assert_eq!(of(Fcf::Nsf, &[0x00, 0x00, 0x70, 0x00]), "Panasonic");
+        assert_eq!(of(Fcf::Nsf, &[0xB5, 0x12, 0x34]), "a maker of United States, code 1234");
         let words = of(Fcf::Dis, &[0x04, 0x77, 0x1F, 0x23, 0x01, 0x49, 0x01, 0x01, 0x19, 0x00]);
         assert_eq!(
             words,

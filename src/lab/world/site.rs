@@ -204,12 +204,14 @@ impl Site {
         let number = |p: &PortSpec| p.number.map(|n| Number::parse(n).expect("a literal number"));
         // With a directory the numbers are the directory's to give, as in the daemon.
         let given = |p: &PortSpec| if self.has_directory { None } else { number(p) };
-        let ports: Vec<PortConfig> = self
-            .spec
-            .ports
-            .iter()
-            .map(|p| PortConfig { name: p.name.clone(), number: given(p), fax: !matches!(p.machine, MachineSpec::Phone) })
-            .collect();
+        let port = |p: &PortSpec| PortConfig {
+            name: p.name.clone(),
+            number: given(p),
+            account: None,
+            outside: call::OutsideCaps::default(),
+            fax: !matches!(p.machine, MachineSpec::Phone),
+        };
+        let ports: Vec<PortConfig> = self.spec.ports.iter().map(port).collect();
         let numbers = ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
         let mut cache = RouteCache::new(crate::limits::ROUTES_MAX);
         for (dialled, route) in &self.disk {
@@ -224,6 +226,7 @@ impl Site {
             legs: (0..self.spec.legs as u16).map(leg).collect(),
             media: self.spec.media.clone(),
             emergency_targets: self.emergency.clone(),
+            accounts: Vec::new(),
             no_answer_ms: self.spec.no_answer_ms,
             learned_silence_ms: self.spec.learned_silence_ms,
             calls_max: self.spec.calls_max,
@@ -491,6 +494,8 @@ impl Site {
                     self.out.push(Out::Ask(Ticket::Lookup(query), Request::Lookup { number }))
                 }
                 Action::Lookup(query, _) => running.gateway.handle_lookup(now, query, Answer::No(NoRoute::Unknown)),
+                // No site has accounts with servers outside of its world.
+                Action::Locate(..) => {}
                 Action::Route(number, Some(route)) => {
                     self.disk.insert(number, route);
                 }

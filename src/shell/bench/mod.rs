@@ -10,6 +10,7 @@ mod fax_call;
 mod measure;
 mod parts;
 mod signal;
+mod sip;
 
 use super::cli::Outcome;
 
@@ -30,6 +31,8 @@ pub struct Options {
 enum Figure {
     /// Best run, nanoseconds of CPU a sample of one channel.
     PerSample(f64),
+    /// Best run, nanoseconds of CPU for one of these: `message`.
+    Per(&'static str, f64),
     /// Quantiles over single turns of a board, microseconds.
     Turns(measure::Turns),
 }
@@ -65,6 +68,12 @@ const PARTS: &[Part] = &[
     Part { name: "g711_decode", engine: "ours", counts: "mu-law", measure: parts::g711_decode },
     Part { name: "plc", engine: "ours", counts: "concealer, 5 % of the frames lost", measure: parts::plc },
     Part { name: "resample", engine: "ours", counts: "100 ppm", measure: parts::resample },
+    Part {
+        name: "sip_parse",
+        engine: "ours",
+        counts: "an INVITE with SDP read; Via, From, To, CSeq and Contact made",
+        measure: sip::parse,
+    },
     Part { name: "tick_gateway_48_idle", engine: "ours", counts: "commands, datagrams and tick; 48 ports on hook", measure: board::idle },
     #[cfg(feature = "spandsp")]
     Part {
@@ -128,6 +137,7 @@ fn json(part: &Part, figure: &Figure) -> String {
     let head = format!(r#"{{"name":"{}","engine":"{}""#, part.name, part.engine);
     match figure {
         Figure::PerSample(ns) => format!(r#"{head},"ns_per_sample":{ns:.2},"channels_per_core":{:.0}}}"#, NS_PER_SAMPLE_TIME / ns),
+        Figure::Per(unit, ns) => format!(r#"{head},"ns_per_{unit}":{ns:.0}}}"#),
         Figure::Turns(t) => {
             format!(r#"{head},"us_p50":{:.1},"us_p99":{:.1},"us_max":{:.1},"turns":{}}}"#, t.p50_us, t.p99_us, t.max_us, t.turns)
         }
@@ -137,6 +147,7 @@ fn json(part: &Part, figure: &Figure) -> String {
 fn words(part: &Part, figure: &Figure) -> String {
     let amount = match figure {
         Figure::PerSample(ns) => format!("{ns:8.2} ns a sample, {:8.0} channels a core", NS_PER_SAMPLE_TIME / ns),
+        Figure::Per(unit, ns) => format!("{ns:8.0} ns a {unit}"),
         Figure::Turns(t) => format!("p50 {:.1} us, p99 {:.1} us, max {:.1} us of {} turns", t.p50_us, t.p99_us, t.max_us, t.turns),
     };
     format!("{:<22} {:<8} {amount:<46}  {}", part.name, part.engine, part.counts)
@@ -156,6 +167,7 @@ mod tests {
         for part in PARTS.iter().filter(|p| p.name != "tick_gateway_48_fax") {
             match measured(part.name) {
                 Figure::PerSample(ns) => assert!(ns > 0.01 && ns < 100_000.0, "{}: {ns}", part.name),
+                Figure::Per(_, ns) => assert!(ns > 10.0 && ns < 1_000_000.0, "{}: {ns}", part.name),
                 Figure::Turns(t) => assert!(t.p50_us > 0.0 && t.p50_us <= t.p99_us && t.p99_us <= t.max_us, "{}: {t:?}", part.name),
             }
         }
@@ -176,6 +188,8 @@ mod tests {
         assert_eq!(value["name"], "dtmf_rx");
         assert_eq!(value["engine"], "ours");
         assert_eq!((value["ns_per_sample"].as_f64(), value["channels_per_core"].as_u64()), (Some(25.0), Some(5000)));
+        let value: serde_json::Value = serde_json::from_str(&json(&PARTS[0], &Figure::Per("message", 900.0))).expect("JSON");
+        assert_eq!(value["ns_per_message"].as_f64(), Some(900.0));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use super::{Daemon, Outcome, config_path, problems};
 use crate::config::AnyConfig;
+use crate::config::error::ConfigError;
+use crate::config::sip::Sip;
+use crate::shell::sip_transport;
 use serde_json::json;
 
 pub fn run(daemon: &Daemon) -> Outcome {
@@ -11,17 +14,20 @@ pub fn run(daemon: &Daemon) -> Outcome {
     };
     let config = match crate::config::any(&path) {
         Ok(config) => config,
-        Err(found) if daemon.json => {
-            let rows: Vec<_> = found
-                .iter()
-                .map(|e| json!({"file": e.file.display().to_string(), "line": e.line, "key": e.key, "message": e.message}))
-                .collect();
-            println!("{}", json!({"ok": false, "problems": rows}));
-            return problems(&found);
-        }
-        Err(found) => return problems(&found),
+        Err(found) => return refuse(daemon, &found),
     };
-    let explained = match &config {
+    // What only the TLS library can tell of the files that `[sip]` names.
+    let sip = match &config {
+        AnyConfig::Gateway(c) => Some(&c.sip),
+        AnyConfig::Directory(c) => c.sip.as_ref(),
+    };
+    let tls = sip.map(|sip| crate::shell::tls::Settings::of(sip, std::path::Path::new(""), &[]));
+    let source = crate::config::error::Source::new(&path, std::fs::read_to_string(&path).unwrap_or_default());
+    let faults: Vec<_> = tls.iter().flat_map(|t| t.faults()).map(|(key, why)| source.at_key(&format!("sip.{key}"), why)).collect();
+    if !faults.is_empty() {
+        return refuse(daemon, &faults);
+    }
+    let mut explained = match &config {
         AnyConfig::Gateway(c) => gateway(c),
         AnyConfig::Directory(c) => vec![
             format!(
@@ -30,10 +36,14 @@ pub fn run(daemon: &Daemon) -> Outcome {
                 c.policy.plan.server(),
                 c.policy.plan.terminal_digits()
             ),
-            format!("API on {}", c.api_listen),
+            match &c.sip {
+                Some(sip) => format!("SIP on {}, API on {}", sip_words(sip), c.api_listen),
+                None => format!("no SIP, API on {}", c.api_listen),
+            },
             format!("state in {}", c.state_dir.display()),
         ],
     };
+    explained.extend(tls.iter().flat_map(|t| t.warnings()).map(|w| format!("WARNING: {w}")));
     if daemon.json {
         println!("{}", json!({"ok": true, "problems": [], "runs": explained}));
     } else {
@@ -45,9 +55,28 @@ pub fn run(daemon: &Daemon) -> Outcome {
     Outcome::Yes
 }
 
+fn refuse(daemon: &Daemon, found: &[ConfigError]) -> Outcome {
+    if daemon.json {
+        let row = |e: &ConfigError| json!({"file": e.file.display().to_string(), "line": e.line, "key": e.key, "message": e.message});
+        println!("{}", json!({"ok": false, "problems": found.iter().map(row).collect::<Vec<_>>()}));
+    }
+    problems(found)
+}
+
+/// Where SIP listens and how its TLS stands.
+fn sip_words(sip: &Sip) -> String {
+    let certificate = match (&sip.tls_cert, sip.tls_listen.all()) {
+        (_, []) => String::new(),
+        (Some(file), _) => format!(", certificate {}", file.display()),
+        (None, _) => ", certificate made by itself".to_owned(),
+    };
+    let clients = if sip.verifies_clients() { ", clients must have a certificate" } else { "" };
+    format!("{}{certificate}{clients}", sip_transport::addresses_in_words(sip))
+}
+
 fn gateway(c: &crate::config::gateway::GatewayConfig) -> Vec<String> {
     let mut lines = vec![
-        format!("a gateway: SIP on {} (UDP), API on {}", c.sip.listen, c.api.listen),
+        format!("a gateway: SIP on {}, API on {}", sip_words(&c.sip), c.api.listen),
         format!(
             "media on UDP {} to {}: {} legs; codecs {}; T.38 {}",
             c.media.ports[0],

@@ -113,6 +113,10 @@ pub(super) fn run(options: &Options) -> Outcome {
 
 fn read(options: &Options) -> Result<Decoded, String> {
     let mut file = File::open(&options.file).map_err(|e| e.to_string())?;
+    let what = file.metadata().map_err(|e| e.to_string())?;
+    if !what.is_file() && !what.is_dir() {
+        return Err("a recording is read twice, and a pipe can be read only once: save it to a file first".into());
+    }
     let mut head = [0u8; 16];
     let mut got = 0;
     while got < head.len() {

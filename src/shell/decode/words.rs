@@ -85,8 +85,11 @@ pub fn page(r: &Report, i: usize) -> String {
     let Some(p) = r.pages.get(i) else { return String::new() };
     let damage = match (p.bad_rows, p.frames_missing) {
         (0, 0) => "no bad rows".to_string(),
-        (rows, 0) => format!("{rows} BAD ROWS"),
-        (rows, frames) => format!("{rows} BAD ROWS, {frames} ECM FRAMES MISSING"),
+        (rows, 0) => format!("{rows} BAD ROW{}", if rows == 1 { "" } else { "S" }),
+        (rows, frames) => {
+            let s = |n: u32| if n == 1 { "" } else { "S" };
+            format!("{rows} BAD ROW{}, {frames} ECM FRAME{} MISSING", s(rows), s(frames))
+        }
     };
     let ecm = if p.ecm { ", ECM" } else { "" };
     format!("{} x {}, {}, {}{ecm}, {} {}, {damage}", p.columns, p.rows, p.resolution, p.coding, modem_word(p.modem), p.bps)

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // `sched_setscheduler` is reached through libc only.
 
 pub mod stamps;
+pub mod unreachable;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -51,6 +52,29 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+/// Lets this process have as many descriptors open as the system allows it: the bounds of `limits.rs` are above the usual 1024.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // What is refused stays as it is; running out is survived where it happens.
+    let _as_before = setrlimit(Resource::Nofile, limit);
+}
+
+/// Marks what a connection sends, sends it at once, and has the kernel find out whether the other end still lives: probes after two minutes
+/// of silence, and an end to data that nobody acknowledges for `unacknowledged`.
+pub fn tune_connection(stream: &tokio::net::TcpStream, dscp: u8, unacknowledged: std::time::Duration) {
+    let socket = socket2::SockRef::from(stream);
+    let tos = u32::from(dscp) << 2;
+    let is_v4 = stream.local_addr().is_ok_and(|a| a.is_ipv4());
+    // A host that forbids any of this still carries the message.
+    let _unmarked = if is_v4 { socket.set_tos_v4(tos) } else { socket.set_tclass_v6(tos) };
+    let _delayed = socket.set_tcp_nodelay(true);
+    let minute = std::time::Duration::from_secs(60);
+    let _unprobed = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(2 * minute).with_interval(minute / 4).with_retries(4));
+    let _patient = socket.set_tcp_user_timeout(Some(unacknowledged));
+}
+
 /// A non-blocking UDP socket with this DSCP (RFC 4594: 46 for media, 24 for signalling) and a receive buffer that rides out a late turn.
 pub fn udp_socket(at: SocketAddr, dscp: u8) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
@@ -58,6 +82,10 @@ pub fn udp_socket(at: SocketAddr, dscp: u8) -> io::Result<UdpSocket> {
     // A host that forbids marking still carries the call.
     let _unmarked = if at.is_ipv4() { socket.set_tos_v4(tos) } else { socket.set_tclass_v6(tos) };
     let _default_size = socket.set_recv_buffer_size(256 * 1024);
+    if at.is_ipv6() {
+        // IPv4 has sockets of its own; mapped addresses would be second names of the same peers.
+        socket.set_only_v6(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&at.into())?;
     Ok(socket.into())

@@ -27,6 +27,11 @@ impl Endpoint {
         Ok(options)
     }
 
+    /// How who is reached over `hop` reaches us.
+    pub fn contact_uri(&self, user: &str, hop: Hop) -> Uri {
+        self.config.contact_uri(user, hop)
+    }
+
     /// Sends a request that belongs to no call: anything but INVITE, ACK and CANCEL, complete but for Via and User-Agent. It goes to the
     /// first of `targets` that answers with something else than 503. Exactly one `Event::Response` with a final status follows;
     /// 408 and 503 without a response are said by this side.

@@ -257,10 +257,11 @@ pub fn stream_message_len(buffer: &[u8]) -> Result<Option<usize>, Fault> {
             return Err(TOO_LARGE);
         }
         match line {
-            Some([]) => break,
-            Some(_) if head[..read].ends_with(b"\n") => {}
             // The end of the line has not come.
-            _ => return Ok(None),
+            _ if !head[..read].ends_with(b"\n") => return Ok(None),
+            Some([]) => break,
+            Some(_) => {}
+            None => return Ok(None),
         }
     }
     let head = &head[..head.len() - lines.rest.len()];

@@ -1,0 +1,312 @@
+//! Accounts in the calls of a gateway: what leaves, what does not, and who may call in. The outside server is played by the test.
+
+use super::*;
+use crate::call::{CallRecord, Config, EmergencyTarget, LegSockets, PortConfig};
+use crate::clock::WallMs;
+use crate::line::{Command as LineCommand, Event as LineEvent};
+use crate::negotiate::MediaPolicy;
+use crate::number::{DialString, Number};
+use crate::resolve::Resolver;
+use crate::resolve::cache::RouteCache;
+use crate::resolve::prefix::{PrefixRoute, PrefixRoutes};
+use crate::sip::message::{Message, Method};
+use crate::sip::{self, Endpoint};
+use crate::tick::{Command, Event};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use tipring_dsp::g711::Law;
+
+fn server(n: u8) -> SocketAddr {
+    ([192, 0, 2, n], 5060).into()
+}
+fn account(name: &str, user: Option<&str>, n: u8) -> AccountConfig {
+    AccountConfig {
+        name: name.into(),
+        servers: vec![format!("sip:192.0.2.{n}")],
+        proxy: None,
+        domain: "office.example".into(),
+        user: user.map(str::to_owned),
+        login: None,
+        register_s: user.map(|_| 600),
+        caller_id: CallerId::Account,
+    }
+}
+
+struct Stage {
+    now: Instant,
+    gateway: Gateway,
+    registered: u32,
+    invites: Vec<(Hop, Message)>,
+    /// What every INVITE gets.
+    says: u16,
+    service_route: Option<&'static str>,
+    records: Vec<CallRecord>,
+    words: Vec<String>,
+    lines: Vec<(PortId, LineCommand)>,
+    answers: Vec<(Hop, u16)>,
+    located: Vec<(LocateId, String)>,
+}
+
+impl Stage {
+    fn new(accounts: Vec<AccountConfig>, caps: OutsideCaps) -> Stage {
+        let port = |i: u16| PortConfig {
+            name: format!("phone{i}"),
+            number: Number::parse(&format!("200{i}")).ok(),
+            account: (i < 2).then_some(AccountId(0)),
+            outside: caps,
+            fax: false,
+        };
+        let ports: Vec<PortConfig> = (0..3).map(port).collect();
+        let numbers: BTreeMap<Number, PortId> =
+            ports.iter().enumerate().map(|(i, p)| (p.number.clone().unwrap(), PortId(i as u16))).collect();
+        let mut resolver = Resolver::new(numbers, None, RouteCache::new(10), 500);
+        let mut routes = PrefixRoutes::new();
+        for (prefix, strip, way) in [("0", 1, Way::Account(AccountId(0))), ("1", 1, Way::Own), ("7", 0, Way::Account(AccountId(1)))] {
+            routes.add(PrefixRoute { prefix: prefix.into(), strip, add: String::new(), way }).unwrap();
+        }
+        resolver.set_prefix_routes(routes);
+        let leg = |i: u16| LegSockets { rtp: ([127, 0, 0, 1], 4 * i + 20_000).into(), udptl: ([127, 0, 0, 1], 4 * i + 20_002).into() };
+        let config = Config {
+            ports,
+            services: 0,
+            legs: (0..4).map(leg).collect(),
+            media: MediaPolicy { laws: vec![Law::Mu], jitter_max_ms: 200, watchdog_ms: 30_000, t38: None },
+            emergency_targets: vec![EmergencyTarget::Account(AccountId(0))],
+            accounts,
+            no_answer_ms: 60_000,
+            learned_silence_ms: 2_000,
+            calls_max: 16,
+        };
+        let sip = Endpoint::new(sip::Config::new(([192, 0, 2, 100], 5060).into(), "test"), 1);
+        let mut gateway = Gateway::new(config, sip, resolver, 2);
+        gateway.set_wall(Instant::ZERO, WallMs(1));
+        let mut stage = Stage {
+            now: Instant::ZERO,
+            gateway,
+            registered: 0,
+            invites: Vec::new(),
+            says: 486,
+            service_route: None,
+            records: Vec::new(),
+            words: Vec::new(),
+            lines: Vec::new(),
+            answers: Vec::new(),
+            located: Vec::new(),
+        };
+        stage.gateway.start_accounts(stage.now);
+        stage.settle();
+        stage
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            let mut idle = true;
+            while let Some(transmit) = self.gateway.poll_transmit() {
+                idle = false;
+                self.hear(transmit.dst, &Message::parse(&transmit.bytes).unwrap());
+            }
+            while let Some(action) = self.gateway.poll_action() {
+                idle = false;
+                match action {
+                    Action::Lookup(query, _) => {
+                        let unknown = crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown);
+                        self.gateway.handle_lookup(self.now, query, unknown);
+                    }
+                    Action::Record(record) => self.records.push(*record),
+                    Action::Log(line) => self.words.push(line.words),
+                    Action::Locate(id, uri) => self.located.push((id, uri)),
+                    Action::Route(..) => {}
+                }
+            }
+            while let Some(command) = self.gateway.poll_command() {
+                if let Command::Line(port, line) = command {
+                    self.lines.push((port, line));
+                }
+            }
+            if idle {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+
+    /// The server's side.
+    fn hear(&mut self, from: Hop, message: &Message) {
+        let status = match message.method() {
+            None => return self.answers.push((from, message.status().unwrap())),
+            Some(Method::Register) => {
+                self.registered += 1;
+                200
+            }
+            Some(Method::Invite) => {
+                self.invites.push((from, message.clone()));
+                self.says
+            }
+            Some(Method::Ack) => return,
+            Some(_) => 200,
+        };
+        let mut response = Message::response_to(message, status, "As Told");
+        if message.method() == Some(&Method::Register) {
+            response.headers.push("Contact", message.headers.get("Contact").unwrap().to_vec());
+            if let Some(route) = self.service_route {
+                response.headers.push("Service-Route", route.into());
+            }
+        }
+        self.gateway.handle_message(self.now, from, &response.emit());
+    }
+
+    /// Lifts, dials, and hangs up when the call is over.
+    fn dial(&mut self, port: u16, digits: &str, emergency: bool) {
+        let port = PortId(port);
+        let keys = DialString::parse(digits).unwrap();
+        for event in [LineEvent::WentOffHook, LineEvent::Dialled { keys, emergency }, LineEvent::WentOnHook] {
+            self.gateway.handle_tick_event(self.now, Event::Line(port, event));
+            self.settle();
+        }
+    }
+
+    fn call_in(&mut self, from: SocketAddr, user: &str) {
+        let n = self.answers.len() + self.words.len();
+        let invite = format!(
+            "INVITE sip:{user}@192.0.2.100 SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{n}\r\nMax-Forwards: 70\r\n\
+             From: <sip:5550100@office.example>;tag=t{n}\r\nTo: <sip:{user}@office.example>\r\nCall-ID: c{n}\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:x@{from}>\r\n\r\n"
+        );
+        self.gateway.handle_message(self.now, Hop::udp(from), invite.as_bytes());
+        self.settle();
+    }
+
+    fn header(&self, name: &str) -> String {
+        let invite = &self.invites.last().expect("an INVITE went out").1;
+        String::from_utf8_lossy(invite.headers.get(name).unwrap_or_default()).into_owned()
+    }
+    fn called(&self) -> String {
+        self.invites.last().map_or_else(String::new, |(_, m)| String::from_utf8_lossy(m.request_uri().unwrap().as_bytes()).into_owned())
+    }
+}
+
+#[test]
+fn what_a_route_names_goes_through_its_account_and_nothing_else_leaves() {
+    let mut s = Stage::new(vec![account("office", Some("4930"), 1), account("trunk", None, 2)], OutsideCaps::default());
+    assert_eq!(s.registered, 1, "only the one with a user registers");
+    // Named by no row: 5001, and a local number. Not even with an account at the port.
+    for digits in ["5001", "2001", "911"] {
+        s.dial(0, digits, false);
+    }
+    assert!(s.invites.is_empty(), "{:?}", s.invites);
+    assert_eq!(s.records[0].result, "no such number");
+    // The control: with a row it goes.
+    s.dial(0, "05001", false);
+    assert_eq!((s.called().as_str(), s.invites[0].0), ("sip:5001@office.example", Hop::udp(server(1))));
+    assert!(s.header("From").starts_with("<sip:4930@office.example>"), "{}", s.header("From"));
+    let record = s.records.last().unwrap();
+    assert_eq!((record.route, record.account.as_deref(), record.result.as_str()), ("account", Some("office"), "the called line is busy"));
+    s.dial(2, "7123", false);
+    assert_eq!((s.called().as_str(), s.invites[1].0), ("sip:7123@office.example", Hop::udp(server(2))));
+    assert!(s.header("From").starts_with("<sip:2002@office.example>"), "an account without a user has no other name");
+}
+
+#[test]
+fn a_route_to_own_is_for_ports_that_have_one() {
+    let mut s = Stage::new(vec![account("office", Some("4930"), 1)], OutsideCaps::default());
+    s.dial(1, "1555", false);
+    assert_eq!(s.called(), "sip:555@office.example");
+    s.dial(2, "1555", false);
+    assert_eq!(s.invites.len(), 1);
+    assert_eq!(s.records.last().unwrap().result, "the port has no account of its own for this route");
+    assert!(s.lines.contains(&(PortId(2), LineCommand::Reorder)));
+}
+
+#[test]
+fn caps_are_kept_and_an_emergency_passes_them_by() {
+    let mut s = Stage::new(vec![account("office", Some("4930"), 1)], OutsideCaps { at_once: 1, per_hour: 3 });
+    for _ in 0..5 {
+        s.dial(0, "05001", false);
+    }
+    assert_eq!(s.invites.len(), 3);
+    assert!(s.records[4].result.contains("outside_calls_per_hour") && s.records[4].q850 == 21, "{:?}", s.records[4]);
+    assert_eq!(s.lines.iter().filter(|l| **l == (PortId(0), LineCommand::Reorder)).count(), 2);
+    s.dial(1, "05001", false);
+    assert_eq!(s.invites.len(), 4, "each port has its own count");
+    s.dial(0, "911", true);
+    assert_eq!((s.invites.len(), s.called().as_str()), (5, "sip:911@office.example"));
+    assert_eq!(s.records.last().unwrap().route, "emergency");
+    s.now = s.now + ms(3_600_000);
+    s.dial(0, "05001", false);
+    assert_eq!(s.invites.len(), 6, "an hour later there is room");
+
+    let mut none = Stage::new(vec![account("office", Some("4930"), 1)], OutsideCaps { at_once: 0, per_hour: 60 });
+    none.dial(0, "05001", false);
+    assert!(none.invites.is_empty() && none.records[0].result.contains("outside_calls_max"));
+}
+
+#[test]
+fn a_call_for_the_account_rings_its_first_idle_port_and_comes_from_its_server_only() {
+    let mut s = Stage::new(vec![account("office", Some("4930"), 1)], OutsideCaps::default());
+    s.call_in(server(66), "4930");
+    assert_eq!(s.answers.last(), Some(&(Hop::udp(server(66)), 404)), "a stranger who knows the number");
+    assert!(!s.lines.iter().any(|(_, l)| matches!(l, LineCommand::Ring { .. })));
+    let rings = |s: &Stage| s.lines.iter().filter(|(_, l)| matches!(l, LineCommand::Ring { .. })).map(|(p, _)| p.0).collect::<Vec<_>>();
+    for (ringing, status) in [(vec![0], 180), (vec![0, 1], 180), (vec![0, 1], 486)] {
+        s.call_in(server(1), "4930");
+        assert_eq!((rings(&s), s.answers.last().unwrap().1), (ringing, status));
+    }
+    assert_eq!(s.gateway.accounts()[0].calls, 2);
+    s.call_in(server(1), "4931");
+    assert_eq!(s.answers.last().unwrap().1, 404, "another user of the same server");
+}
+
+#[test]
+fn routes_identity_and_servers_follow_the_configuration_and_the_registrar() {
+    let mut through_proxy = account("office", Some("4930"), 1);
+    through_proxy.proxy = Some("sip:192.0.2.9:5070".into());
+    through_proxy.caller_id = CallerId::Port;
+    let mut s = Stage::new(vec![through_proxy], OutsideCaps::default());
+    s.service_route = Some("<sip:edge.office.example;lr>");
+    s.now = s.now + ms(600_000);
+    s.gateway.handle_timeout(s.now);
+    s.settle();
+    s.dial(0, "05001", false);
+    let (hop, invite) = s.invites.last().unwrap();
+    assert_eq!(*hop, Hop::udp("192.0.2.9:5070".parse().unwrap()));
+    let routes: Vec<&[u8]> = invite.headers.values("Route").collect();
+    assert_eq!(routes, [&b"<sip:192.0.2.9:5070;lr>"[..], b"<sip:edge.office.example;lr>"]);
+    assert!(s.header("From").starts_with("<sip:2000@office.example>"));
+    assert_eq!(s.header("P-Preferred-Identity"), "<sip:4930@office.example>");
+}
+
+#[test]
+fn a_server_that_is_named_is_looked_for_and_without_an_address_nothing_is_called() {
+    let mut named = account("office", Some("4930"), 1);
+    named.servers = vec!["sip:office.example;transport=tcp".into()];
+    let mut s = Stage::new(vec![named], OutsideCaps::default());
+    let (id, uri) = s.located.pop().unwrap();
+    assert_eq!(uri, "sip:office.example;transport=tcp");
+    s.gateway.handle_located(s.now, id, Vec::new());
+    s.dial(0, "05001", false);
+    assert_eq!(s.records[0].result, "no address is known of any server of account office");
+    assert_eq!(s.gateway.accounts()[0].state, "trying");
+    // Asked for again soon, and found.
+    s.now = s.now + ms(16_000);
+    s.gateway.handle_timeout(s.now);
+    s.settle();
+    let (id, _) = s.located.pop().expect("asked again");
+    s.gateway.handle_located(s.now, id, vec![(Hop::tcp(server(5)), None)]);
+    s.settle();
+    assert_eq!((s.gateway.accounts()[0].state, s.registered), ("registered", 1));
+    assert!(s.words.iter().any(|w| w.starts_with("account office: registered: sip:office.example;transport=tcp at 192.0.2.5:5060/TCP")));
+    s.dial(0, "05001", false);
+    assert_eq!(s.invites.last().unwrap().0, Hop::tcp(server(5)));
+    let told = s.words.iter().filter(|w| w.starts_with("account office: registered")).count();
+    assert_eq!(told, 1, "each change is said once");
+}
+
+#[test]
+fn a_shutdown_takes_the_registration_back() {
+    let mut s = Stage::new(vec![account("office", Some("4930"), 1)], OutsideCaps::default());
+    assert!(!s.gateway.accounts_are_gone());
+    s.gateway.shut_down(s.now);
+    s.settle();
+    assert!(s.gateway.accounts_are_gone());
+    assert_eq!((s.registered, s.gateway.accounts()[0].state), (2, "stopped"));
+}

@@ -1,0 +1,139 @@
+//! SIP over UDP: the sockets, which of them a datagram leaves by, what the network says of datagrams that did not arrive, and STUN.
+
+use super::{Incoming, Shared};
+use crate::limits::{SIP_BYTES_MAX, SIP_UDP_PEERS_MAX};
+use crate::shell::sys;
+use crate::sip::{Hop, stun};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{Interest, ReadBuf};
+use tokio::net::UdpSocket;
+
+/// Datagrams that are nobody's business but ours (STUN), and errors, worked off before the rest of the daemon gets its turn.
+const OURS_PER_TURN_MAX: usize = 64;
+
+struct One {
+    read: Arc<UdpSocket>,
+    /// The same socket for writing: a send goes straight to the system, without asking the reactor whether it may.
+    write: std::net::UdpSocket,
+    local: SocketAddr,
+}
+
+/// All UDP sockets.
+#[derive(Default)]
+pub(super) struct Sockets {
+    all: Vec<One>,
+    /// By which of them a peer came, where there are several.
+    came_by: HashMap<SocketAddr, usize>,
+    next: usize,
+    buffer: Vec<u8>,
+    pub stun_answered: u64,
+    pub not_sent: u64,
+}
+
+impl Sockets {
+    pub fn bind(&mut self, shared: &Arc<Shared>, at: SocketAddr) -> io::Result<SocketAddr> {
+        let write = sys::udp_socket(at, shared.dscp)?;
+        let local = write.local_addr()?;
+        let read = Arc::new(UdpSocket::from_std(write.try_clone()?)?);
+        // Without it an unreachable peer is silence, and SIP's own timers deal with that.
+        if sys::unreachable::enable(&write).is_ok() {
+            tokio::spawn(hear_of_unreachable(shared.clone(), read.clone()));
+        }
+        self.all.push(One { read, write, local });
+        self.buffer.resize(SIP_BYTES_MAX, 0);
+        Ok(local)
+    }
+
+    /// The socket for a peer: the one it came by; else the first of its family, loopback for loopback if there is one.
+    fn pick(&self, dst: SocketAddr) -> Option<&One> {
+        if let Some(one) = self.came_by.get(&dst).and_then(|i| self.all.get(*i)) {
+            return Some(one);
+        }
+        let family = || self.all.iter().filter(|one| one.local.is_ipv4() == dst.is_ipv4());
+        let fits = |one: &&One| one.local.ip().is_unspecified() || one.local.ip().is_loopback() == dst.ip().is_loopback();
+        family().find(fits).or_else(|| family().next())
+    }
+
+    /// Sends now, or says why nothing will ever arrive. What the system has no room for at the moment is lost, as on the network.
+    pub fn send(&mut self, dst: SocketAddr, bytes: &[u8]) -> Result<(), String> {
+        let Some(one) = self.pick(dst) else {
+            return Err(format!("nothing here speaks {}", if dst.is_ipv4() { "IPv4" } else { "IPv6" }));
+        };
+        let mut sent = one.write.send_to(bytes, dst);
+        if sent.as_ref().is_err_and(is_old_news) {
+            sent = one.write.send_to(bytes, dst);
+        }
+        match sent {
+            Ok(_) => Ok(()),
+            Err(e) => {
+                self.not_sent += 1;
+                let passing = matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused);
+                if passing { Ok(()) } else { Err(e.to_string()) }
+            }
+        }
+    }
+
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        let several = self.all.len() > 1;
+        let mut ours = 0;
+        for turn in 0..self.all.len() {
+            let i = (self.next + turn) % self.all.len();
+            loop {
+                let one = &self.all[i];
+                let mut buffer = ReadBuf::new(&mut self.buffer);
+                match one.read.poll_recv_from(cx, &mut buffer) {
+                    Poll::Pending => break,
+                    // What an earlier datagram met; `hear_of_unreachable` knows which.
+                    Poll::Ready(Err(_)) => {}
+                    Poll::Ready(Ok(src)) => {
+                        let bytes = buffer.filled();
+                        if several && (self.came_by.contains_key(&src) || self.came_by.len() < SIP_UDP_PEERS_MAX) {
+                            self.came_by.insert(src, i);
+                        }
+                        if stun::is_stun(bytes) {
+                            if let Some(answer) = stun::binding_answer(bytes, src) {
+                                self.stun_answered += u64::from(one.write.send_to(&answer, src).is_ok());
+                            }
+                        } else {
+                            self.next = i + 1;
+                            return Poll::Ready(Incoming::Message { src: Hop::udp(src), bytes: bytes.to_vec() });
+                        }
+                    }
+                }
+                ours += 1;
+                if ours >= OURS_PER_TURN_MAX {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Tells of the peers that the network calls unreachable (ICMP), until the daemon stops.
+async fn hear_of_unreachable(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
+    let mut stop = shared.stop.clone();
+    loop {
+        let next = socket.async_io(Interest::ERROR, || sys::unreachable::next(&socket).ok_or(io::ErrorKind::WouldBlock.into()));
+        let (dst, why) = tokio::select! {
+            told = next => match told {
+                Ok(told) => told,
+                Err(_) => return,
+            },
+            _ = stop.changed() => return,
+        };
+        // No room: the timers of SIP find out.
+        let _lost = shared.came.try_send(Incoming::Failed { dst: Hop::udp(dst), why });
+    }
+}
+
+/// An error that an earlier datagram brought home: it says nothing of this one.
+fn is_old_news(e: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(e.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+}
