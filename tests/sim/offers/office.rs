@@ -2,7 +2,7 @@
 
 use super::wire::Parcel;
 use std::net::SocketAddr;
-use tipring::call::{Action, CallRecord, Config, Gateway, LegSockets, PortConfig};
+use tipring::call::{Action, CallRecord, Config, Gateway, LegSockets, OutsideCaps, PortConfig};
 use tipring::clock::Instant;
 use tipring::id::{LegId, PortId};
 use tipring::line::{Command as LineCommand, Event as LineEvent};
@@ -35,11 +35,18 @@ impl Office {
         let number = Number::parse(number_of(at)).expect("a literal number");
         let leg = |n: u16| LegSockets { rtp: SocketAddr::new(at.ip(), 10_000 + 4 * n), udptl: SocketAddr::new(at.ip(), 10_002 + 4 * n) };
         let config = Config {
-            ports: vec![PortConfig { name: "phone".into(), number: Some(number.clone()), fax }],
+            ports: vec![PortConfig {
+                name: "phone".into(),
+                number: Some(number.clone()),
+                account: None,
+                outside: OutsideCaps { at_once: 0, per_hour: 0 },
+                fax,
+            }],
             services: 0,
             legs: (0..4).map(leg).collect(),
             media,
             emergency_targets: Vec::new(),
+            accounts: Vec::new(),
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
             calls_max: 8,
@@ -117,7 +124,7 @@ impl Office {
                     }
                     Action::Record(record) => self.records.push(*record),
                     Action::Log(line) => self.log.push(line.words),
-                    Action::Route(..) => {}
+                    Action::Route(..) | Action::Locate(..) => {}
                 }
             }
             while let Some(command) = self.gateway.poll_command() {
