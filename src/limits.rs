@@ -39,6 +39,8 @@ pub const SIP_DIALOGS_MAX: usize = 2 * CALLS_MAX;
 pub const SIP_FORKS_MAX: usize = 8;
 /// Ways to a server that one request tries (RFC 3263): a few servers, each by two transports or families. More only delays the failure.
 pub const SIP_TARGETS_MAX: usize = 8;
+/// Provisional responses that wait for the PRACK of one before them.
+pub const SIP_PROVISIONALS_MAX: usize = 4;
 /// SIP datagrams waiting to be taken out. A driver that drains after each call never has more than a few; what does not fit is lost as
 /// on the network, counted, and repeated by its transaction.
 pub const SIP_TRANSMITS_MAX: usize = 4096;

@@ -403,6 +403,7 @@ impl Gateway {
             routes: through.routes(),
             from: address(&from, &c.domain),
             headers,
+            login: c.login.clone(),
             ..Invite::default()
         };
         let words = format!("calling {number} through account {name}");

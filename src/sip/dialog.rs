@@ -88,10 +88,22 @@ impl Dialog {
         true
     }
 
+    /// Goes on with the numbers of the early dialog that this one was, and the requests that were sent in it.
+    pub fn continue_from(&mut self, early: &Dialog) {
+        self.local_cseq = self.local_cseq.max(early.local_cseq);
+        self.remote_cseq = self.remote_cseq.max(early.remote_cseq);
+    }
+
+    /// A number for one more sending of a request that was refused (401, 422).
+    pub fn next_cseq(&mut self) -> u32 {
+        self.local_cseq = (self.local_cseq + 1) & 0x7fff_ffff;
+        self.local_cseq
+    }
+
     /// The next request in this dialog without Via, Contact and body, and the ways there, the best first.
     pub fn next_request(&mut self, method: Method) -> (Message, Vec<Target>) {
-        self.local_cseq = (self.local_cseq + 1) & 0x7fff_ffff;
-        self.request(method, self.local_cseq)
+        let number = self.next_cseq();
+        self.request(method, number)
     }
 
     /// The ACK of the 2xx to the INVITE with this number, without Via.

@@ -17,7 +17,7 @@ pub mod stun;
 pub mod transaction;
 
 pub use endpoint::{
-    Alive, CommandError, Config, Counters, DialogId, EndCause, Endpoint, Event, Invite, LimitReached, OptionsId, RequestId, TimerReason,
-    Transmit,
+    Alive, CommandError, Config, Counters, DialogId, Diversion, EndCause, Endpoint, Event, Identity, Invite, LimitReached, OptionsId,
+    RequestId, TimerReason, Transmit,
 };
 pub use hop::{Hop, Target, Transport};

@@ -36,9 +36,12 @@ enum Act {
     /// V.21 from the machine at the end; a peer offers T.38.
     Fax,
     Hold(Direction, bool),
+    Update(Direction),
     Both,
     Secure,
+    /// A re-INVITE without an offer.
     Late,
+    /// The same media from another port.
     Move,
 }
 
@@ -148,7 +151,7 @@ impl Scene {
                 Act::Lift => office.lift(now),
                 Act::HangUp => office.hang_up(now),
                 Act::Fax => office.fax_answers(now),
-                Act::Announce | Act::Hold(..) | Act::Both | Act::Secure | Act::Late | Act::Move => {}
+                Act::Announce | Act::Hold(..) | Act::Update(_) | Act::Both | Act::Secure | Act::Late | Act::Move => {}
             },
             End::Peer(peer) => match act {
                 Act::Call => peer.call(now, false, false),
@@ -159,6 +162,7 @@ impl Scene {
                 Act::HangUp => peer.hang_up(now),
                 Act::Fax => peer.offers_t38(now),
                 Act::Hold(direction, old) => peer.hold(now, direction, old),
+                Act::Update(direction) => peer.updates(now, direction),
                 Act::Both => peer.offers_both(now),
                 Act::Secure => peer.offers_secure(now),
                 Act::Late => peer.asks_for_offer(now),
@@ -294,17 +298,19 @@ fn run(case: &Case, bug: Bug, second_answer: bool) -> Result<Scene, String> {
 }
 
 fn acts() -> impl Strategy<Value = Act> {
-    let direction = prop_oneof![Just(Direction::SendOnly), Just(Direction::Inactive), Just(Direction::RecvOnly), Just(Direction::SendRecv)];
+    let direction =
+        || prop_oneof![Just(Direction::SendOnly), Just(Direction::Inactive), Just(Direction::RecvOnly), Just(Direction::SendRecv)];
     prop_oneof![
         4 => Just(Act::Lift),
         1 => Just(Act::HangUp),
         5 => Just(Act::Fax),
-        4 => (direction, any::<bool>()).prop_map(|(d, old)| Act::Hold(d, old && d != Direction::SendRecv)),
+        2 => direction().prop_map(Act::Update),
+        4 => (direction(), any::<bool>()).prop_map(|(d, old)| Act::Hold(d, old && d != Direction::SendRecv)),
         2 => Just(Act::Both),
         1 => Just(Act::Secure),
         2 => Just(Act::Late),
         2 => Just(Act::Move),
-        1 => Just(Act::Announce),
+        2 => Just(Act::Announce),
         1 => Just(Act::Call),
         1 => Just(Act::CallWithBoth),
     ]
@@ -330,6 +336,11 @@ fn cases() -> impl Strategy<Value = Case> {
         |(seed, link, peers, (t38, laws, fax, caller, late), lift_ms, mut script)| {
             // Most calls are answered.
             script.insert(0, (lift_ms, 1 - caller, Act::Lift));
+            if seed % 4 == 0 {
+                // Some say something before.
+                script.insert(0, (lift_ms / 2, 1 - caller, Act::Announce));
+                script.insert(1, (lift_ms / 3, 1 - caller, Act::Update(Direction::SendRecv)));
+            }
             let t38 = [t38[0] || seed % 3 > 0, t38[1] || seed % 3 > 0];
             // A peer does what it says whatever its own policy is.
             Case { seed, link, peers, t38, laws, fax, caller, late, script }
@@ -567,6 +578,28 @@ fn hold_in_every_way_stops_what_we_send_and_comes_back() {
             "{direction:?}"
         );
     }
+    parts_cleanly(scene);
+}
+
+#[test]
+fn an_update_before_the_answer_and_in_the_call_is_answered() {
+    let mut scene = scene(Manners::Takes, None);
+    scene.act(0, Act::Announce);
+    scene.run_ms(300);
+    scene.act(0, Act::Update(Direction::SendOnly));
+    scene.run_ms(300);
+    let direction = |scene: &mut Scene| match scene.office(1).leg.as_ref().map(|(_, leg)| &**leg) {
+        Some(Leg::Audio(leg)) => leg.direction(),
+        _ => panic!("no audio leg: {}", scene.wire.story()),
+    };
+    assert_eq!(direction(&mut scene), Flow::RecvOnly, "{}", scene.wire.story());
+    scene.act(0, Act::Lift);
+    scene.run_ms(500);
+    agrees(&scene);
+    scene.act(0, Act::Update(Direction::SendRecv));
+    scene.run_ms(300);
+    agrees(&scene);
+    assert_eq!(direction(&mut scene), Flow::SendRecv);
     parts_cleanly(scene);
 }
 

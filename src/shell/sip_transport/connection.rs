@@ -191,7 +191,14 @@ struct Timers {
 
 impl Timers {
     fn next(&self) -> Instant {
-        [self.message, self.write, self.ping, self.pong].into_iter().flatten().fold(self.silence, Instant::min)
+        let silence = self.silence_unless_inside();
+        let first = [silence, self.message, self.write, self.ping, self.pong].into_iter().flatten().min();
+        first.unwrap_or(self.silence)
+    }
+
+    /// Inside a message the message's own time counts.
+    fn silence_unless_inside(&self) -> Option<Instant> {
+        self.message.is_none().then_some(self.silence)
     }
 }
 
@@ -406,13 +413,13 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
                 return cut("the peer does not answer pings any more");
             }
         }
-        if late(Some(self.timers.silence)) {
+        if late(self.timers.silence_unless_inside()) {
             self.shared.table.count(|c| c.timed_out += 1);
             return Some(End::Idle);
         }
         if late(self.timers.ping) {
             self.timers.ping = Some(now + ping_after(&self.shared.patience, &mut self.rng));
-            self.timers.pong = Some(now + self.shared.patience.pong);
+            self.timers.pong.get_or_insert(now + self.shared.patience.pong);
             self.framer.await_pong();
             self.put_keep_alive(b"\r\n\r\n");
         }

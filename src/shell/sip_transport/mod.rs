@@ -183,14 +183,21 @@ impl SipTransport {
         let dst = dst.into();
         if dst.transport == Transport::Udp {
             if let Err(why) = self.udp.send(dst.addr, &bytes) {
-                self.failed.push_back(Incoming::Failed { dst, why });
+                self.note_failure(dst, why);
             }
             return;
         }
         match self.shared.table.enqueue(dst, server_name.as_deref(), bytes) {
             Entered::Queued => {}
-            Entered::Full(why) => self.failed.push_back(Incoming::Failed { dst, why: why.into() }),
+            Entered::Full(why) => self.note_failure(dst, why.into()),
             Entered::New(seat, queue) => connection::open(self.shared.clone(), seat, queue, dst, server_name),
+        }
+    }
+
+    /// Once is enough for all that was sent there since the last [`SipTransport::recv`].
+    fn note_failure(&mut self, dst: Hop, why: String) {
+        if !self.failed.iter().any(|f| matches!(f, Incoming::Failed { dst: told, .. } if *told == dst)) {
+            self.failed.push_back(Incoming::Failed { dst, why });
         }
     }
 

@@ -47,6 +47,11 @@ impl Endpoint {
         let from = if call.from.contains(':') { Uri::parse(call.from.as_bytes()).ok() } else { None };
         let mut from = NameAddr::new(from.unwrap_or_else(|| Uri::sip(&call.from, self.config.contact(first).addr)));
         from.display = call.display.map(String::into_bytes);
+        if call.anonymous {
+            // RFC 3323 s.4.1.1.3.
+            from = NameAddr::new(Uri::parse(b"sip:anonymous@anonymous.invalid").expect("a URI"));
+            from.display = Some(b"Anonymous".to_vec());
+        }
         from.params.set("tag", local_tag.clone());
         let mut request = Message::request(Method::Invite, uri.request_uri()).with("Via", "").with("Max-Forwards", "70");
         for route in &call.routes {
@@ -60,57 +65,82 @@ impl Endpoint {
         for (name, value) in &call.headers {
             request.headers.push(name, value.clone().into_bytes());
         }
+        self.identify(&mut request, call.asserted.as_deref(), call.anonymous, &call.targets, call.fax);
+        // Without an offer of ours a reliable 18x would bring one, which nobody here answers in a PRACK.
+        request.headers.push("Supported", if call.offer.is_empty() { "timer" } else { SUPPORTED }.into());
+        if let Some(seconds) = self.config.session_expires_s {
+            request.headers.push("Session-Expires", seconds.max(session::LEAST_S).to_string().into_bytes());
+        }
+        let offered = (!call.offer.is_empty()).then(|| call.offer.as_slice().into());
         if !call.offer.is_empty() {
             request = request.with_body("application/sdp", call.offer);
         }
         let id = DialogId(self.next_id());
         let tx = self.send_request(now, request, call.targets, Purpose::Invite(id), None);
-        let state = State::Calling { tx, cancelling: Cancelling::No, early: Vec::new(), early_sdp: None };
+        let state = State::Calling { tx, cancelling: Cancelling::No, early: Vec::new() };
         self.add_usage(id, call_id, local_tag, true, state);
+        let rng = self.rng.fork();
+        if let Some(usage) = self.usages.get_mut(&id) {
+            usage.words.offered = offered;
+            usage.session.least_s = session::LEAST_S;
+            usage.login = call.login.map(|login| Box::new(Authorizer::new(login, rng)));
+        }
         Ok(id)
     }
 
-    /// Says 180 Ringing to a caller.
-    pub fn ringing(&mut self, now: Instant, id: DialogId) -> Result<(), CommandError> {
-        self.provisional(now, id, 180, Vec::new())
-    }
-
-    /// Says 183 Session Progress to a caller, with a session for announcements before the answer.
-    pub fn progress(&mut self, now: Instant, id: DialogId, sdp: Vec<u8>) -> Result<(), CommandError> {
-        self.provisional(now, id, 183, sdp)
-    }
-
-    fn provisional(&mut self, now: Instant, id: DialogId, status: u16, sdp: Vec<u8>) -> Result<(), CommandError> {
-        let usage = self.usages.get(&id).ok_or(CommandError::UnknownDialog)?;
-        let State::Ringing { tx, .. } = usage.state else { return Err(CommandError::WrongState) };
-        let mut response = self.response(tx, status).with("Contact", self.contact_for(tx));
-        if !sdp.is_empty() {
-            response = response.with_body("application/sdp", sdp);
-        }
-        self.respond(now, tx, response);
-        Ok(())
-    }
-
-    /// Answers a call, or the peer's re-INVITE, with this session description.
+    /// Answers the peer's newest question with this session description: the offer of its UPDATE or PRACK, its re-INVITE, or its call.
     pub fn answer(&mut self, now: Instant, id: DialogId, sdp: Vec<u8>) -> Result<(), CommandError> {
-        let usage = self.usages.get(&id).ok_or(CommandError::UnknownDialog)?;
-        let (tx, first) = match &usage.state {
+        let usage = self.usages.get_mut(&id).ok_or(CommandError::UnknownDialog)?;
+        if let Some(tx) = usage.updated.take() {
+            usage.timers.stop(Timer::UpdateWait);
+            usage.words.answer(&sdp);
+            self.say_yes(now, id, tx, sdp);
+            self.go_on_ringing(now, id);
+            return Ok(());
+        }
+        let (tx, first) = match &mut usage.state {
+            State::Ringing { progress, .. } if progress.answer.is_some() => return Err(CommandError::WrongState),
+            State::Ringing { progress, .. } if progress.open.as_ref().is_some_and(|o| o.sdp) => {
+                // RFC 3262 s.5: the session in the 183 must have arrived before the 200 does.
+                progress.answer = Some(sdp);
+                return Ok(());
+            }
             State::Ringing { tx, .. } => (*tx, true),
             State::Confirmed { theirs: Some(tx), .. } => (*tx, false),
             State::Confirmed { .. } | State::Calling { .. } => return Err(CommandError::WrongState),
         };
-        let mut response = self.response(tx, 200).with("Contact", self.contact_for(tx)).with("Allow", ALLOW);
+        self.accept(now, id, tx, sdp, first);
+        Ok(())
+    }
+
+    /// 200 to an INVITE. It is repeated until its ACK comes.
+    pub(super) fn accept(&mut self, now: Instant, id: DialogId, tx: u64, sdp: Vec<u8>, first: bool) {
+        self.accept_as(now, id, tx, sdp, first, false);
+    }
+
+    pub(super) fn accept_as(&mut self, now: Instant, id: DialogId, tx: u64, sdp: Vec<u8>, first: bool, quiet: bool) {
+        let mut response = self.response(tx, 200).with("Contact", self.contact_for(tx)).with("Allow", ALLOW).with("Supported", SUPPORTED);
         let record = self.servers.get(&tx).expect("an unanswered INVITE keeps its transaction");
         let (cseq, back) = (record.request.cseq().map_or(0, |c| c.number), record.back);
-        let offered = record.offerless;
-        if !sdp.is_empty() {
+        let offerless = record.offerless;
+        self.grant_session(now, id, tx, &mut response);
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        let settled = matches!(&usage.state, State::Ringing { progress, .. } if progress.settled);
+        let offered = offerless && !settled;
+        if !sdp.is_empty() && !settled {
+            match offered {
+                true => usage.words.offered = Some(sdp.as_slice().into()),
+                false => usage.words.answer(&sdp),
+            }
             response = response.with_body("application/sdp", sdp);
         }
         let bytes = response.emit();
         self.respond(now, tx, response);
         let usage = self.usages.get_mut(&id).expect("looked up above");
-        let unacked = Some(Unacked { bytes, back, cseq, repeat_ms: T1_MS, first, offered });
-        usage.timers.stop(Timer::Ring);
+        let unacked = Some(Unacked { bytes, back, cseq, repeat_ms: T1_MS, first, offered, quiet });
+        for timer in [Timer::Ring, Timer::Reliable, Timer::PrackWait] {
+            usage.timers.stop(timer);
+        }
         usage.timers.set(Timer::Answer, now + ms(T1_MS));
         usage.timers.set(Timer::AckWait, now + ms(T1_64_MS));
         match &mut usage.state {
@@ -125,10 +155,10 @@ impl Endpoint {
             State::Calling { .. } => {}
         }
         self.sync_dialog(id);
-        Ok(())
     }
 
-    /// Refuses a call (which ends it) or the peer's re-INVITE (which leaves the session as it was). `status` is 300 to 699.
+    /// Refuses the peer's newest question: the offer of its UPDATE or PRACK, or its re-INVITE (the session stays as it was), or its call,
+    /// which ends. `status` is 300 to 699.
     pub fn reject(&mut self, now: Instant, id: DialogId, status: u16, q850: Option<u8>) -> Result<(), CommandError> {
         self.reject_saying(now, id, status, q850, None)
     }
@@ -143,6 +173,13 @@ impl Endpoint {
         warning: Option<(u16, &str)>,
     ) -> Result<(), CommandError> {
         let usage = self.usages.get_mut(&id).ok_or(CommandError::UnknownDialog)?;
+        if let Some(tx) = usage.updated.take() {
+            usage.timers.stop(Timer::UpdateWait);
+            let response = self.response(tx, status.clamp(300, 699));
+            self.respond(now, tx, response);
+            self.go_on_ringing(now, id);
+            return Ok(());
+        }
         let (tx, first) = match &mut usage.state {
             State::Ringing { tx, .. } => (*tx, true),
             State::Confirmed { theirs, .. } => (theirs.take().ok_or(CommandError::WrongState)?, false),
@@ -161,6 +198,19 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Answers the offer in the 200 to a call that we made without one: the ACK goes out with it.
+    pub fn acknowledge(&mut self, id: DialogId, sdp: Vec<u8>) -> Result<(), CommandError> {
+        let usage = self.usages.get_mut(&id).ok_or(CommandError::UnknownDialog)?;
+        let (tx, tag) = usage.ack_due.take().ok_or(CommandError::WrongState)?;
+        let State::Confirmed { dialog, .. } = &usage.state else { return Err(CommandError::WrongState) };
+        let dialog = dialog.clone();
+        if !sdp.is_empty() {
+            usage.words.answer(&sdp);
+        }
+        self.send_ack(tx, &dialog, tag, sdp);
+        Ok(())
+    }
+
     /// Offers the peer another session. One INVITE at a time, in either direction.
     pub fn reinvite(&mut self, now: Instant, id: DialogId, offer: Vec<u8>) -> Result<(), CommandError> {
         if !self.may_ask() {
@@ -168,12 +218,16 @@ impl Endpoint {
             return Err(CommandError::LimitReached);
         }
         let usage = self.usages.get_mut(&id).ok_or(CommandError::UnknownDialog)?;
-        let State::Confirmed { dialog, ours: None, theirs: None, unacked: None, closing: false } = &mut usage.state else {
+        let free = usage.update.is_none() && usage.updated.is_none() && usage.ack_due.is_none();
+        let (true, State::Confirmed { dialog, ours: None, theirs: None, unacked: None, closing: false }) = (free, &mut usage.state) else {
             return Err(CommandError::WrongState);
         };
-        let (request, ways) = dialog.next_request(Method::Invite);
+        let (mut request, ways) = dialog.next_request(Method::Invite);
         let dialog = dialog.clone();
-        let mut request = request;
+        self.ask_session(id, &mut request);
+        if let Some(usage) = self.usages.get_mut(&id).filter(|_| !offer.is_empty()) {
+            usage.words.offered = Some(offer.as_slice().into());
+        }
         if !offer.is_empty() {
             request = request.with_body("application/sdp", offer);
         }
@@ -203,7 +257,14 @@ impl Endpoint {
                 }
                 Ok(())
             }
-            State::Confirmed { unacked, closing, .. } => {
+            State::Confirmed { dialog, unacked, closing, .. } => {
+                if let Some((tx, tag)) = usage.ack_due.take() {
+                    let dialog = dialog.clone();
+                    self.send_ack(tx, &dialog, tag, Vec::new());
+                    self.send_bye(now, id);
+                    self.end(id, Event::Ended { dialog: id, cause: EndCause::HungUp, q850: None });
+                    return Ok(());
+                }
                 if unacked.as_ref().is_some_and(|u| u.first) {
                     // s.15: the callee may not send BYE before the ACK is here or has failed to come.
                     *closing = true;

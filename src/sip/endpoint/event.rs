@@ -1,10 +1,12 @@
 //! What goes into the endpoint and what comes out of it.
 
+pub use super::identity::{Diversion, Identity};
 use crate::clock::Instant;
+use crate::sip::auth::Login;
 use crate::sip::hop::{Hop, Target, Transport};
 use crate::sip::message::{Message, Uri};
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// An INVITE usage: one call as SIP sees it, from the first INVITE to the end, with all its early dialogs.
@@ -33,6 +35,12 @@ pub struct Config {
     pub contacts: Vec<Hop>,
     /// User-Agent and Server.
     pub user_agent: String,
+    /// T.38 is spoken here: our Contact says so (RFC 6913).
+    pub t38: bool,
+    /// Peers whose P-Asserted-Identity is believed, and who are told ours (RFC 3325).
+    pub trusted: Vec<IpAddr>,
+    /// The interval of session timers that we ask for, in s (RFC 4028); `None`: only where the peer asks.
+    pub session_expires_s: Option<u32>,
     /// Transactions at a time: one half for what peers ask, the other for what we ask, so that no flood keeps us from calling. Of each
     /// half new calls get three quarters, so that BYE and CANCEL still find room.
     pub transactions_max: usize,
@@ -46,6 +54,9 @@ impl Config {
         Config {
             contacts: vec![Hop::udp(contact)],
             user_agent: user_agent.into(),
+            t38: false,
+            trusted: Vec::new(),
+            session_expires_s: Some(1_800),
             transactions_max: crate::limits::SIP_TRANSACTIONS_MAX,
             dialogs_max: crate::limits::SIP_DIALOGS_MAX,
         }
@@ -97,9 +108,16 @@ pub struct Invite {
     pub from: String,
     /// Our display name.
     pub display: Option<String>,
-    /// The session description; empty for a call without one: then `Answered` brings the peer's offer, and
-    /// [`Endpoint::acknowledge`](super::Endpoint::acknowledge) our answer.
+    /// The session description; empty for a call without one: then `Answered` brings the peer's offer, and `acknowledge` answers it.
     pub offer: Vec<u8>,
+    /// The caller is not to be shown: From is anonymous, and Privacy asks the network to keep it (RFC 3323, RFC 3325).
+    pub anonymous: bool,
+    /// A URI that we vouch for as the caller's (RFC 3325): P-Asserted-Identity to trusted peers, P-Preferred-Identity to others.
+    pub asserted: Option<String>,
+    /// The call is a fax: a machine is asked for (RFC 6913).
+    pub fax: bool,
+    /// Who we are, should the server ask (401, 407).
+    pub login: Option<Login>,
     /// Further headers.
     pub headers: Vec<(String, String)>,
 }
@@ -167,6 +185,10 @@ pub enum EndCause {
     PeerLost,
     /// It rang too long.
     RangTooLong,
+    /// The caller never acknowledged a provisional response that it had to (RFC 3262).
+    NoPrack,
+    /// The session was not refreshed in its time (RFC 4028).
+    Expired,
 }
 
 impl fmt::Display for EndCause {
@@ -178,6 +200,8 @@ impl fmt::Display for EndCause {
             EndCause::NoAck => "the peer never acknowledged the answer (64*T1)",
             EndCause::PeerLost => "the peer does not know the dialog any more or does not answer in it",
             EndCause::RangTooLong => "it rang too long (180 s)",
+            EndCause::NoPrack => "the caller never acknowledged the early session (PRACK)",
+            EndCause::Expired => "the session was not refreshed in its time",
         })
     }
 }
@@ -196,10 +220,29 @@ pub enum Event {
         /// `None`: the caller wants our offer in the 200.
         offer: Option<Vec<u8>>,
         call_id: String,
+        identity: Identity,
     },
-    /// 101 to 199 came.
-    Provisional { dialog: DialogId, status: u16, sdp: Option<Vec<u8>> },
-    /// The call we made is answered; the ACK is out, unless our INVITE had no offer and `sdp` is one. `sdp` is empty if the peer sent none.
+    /// 101 to 199 came. With a session in it this is early media (RFC 3960); if it is `reliable`, the session is agreed.
+    Provisional { dialog: DialogId, status: u16, sdp: Option<Vec<u8>>, reliable: bool },
+    /// The caller has our 183; `sdp` is the answer if it held our offer.
+    ProgressAcked { dialog: DialogId, sdp: Option<Vec<u8>> },
+    /// The peer offers another session by UPDATE or PRACK, before the answer or in the call; `answer` or `reject`, at once.
+    UpdateOffered { dialog: DialogId, offer: Vec<u8> },
+    /// Our UPDATE is answered.
+    UpdateAnswered { dialog: DialogId, sdp: Vec<u8> },
+    /// Our UPDATE failed; the session is as it was. `retry_in_ms`: when it may be tried again (491, 500).
+    UpdateFailed { dialog: DialogId, status: u16, retry_in_ms: Option<u64> },
+    /// The peer answered a refresh of the session with another description than it had: take it as its answer.
+    Refreshed { dialog: DialogId, sdp: Vec<u8> },
+    /// The peer sends a digit in signalling (INFO).
+    Dtmf {
+        dialog: DialogId,
+        /// `0` to `9`, `*`, `#`, `A` to `D`.
+        digit: char,
+        /// How long it is, in ms.
+        ms: u32,
+    },
+    /// The call we made is answered; the ACK is out, unless we called without an offer. `sdp` is empty if the peer sent none.
     Answered { dialog: DialogId, sdp: Vec<u8> },
     /// The call we made failed. `status` is 408 where nobody answered.
     Failed {
@@ -215,7 +258,7 @@ pub enum Event {
     ReInvited { dialog: DialogId, offer: Option<Vec<u8>> },
     /// The peer withdrew its re-INVITE (487 is out); the session is as it was.
     ReInviteCancelled { dialog: DialogId },
-    /// Our re-INVITE is answered; the ACK is out.
+    /// Our re-INVITE is answered; the ACK is out, unless it had no offer and `sdp` is one.
     ReInviteAnswered { dialog: DialogId, sdp: Vec<u8> },
     /// Our re-INVITE failed; the session is as it was.
     ReInviteFailed {
@@ -241,6 +284,12 @@ impl Event {
         match self {
             Event::Incoming { dialog, .. }
             | Event::Provisional { dialog, .. }
+            | Event::ProgressAcked { dialog, .. }
+            | Event::UpdateOffered { dialog, .. }
+            | Event::UpdateAnswered { dialog, .. }
+            | Event::UpdateFailed { dialog, .. }
+            | Event::Refreshed { dialog, .. }
+            | Event::Dtmf { dialog, .. }
             | Event::Answered { dialog, .. }
             | Event::Failed { dialog, .. }
             | Event::ReInvited { dialog, .. }
@@ -284,6 +333,8 @@ pub struct Counters {
     pub timers: u64,
     /// Requests that went on to their next way.
     pub failovers: u64,
+    /// Session refreshes begun.
+    pub refreshes: u64,
     /// Ways that broke.
     pub transport_failures: u64,
 }

@@ -11,19 +11,25 @@
 //! A dialog says its last word by `Failed` or `Ended`, once. The transactions under it live on by themselves until their timers end:
 //! late 2xx of other forks are acknowledged and hung up there.
 
+mod again;
 mod command;
 mod event;
-mod late;
+mod identity;
+mod info;
 mod outside;
+mod reliable;
 mod request;
 mod response;
 mod send;
+mod session;
 mod table;
 mod timeout;
+mod update;
 mod words;
 
 pub use event::*;
 
+use super::auth::{Attempt, Authorizer};
 use super::dialog::Dialog;
 use super::message::{Message, Method, NameAddr, Uri, readable};
 use super::transaction::{Client, ClientInvite, Deadlines, Server, ServerInvite, ServerKey, T1_64_MS, T1_MS, TIMER_C_MS, Timer};
@@ -35,7 +41,10 @@ use std::collections::{BTreeMap, VecDeque};
 use words::{reason_phrase, status_of_q850, tag_response, with_q850};
 
 /// What we take, for Allow.
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS";
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO";
+/// The extensions that we take, for Supported.
+const SUPPORTED: &str = "100rel, timer";
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Owner {
     Client(u64),
@@ -53,6 +62,8 @@ enum ClientMachine {
 enum Purpose {
     Invite(DialogId),
     ReInvite(DialogId),
+    Update(DialogId),
+    Prack(DialogId),
     /// The answer of a BYE or CANCEL changes nothing.
     Farewell,
     Options(OptionsId),
@@ -75,6 +86,10 @@ struct ClientRecord {
     /// The dialog of a re-INVITE as it was, for the ACK should the dialog be gone by then.
     dialog: Option<Dialog>,
     acks: Vec<Ack>,
+    /// What the server asked of it so far (401, 407).
+    attempt: Option<Attempt>,
+    /// Of a BYE, whose dialog is gone: who we are.
+    login: Option<Box<Authorizer>>,
 }
 
 /// An ACK of ours, which is sent again with each repeat of its response.
@@ -83,7 +98,6 @@ struct Ack {
     /// The To tag of the response that it is for; empty for that of a failure.
     tag: Vec<u8>,
     message: Message,
-    /// As it goes out; empty while it waits for the answer to a late offer.
     bytes: Vec<u8>,
     ways: VecDeque<Target>,
 }
@@ -135,12 +149,48 @@ struct Unacked {
     repeat_ms: u64,
     first: bool,
     offered: bool,
+    /// It repeats what stood already: nobody needs to hear of its ACK.
+    quiet: bool,
+}
+
+/// One fork of our call that was heard of (s.12.1.2).
+#[derive(Clone, Debug)]
+struct Early {
+    dialog: Dialog,
+    /// Number of its last reliable response (RFC 3262).
+    rseq: Option<u32>,
+    /// Its last session description.
+    sdp: Option<Vec<u8>>,
+}
+
+/// A reliable provisional response of ours that waits for its PRACK (RFC 3262).
+#[derive(Clone, Debug)]
+struct Open {
+    bytes: Vec<u8>,
+    repeat_ms: u64,
+    sdp: bool,
+}
+
+/// What was said before the answer to a call that rings here.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    /// The caller takes reliable provisional responses.
+    supported: bool,
+    /// It takes no others.
+    required: bool,
+    open: Option<Open>,
+    /// Further ones: only one may be open at a time.
+    later: VecDeque<(u16, Vec<u8>)>,
+    /// Our answer, which waits for the PRACK of the session in the 183.
+    answer: Option<Vec<u8>>,
+    /// Offer and answer are through already.
+    settled: bool,
 }
 
 #[derive(Clone, Debug)]
 enum State {
-    Calling { tx: u64, cancelling: Cancelling, early: Vec<Dialog>, early_sdp: Option<Vec<u8>> },
-    Ringing { tx: u64, dialog: Dialog },
+    Calling { tx: u64, cancelling: Cancelling, early: Vec<Early> },
+    Ringing { tx: u64, dialog: Dialog, progress: Box<Progress> },
     Confirmed { dialog: Dialog, ours: Option<u64>, theirs: Option<u64>, unacked: Option<Unacked>, closing: bool },
 }
 
@@ -152,7 +202,22 @@ struct Usage {
     /// We made the Call-ID: the longer back-off after 491 is ours.
     owner: bool,
     state: State,
-    timers: TimerTable<Timer, 3>,
+    timers: TimerTable<Timer, 8>,
+    /// Our UPDATE under way.
+    update: Option<u64>,
+    /// The peer's UPDATE or PRACK whose offer waits for `answer` or `reject`.
+    updated: Option<u64>,
+    /// What is under way of ours only keeps the session alive.
+    refreshing: bool,
+    /// The peer takes UPDATE.
+    allows_update: bool,
+    /// Number of our last reliable response, and of the first; 0: none yet.
+    rseq: (u32, u32),
+    /// Our 2xx-answered INVITE without offer: transaction and tag of the ACK that waits for our answer.
+    ack_due: Option<(u64, Vec<u8>)>,
+    words: session::Words,
+    session: session::Session,
+    login: Option<Box<Authorizer>>,
     /// Reason to send with the CANCEL or BYE that waits.
     q850: Option<u8>,
     /// Why we take back a call that is not answered yet.
@@ -200,7 +265,7 @@ impl Endpoint {
             Owner::Client(id) => {
                 let record = self.clients.get(&id)?;
                 let dialog = match record.purpose {
-                    Purpose::Invite(d) | Purpose::ReInvite(d) => Some(d),
+                    Purpose::Invite(d) | Purpose::ReInvite(d) | Purpose::Update(d) | Purpose::Prack(d) => Some(d),
                     Purpose::Farewell | Purpose::Options(_) | Purpose::Outside(_) => None,
                 };
                 (record.next_timer()?.1, dialog)
@@ -229,6 +294,16 @@ impl Endpoint {
                 + self.merge_index.len()
                 + self.usage_index.len()
                 + self.deadlines.len(),
+        }
+    }
+}
+
+impl Usage {
+    /// The dialog with the peer of this tag.
+    fn dialog_mut(&mut self, remote_tag: &[u8]) -> Option<&mut Dialog> {
+        match &mut self.state {
+            State::Calling { early, .. } => early.iter_mut().map(|e| &mut e.dialog).find(|d| d.remote_tag() == remote_tag),
+            State::Ringing { dialog, .. } | State::Confirmed { dialog, .. } => Some(dialog).filter(|d| d.remote_tag() == remote_tag),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Endpoint {
         self.sync_server(tx);
         let result = if method == Method::Cancel { Ok(()) } else { check(&request, merged) };
         match result.and_then(|()| self.dispatch(now, src, tx, &method, &request)) {
+            // What waits for our side's word keeps its answer; it is given under the dialog's own tag.
             Ok(()) => {}
             Err(refusal) => {
                 let mut response = self.response(tx, refusal.status);
@@ -117,7 +118,10 @@ impl Endpoint {
             (Method::Invite, None) => self.handle_call(now, src, tx, request),
             (Method::Invite, Some(id)) => self.handle_reinvite(now, src, tx, id, request),
             (Method::Bye, Some(id)) => self.handle_bye(now, tx, id, request),
-            (Method::Bye, None) => Err(Refusal::of(481)),
+            (Method::Update, Some(id)) => self.handle_update(now, src, tx, id, request),
+            (Method::Prack, Some(id)) => self.handle_prack(now, tx, id, request),
+            (Method::Info, Some(id)) => self.handle_info(now, tx, id, request),
+            (Method::Bye | Method::Update | Method::Prack | Method::Info, None) => Err(Refusal::of(481)),
             (Method::Options, _) => {
                 self.answer_options(now, tx);
                 self.forget_server(tx);
@@ -135,7 +139,7 @@ impl Endpoint {
         let from = request.from().ok()?;
         let from_tag = from.tag().unwrap_or_default();
         let known = match &self.usages.get(&id)?.state {
-            State::Calling { early, .. } => early.iter().any(|d| d.remote_tag() == from_tag),
+            State::Calling { early, .. } => early.iter().any(|e| e.dialog.remote_tag() == from_tag),
             State::Ringing { dialog, .. } | State::Confirmed { dialog, .. } => dialog.remote_tag() == from_tag,
         };
         known.then_some(id)
@@ -161,9 +165,16 @@ impl Endpoint {
             source: src,
             offer: request.sdp().map(<[u8]>::to_vec),
             call_id: readable(&call_id),
+            identity: self.identity(src, request),
         });
-        self.add_usage(id, call_id, local_tag, false, State::Ringing { tx, dialog });
+        let required = session::lists(request, "Require", "100rel");
+        let supported = required || session::lists(request, "Supported", "100rel");
+        let progress = Box::new(Progress { supported, required, ..Progress::default() });
+        self.add_usage(id, call_id, local_tag, false, State::Ringing { tx, dialog, progress });
         if let Some(usage) = self.usages.get_mut(&id) {
+            usage.note_allow(request);
+            usage.words.asked = request.sdp().map_or(0, session::sum);
+            usage.session.least_s = session::LEAST_S;
             usage.timers.set(Timer::Ring, now + ms(TIMER_C_MS));
         }
         self.sync_dialog(id);
@@ -175,6 +186,7 @@ impl Endpoint {
 
     fn handle_reinvite(&mut self, now: Instant, src: Hop, tx: u64, id: DialogId, request: &Message) -> Result<(), Refusal> {
         let usage = self.usages.get_mut(&id).ok_or(Refusal::of(481))?;
+        let (updating, updated) = (usage.update.is_some() || usage.ack_due.is_some(), usage.updated.is_some());
         let State::Confirmed { dialog, ours, theirs, unacked, closing } = &mut usage.state else {
             // Its 200 overtakes ours, or it invites while it rings: later.
             return Err(Refusal::with(500, "Retry-After", "1"));
@@ -182,18 +194,20 @@ impl Endpoint {
         if !dialog.take_remote_cseq(request.cseq().map_or(0, |c| c.number)) {
             return Err(Refusal::of(500));
         }
-        if theirs.is_some() {
+        if theirs.is_some() || updated {
             return Err(Refusal::with(500, "Retry-After", "1"));
         }
         // Our offer is out, or the 200 with our late offer waits for its answer.
-        if ours.is_some() || *closing || unacked.as_ref().is_some_and(|u| u.offered) {
+        if ours.is_some() || updating || *closing || unacked.as_ref().is_some_and(|u| u.offered) {
             return Err(Refusal::of(491));
         }
-        if unacked.take().is_some() {
+        if let Some(unacked) = unacked.take() {
             // The peer goes on, so it has our 200: only its ACK was lost or is late.
             usage.timers.stop(Timer::Answer);
             usage.timers.stop(Timer::AckWait);
-            self.events.push_back(Event::Acked { dialog: id, sdp: None });
+            if !unacked.quiet {
+                self.events.push_back(Event::Acked { dialog: id, sdp: None });
+            }
         }
         dialog.refresh_target(request, src);
         *theirs = Some(tx);
@@ -201,6 +215,16 @@ impl Endpoint {
         if let Some(record) = self.servers.get_mut(&tx) {
             record.local_tag.clone_from(&usage.local_tag);
             record.dialog = Some(id);
+        }
+        usage.note_allow(request);
+        if let Some(offer) = request.sdp() {
+            if usage.words.is_unchanged(offer) {
+                // A refresh (RFC 4028 s.7.4): what stands is said again, and nobody needs to hear of it.
+                let same = usage.words.ours.clone().unwrap_or_default().into_vec();
+                self.accept_as(now, id, tx, same, false, true);
+                return Ok(());
+            }
+            usage.words.asked = session::sum(offer);
         }
         let trying = self.response(tx, 100);
         self.respond(now, tx, trying);
@@ -221,11 +245,12 @@ impl Endpoint {
             State::Ringing { tx, .. } => Some(*tx),
             State::Calling { .. } => None,
         };
+        let updated = usage.updated.take();
         let response = self.response(tx, 200);
         self.respond(now, tx, response);
-        if let Some(invite) = open {
-            let response = self.response(invite, 487);
-            self.respond(now, invite, response);
+        for open in open.into_iter().chain(updated) {
+            let response = self.response(open, 487);
+            self.respond(now, open, response);
         }
         // The call we still wait for is ended by its callee: take the INVITE back too.
         self.send_cancel(now, id);
@@ -285,7 +310,7 @@ impl Endpoint {
         };
         let Some(usage) = self.usages.get_mut(&id) else { return };
         let State::Confirmed { unacked, closing, .. } = &mut usage.state else { return };
-        let offered = unacked.take().is_some_and(|u| u.offered);
+        let Some(Unacked { offered, quiet, .. }) = unacked.take() else { return };
         let closing = *closing;
         usage.timers.stop(Timer::Answer);
         usage.timers.stop(Timer::AckWait);
@@ -295,7 +320,13 @@ impl Endpoint {
             return self.end(id, Event::Ended { dialog: id, cause: EndCause::HungUp, q850: None });
         }
         let sdp = request.sdp().filter(|_| offered).map(<[u8]>::to_vec);
-        self.events.push_back(Event::Acked { dialog: id, sdp });
+        if let Some(usage) = self.usages.get_mut(&id).filter(|_| offered) {
+            usage.words.answered(sdp.as_deref());
+            usage.words.offered = None;
+        }
+        if !quiet {
+            self.events.push_back(Event::Acked { dialog: id, sdp });
+        }
     }
 
     fn repeat_answer(&mut self, id: u64) {
@@ -315,7 +346,7 @@ impl Endpoint {
 
     fn answer_options(&mut self, now: Instant, tx: u64) {
         let mut response = self.response(tx, 200);
-        for (name, value) in [("Allow", ALLOW), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"), ("Supported", "")] {
+        for (name, value) in [("Allow", ALLOW), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"), ("Supported", SUPPORTED)] {
             response.headers.push(name, value.into());
         }
         response.headers.push("Contact", self.contact_for(tx));
@@ -327,16 +358,16 @@ impl Endpoint {
 }
 
 /// A status, and a header that belongs to it.
-struct Refusal {
+pub(super) struct Refusal {
     status: u16,
     header: Option<(&'static str, String)>,
 }
 
 impl Refusal {
-    const fn of(status: u16) -> Refusal {
+    pub(super) const fn of(status: u16) -> Refusal {
         Refusal { status, header: None }
     }
-    fn with(status: u16, name: &'static str, value: impl Into<String>) -> Refusal {
+    pub(super) fn with(status: u16, name: &'static str, value: impl Into<String>) -> Refusal {
         Refusal { status, header: Some((name, value.into())) }
     }
 }
@@ -345,7 +376,7 @@ impl Refusal {
 fn check(request: &Message, merged: bool) -> Result<(), Refusal> {
     match request.method() {
         Some(Method::Other(_)) => return Err(Refusal::of(501)),
-        Some(Method::Invite | Method::Options | Method::Bye) => {}
+        Some(Method::Invite | Method::Options | Method::Bye | Method::Prack | Method::Update | Method::Info) => {}
         _ => return Err(Refusal::with(405, "Allow", ALLOW)),
     }
     if request.request_uri().is_ok_and(|u| u.scheme == Scheme::Other) {
@@ -354,21 +385,28 @@ fn check(request: &Message, merged: bool) -> Result<(), Refusal> {
     if merged && request.to().is_ok_and(|t| t.tag().is_none()) {
         return Err(Refusal::of(482));
     }
-    // No extension of ours so far needs to be required.
-    let required: Vec<String> = request.headers.values("Require").map(|v| String::from_utf8_lossy(v).into_owned()).collect();
-    if !required.is_empty() {
-        return Err(Refusal::with(420, "Unsupported", required.join(", ")));
+    let known = |v: &[u8]| SUPPORTED.split(", ").any(|s| v.eq_ignore_ascii_case(s.as_bytes()));
+    let unknown = request.headers.values("Require").filter(|v| !known(v));
+    let unsupported: Vec<String> = unknown.map(|v| String::from_utf8_lossy(v).into_owned()).collect();
+    if !unsupported.is_empty() {
+        return Err(Refusal::with(420, "Unsupported", unsupported.join(", ")));
     }
     if request.headers.get("Content-Encoding").is_some_and(|e| !e.is_empty() && !e.eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::with(415, "Accept-Encoding", "identity"));
     }
     let invite = request.method() == Some(&Method::Invite);
+    let session = matches!(request.method(), Some(Method::Invite | Method::Update | Method::Prack));
+    // RFC 4028 s.9: who cannot read 422 is not sent one.
+    let short = request.headers.get("Session-Expires").and_then(session::read_expires).is_some_and(|e| e.seconds < session::LEAST_S);
+    if short && session && session::lists(request, "Supported", "timer") {
+        return Err(Refusal::with(422, "Min-SE", session::LEAST_S.to_string()));
+    }
     // Handling=optional bodies (s.20.11) may be of any type; the only one needed is the session description.
     let optional = request
         .headers
         .get("Content-Disposition")
         .is_some_and(|v| String::from_utf8_lossy(v).to_ascii_lowercase().replace(' ', "").contains("handling=optional"));
-    if invite && !request.body.trim_ascii().is_empty() && request.sdp().is_none() && !optional {
+    if session && !request.body.trim_ascii().is_empty() && request.sdp().is_none() && !optional {
         return Err(Refusal::with(415, "Accept", "application/sdp"));
     }
     let mut accepts = request.headers.values("Accept").peekable();

@@ -4,6 +4,7 @@
 //! branch and nothing else changed (RFC 3263 s.4.3); inside a dialog only a broken way is left, for its other end has a mind of its own.
 //! What is too large for a datagram tries TCP to the same place first (RFC 3261 s.18.1.1).
 
+use super::again::Launch;
 use super::*;
 use crate::sip::message::StartLine;
 use crate::sip::transaction::{client, client_invite, server_invite};
@@ -29,7 +30,12 @@ impl Endpoint {
 
     /// The value of our Contact for who is reached over `hop`.
     pub(super) fn contact(&self, hop: Hop) -> Vec<u8> {
-        NameAddr::new(self.config.contact_uri("", hop)).emit()
+        let mut contact = NameAddr::new(self.config.contact_uri("", hop)).emit();
+        if self.config.t38 {
+            // RFC 6913: a fax machine may be reached here, by T.38.
+            contact.extend_from_slice(b";+sip.fax=\"t38\"");
+        }
+        contact
     }
 
     pub(super) fn branch(&mut self) -> Vec<u8> {
@@ -46,27 +52,36 @@ impl Endpoint {
         purpose: Purpose,
         dialog: Option<Dialog>,
     ) -> u64 {
-        if matches!(request.method(), Some(Method::Invite)) {
+        if matches!(request.method(), Some(Method::Invite | Method::Update)) {
             request.headers.push("Allow", ALLOW.into());
+            if request.headers.count("Supported") == 0 {
+                request.headers.push("Supported", SUPPORTED.into());
+            }
         }
         if request.headers.count("User-Agent") == 0 {
             request.headers.push("User-Agent", self.config.user_agent.clone().into_bytes());
         }
         let further: VecDeque<Target> = ways.into_iter().take(SIP_TARGETS_MAX).collect();
-        self.launch(now, request, further, None, purpose, dialog)
+        self.launch(now, Launch { request, further, tcp_tried: None, purpose, dialog, attempt: None, login: None })
     }
 
-    fn launch(
-        &mut self,
-        now: Instant,
-        mut request: Message,
-        mut further: VecDeque<Target>,
-        mut tcp_tried: Option<SocketAddr>,
-        purpose: Purpose,
-        dialog: Option<Dialog>,
-    ) -> u64 {
+    pub(super) fn launch(&mut self, now: Instant, launch: Launch) -> u64 {
+        let Launch { mut request, mut further, mut tcp_tried, purpose, dialog, attempt, mut login } = launch;
         let branch = self.branch();
         let ours = matches!(request.method(), Some(Method::Invite | Method::Update)) && !matches!(purpose, Purpose::Outside(_));
+        // Credentials that were asked for once go along unasked.
+        match purpose {
+            Purpose::Invite(id) | Purpose::ReInvite(id) | Purpose::Update(id) | Purpose::Prack(id) => {
+                if let Some(login) = self.usages.get_mut(&id).and_then(|u| u.login.as_deref_mut()).filter(|l| l.is_primed()) {
+                    login.authorize(&mut request);
+                }
+            }
+            _ => {
+                if let Some(login) = login.as_deref_mut().filter(|l| l.is_primed()) {
+                    login.authorize(&mut request);
+                }
+            }
+        }
         let (at, bytes) = loop {
             let Some(at) = further.pop_front() else { return self.next_id() };
             request.headers.set("Via", self.via(at.0, &branch));
@@ -83,15 +98,16 @@ impl Endpoint {
             }
             break (at, bytes);
         };
-        self.start_client(now, ClientStart { request, branch, bytes, at, further, tcp_tried, purpose, dialog })
+        let launch = Launch { request, further, tcp_tried, purpose, dialog, attempt, login };
+        self.start_client(now, branch, bytes, at, launch)
     }
 
     fn too_large(&self, hop: Hop, bytes: usize) -> bool {
         hop.transport == Transport::Udp && bytes > DATAGRAM_REQUEST_MAX && self.config.listens(Transport::Tcp)
     }
 
-    fn start_client(&mut self, now: Instant, start: ClientStart) -> u64 {
-        let ClientStart { request, branch, bytes, at, further, tcp_tried, purpose, dialog } = start;
+    fn start_client(&mut self, now: Instant, branch: Vec<u8>, bytes: Vec<u8>, at: Target, launch: Launch) -> u64 {
+        let Launch { request, further, tcp_tried, purpose, dialog, attempt, login } = launch;
         self.transmit(&at, bytes.clone());
         let id = self.next_id();
         if self.clients.len() >= self.half() {
@@ -105,50 +121,11 @@ impl Endpoint {
             _ => ClientMachine::Other(Client::new(now, reliable)),
         };
         self.client_index.insert((branch.clone(), method), id);
-        let record = ClientRecord { machine, purpose, branch, request, bytes, at, further, tcp_tried, dialog, acks: Vec::new() };
+        let acks = Vec::new();
+        let record = ClientRecord { machine, purpose, branch, request, bytes, at, further, tcp_tried, dialog, acks, attempt, login };
         self.clients.insert(id, record);
         self.sync_client(id);
         id
-    }
-
-    /// Sends the request of `id` by its next way, in a transaction of its own. False when there is none, or nobody wants it any more.
-    pub(super) fn move_on(&mut self, now: Instant, id: u64) -> bool {
-        let full = self.clients.len() >= self.half();
-        let Some(record) = self.clients.get_mut(&id) else { return false };
-        if record.further.is_empty() || full {
-            return false;
-        }
-        let wanted = match record.purpose {
-            Purpose::Invite(dialog) => {
-                matches!(self.usages.get(&dialog).map(|u| &u.state), Some(State::Calling { cancelling: Cancelling::No, .. }))
-            }
-            Purpose::ReInvite(dialog) => self.usages.contains_key(&dialog),
-            Purpose::Farewell | Purpose::Options(_) | Purpose::Outside(_) => true,
-        };
-        if !wanted {
-            return false;
-        }
-        let further = core::mem::take(&mut record.further);
-        let purpose = core::mem::replace(&mut record.purpose, Purpose::Farewell);
-        let (request, tcp_tried, dialog) = (record.request.clone(), record.tcp_tried, record.dialog.clone());
-        self.counters.failovers += 1;
-        let next = self.launch(now, request, further, tcp_tried, purpose, dialog);
-        match purpose {
-            Purpose::Invite(dialog) => {
-                if let Some(Usage { state: State::Calling { tx, early, early_sdp, .. }, .. }) = self.usages.get_mut(&dialog) {
-                    *tx = next;
-                    early.clear();
-                    *early_sdp = None;
-                }
-            }
-            Purpose::ReInvite(dialog) => {
-                if let Some(Usage { state: State::Confirmed { ours, .. }, .. }) = self.usages.get_mut(&dialog) {
-                    *ours = Some(next);
-                }
-            }
-            Purpose::Farewell | Purpose::Options(_) | Purpose::Outside(_) => {}
-        }
-        true
     }
 
     /// A way is broken: no connection to it can be made, the one there was is gone, or the network says that nobody is there. What waits
@@ -224,11 +201,12 @@ impl Endpoint {
         match record.purpose {
             Purpose::Invite(dialog) => self.call_failed(dialog, status),
             Purpose::ReInvite(dialog) => self.reinvite_failed(now, id, dialog, status),
+            Purpose::Update(dialog) => self.update_failed(now, id, dialog, status, None),
             Purpose::Options(options) => {
                 self.events.push_back(Event::OptionsAnswered { options, status, sdp: None, allow: Vec::new(), server: None });
             }
             Purpose::Outside(request) => self.events.push_back(Event::Response { request, status, response: None, from: record.at.0 }),
-            Purpose::Farewell => {}
+            Purpose::Farewell | Purpose::Prack(_) => {}
         }
         self.forget_client(id);
     }
@@ -268,33 +246,37 @@ impl Endpoint {
         }
         let number = record.request.cseq().map_or(0, |c| c.number);
         let cancel = with_q850(cancel.with("CSeq", format!("{number} CANCEL")), q850).with("User-Agent", &self.config.user_agent);
-        let start = ClientStart {
-            branch: record.branch.clone(),
-            bytes: cancel.emit(),
+        let (branch, at, bytes) = (record.branch.clone(), record.at.clone(), cancel.emit());
+        let launch = Launch {
             request: cancel,
-            at: record.at.clone(),
             further: VecDeque::new(),
             tcp_tried: None,
             purpose: Purpose::Farewell,
             dialog: None,
+            attempt: None,
+            login: None,
         };
         self.sync_client(tx);
-        self.start_client(now, start);
+        self.start_client(now, branch, bytes, at, launch);
     }
 
     /// Sends the BYE of a confirmed dialog and closes the peer's re-INVITE, should one be open.
     pub(super) fn send_bye(&mut self, now: Instant, id: DialogId) {
-        self.release_ack(id, Vec::new());
         let Some(usage) = self.usages.get_mut(&id) else { return };
         let q850 = usage.q850;
         let State::Confirmed { dialog, theirs, .. } = &mut usage.state else { return };
         let theirs = theirs.take();
         let (bye, ways) = dialog.next_request(Method::Bye);
-        if let Some(tx) = theirs {
+        // The dialog is about to be forgotten, and the BYE may still be asked who sends it.
+        let login = usage.login.take();
+        for tx in [theirs, usage.updated.take()].into_iter().flatten() {
             let response = self.response(tx, 487);
             self.respond(now, tx, response);
         }
-        self.send_request(now, with_q850(bye, q850), ways, Purpose::Farewell, None);
+        let request = with_q850(bye, q850).with("User-Agent", &self.config.user_agent);
+        let further = ways.into_iter().collect();
+        let purpose = Purpose::Farewell;
+        self.launch(now, Launch { request, further, tcp_tried: None, purpose, dialog: None, attempt: None, login });
     }
 
     /// Writes Via for the first way of an ACK, and its bytes.
@@ -344,16 +326,4 @@ impl Endpoint {
         self.transmit(&(to, None), bytes);
         self.sync_server(tx);
     }
-}
-
-/// A client transaction about to begin.
-struct ClientStart {
-    request: Message,
-    branch: Vec<u8>,
-    bytes: Vec<u8>,
-    at: Target,
-    further: VecDeque<Target>,
-    tcp_tried: Option<SocketAddr>,
-    purpose: Purpose,
-    dialog: Option<Dialog>,
 }

@@ -30,8 +30,35 @@ impl Endpoint {
     pub(super) fn add_usage(&mut self, id: DialogId, call_id: Vec<u8>, local_tag: Vec<u8>, owner: bool, state: State) {
         self.usage_index.insert((call_id.clone(), local_tag.clone()), id);
         self.inbound += usize::from(!owner);
-        let timers = TimerTable::new([Timer::Ring, Timer::Answer, Timer::AckWait]);
-        self.usages.insert(id, Usage { call_id, local_tag, owner, state, timers, q850: None, giving_up: EndCause::HungUp });
+        let timers = TimerTable::new([
+            Timer::Ring,
+            Timer::Answer,
+            Timer::AckWait,
+            Timer::Reliable,
+            Timer::PrackWait,
+            Timer::UpdateWait,
+            Timer::Refresh,
+            Timer::Expiry,
+        ]);
+        let usage = Usage {
+            call_id,
+            local_tag,
+            owner,
+            state,
+            timers,
+            update: None,
+            updated: None,
+            refreshing: false,
+            allows_update: false,
+            rseq: (0, 0),
+            ack_due: None,
+            words: session::Words::default(),
+            session: session::Session::default(),
+            login: None,
+            q850: None,
+            giving_up: EndCause::HungUp,
+        };
+        self.usages.insert(id, usage);
     }
 
     /// Says a dialog's last word and forgets it.

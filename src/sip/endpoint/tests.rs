@@ -3,11 +3,27 @@
 use super::*;
 use std::collections::BTreeMap;
 
+mod early;
 mod flows;
+mod hops;
 mod ladder;
+mod refresh;
+mod words;
 
 fn addr(n: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, n], 5060))
+}
+
+/// The value of a header as text; empty if it is not there.
+fn header(message: &Message, name: &str) -> String {
+    String::from_utf8_lossy(message.headers.get(name).unwrap_or_default()).into_owned()
+}
+
+/// A response of a far end of tag `tag` to a request that was sent.
+fn reply(request: &Message, status: u16, tag: &str) -> Message {
+    let mut m = Message::response_to(request, status, "x");
+    tag_response(&mut m, tag.as_bytes());
+    m.with("Contact", "<sip:far@192.0.2.2>")
 }
 
 /// How bad the network is.
@@ -122,6 +138,16 @@ impl World {
     fn ladder(&mut self) -> String {
         let log = std::mem::take(&mut self.log);
         log.iter().map(|(n, word)| format!("{}{word}", if *n == 0 { ">" } else { "<" })).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Hands a message to endpoint `n` as if it came from there.
+    fn hear(&mut self, n: usize, src: impl Into<Hop>, bytes: impl AsRef<[u8]>) {
+        self.ends[n].handle_message(self.now, src.into(), bytes.as_ref());
+    }
+
+    /// What endpoint `n` wants sent, read; nothing of it is delivered.
+    fn sent(&mut self, n: usize) -> Vec<(Hop, Message)> {
+        core::iter::from_fn(|| self.ends[n].poll_transmit()).map(|t| (t.dst, Message::parse(&t.bytes).unwrap())).collect()
     }
 
     /// The dialog of the call that came in at endpoint 1.

@@ -41,7 +41,7 @@ impl Endpoint {
                         self.reinvite_failed(now, id, dialog, 408);
                         self.forget_client(id);
                     }
-                    Purpose::Farewell | Purpose::Options(_) | Purpose::Outside(_) => {}
+                    _ => {}
                 }
             }
             Some(Fired::TimedOut) if !response::in_dialog(purpose) && self.move_on(now, id) => self.forget_client(id),
@@ -95,6 +95,26 @@ impl Endpoint {
                 let cause = if *closing { EndCause::HungUp } else { EndCause::NoAck };
                 self.send_bye(now, id);
                 return self.end(id, Event::Ended { dialog: id, cause, q850: None });
+            }
+            (Some(Timer::Reliable), _) => self.repeat_provisional(now, id),
+            (Some(Timer::PrackWait), State::Ringing { tx, .. }) => {
+                // RFC 3262 s.3: without PRACK there is no way to this caller.
+                let tx = *tx;
+                let response = self.response(tx, 504);
+                self.respond(now, tx, response);
+                return self.end(id, Event::Ended { dialog: id, cause: EndCause::NoPrack, q850: None });
+            }
+            (Some(Timer::UpdateWait), _) => {
+                if let Some(tx) = usage.updated.take() {
+                    let response = self.response(tx, 488);
+                    self.respond(now, tx, response);
+                    self.go_on_ringing(now, id);
+                }
+            }
+            (Some(Timer::Refresh), _) => self.refresh(now, id),
+            (Some(Timer::Expiry), State::Confirmed { .. }) => {
+                self.send_bye(now, id);
+                return self.end(id, Event::Ended { dialog: id, cause: EndCause::Expired, q850: None });
             }
             (Some(Timer::Ring), State::Ringing { tx, .. }) => {
                 let tx = *tx;

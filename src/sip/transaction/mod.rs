@@ -63,6 +63,16 @@ pub enum Timer {
     AckWait,
     /// An incoming call rings too long.
     Ring,
+    /// Repeat a provisional response that asks for PRACK (RFC 3262 s.3).
+    Reliable,
+    /// No PRACK to it comes.
+    PrackWait,
+    /// Our side does not answer the peer's offer in an UPDATE or PRACK.
+    UpdateWait,
+    /// Refresh the session (RFC 4028 s.7.2).
+    Refresh,
+    /// The session was not refreshed in its time (RFC 4028 s.10).
+    Expiry,
 }
 
 /// What a client machine makes of a response.

@@ -140,23 +140,26 @@ impl Peer {
         (self.up, self.ringing, self.believes) = (false, false, None);
         (self.direction, self.old_hold) = (Direction::SendRecv, false);
     }
-    /// Says 183 with a description before it answers.
+    /// Says 183 with its answer before it answers the call: reliably, since both ends can.
     pub fn announce(&mut self, now: Instant) {
         let (Some(dialog), true, State::Asked) = (self.dialog, self.ringing, self.n.state()) else { return };
-        let Some(offer) = self.n.open_offer().cloned() else { return };
-        let mut preview = Negotiation::new(1);
-        preview.receive_offer(offer.clone()).expect("new");
-        if let Ok(draft) = self.draft(&offer) {
-            let _ringing = self.sip.progress(now, dialog, preview.send_answer(draft).expect("asked").emit());
+        if let Some(answer) = self.answer() {
+            let _cancelled = self.sip.progress(now, dialog, answer.emit());
         }
     }
     pub fn lift(&mut self, now: Instant) {
         let (Some(dialog), true) = (self.dialog, self.ringing) else { return };
-        let body = if self.n.state() == State::Asked { self.answer() } else { self.n.send_offer(self.audio()).ok() };
+        let body = match (self.n.state(), self.n.agreed()) {
+            (State::Asked, _) => self.answer(),
+            (_, Some(agreed)) => Some(agreed.local.clone()),
+            (_, None) => self.n.send_offer(self.audio()).ok(),
+        };
         match body {
             Some(body) => {
-                let _cancelled = self.sip.answer(now, dialog, body.emit());
-                (self.ringing, self.up) = (false, true);
+                // While the 183 is not acknowledged yet, the 200 waits for that.
+                if self.sip.answer(now, dialog, body.emit()).is_ok() {
+                    (self.ringing, self.up) = (false, true);
+                }
             }
             None => {
                 let _cancelled = self.sip.reject(now, dialog, 488, None);
@@ -172,6 +175,15 @@ impl Peer {
         (self.direction, self.old_hold) = (direction, old);
         let offer = self.audio();
         self.offer(now, Some(offer));
+    }
+    /// The same by UPDATE, which may also come before the answer.
+    pub fn updates(&mut self, now: Instant, direction: Direction) {
+        let (Some(dialog), State::Stable, true) = (self.dialog, self.n.state(), self.n.agreed().is_some()) else { return };
+        self.direction = direction;
+        let offer = self.n.send_offer(self.audio()).expect("nothing is open");
+        if self.sip.update(now, dialog, offer.emit()).is_err() {
+            self.n.offer_refused().expect("it waits");
+        }
     }
     pub fn offers_t38(&mut self, now: Instant) {
         let offer = self.image();
@@ -285,7 +297,8 @@ impl Peer {
                 }
             }
             Event::ReInvited { dialog, offer } if ours => self.re_invited(now, dialog, offer),
-            Event::ReInviteAnswered { dialog, sdp } if ours => {
+            Event::UpdateOffered { dialog, offer } if ours => self.re_invited(now, dialog, Some(offer)),
+            Event::ReInviteAnswered { dialog, sdp } | Event::UpdateAnswered { dialog, sdp } if ours => {
                 let said = Session::parse(&sdp).ok();
                 let fine = match (self.n.state(), said) {
                     (State::Waiting, Some(answer)) => self.n.receive_answer(answer).is_ok(),
@@ -297,7 +310,7 @@ impl Peer {
                     self.hang_up(now);
                 }
             }
-            Event::ReInviteFailed { status, .. } if ours => {
+            Event::ReInviteFailed { status, .. } | Event::UpdateFailed { status, .. } if ours => {
                 self.statuses.push(status);
                 if let (Bug::RefusedIsAgreed, State::Waiting) = (self.bug, self.n.state()) {
                     let offer = self.n.open_offer().cloned().expect("it waits");

@@ -129,9 +129,9 @@ impl Listener {
             Err(why) => return self.fault(&format!("a description that cannot be read: {why}")),
         };
         match (message.method(), message.status()) {
-            (Some(Method::Invite), _) => self.invite(parcel, &message, sdp),
+            (Some(Method::Invite | Method::Update), _) => self.invite(parcel, &message, sdp),
             (Some(Method::Ack), _) => self.ack(parcel, &message),
-            (None, Some(status)) if message.cseq().is_ok_and(|c| c.method == Method::Invite) => {
+            (None, Some(status)) if message.cseq().is_ok_and(|c| matches!(c.method, Method::Invite | Method::Update)) => {
                 self.response(parcel, &message, status, sdp)
             }
             _ => {}

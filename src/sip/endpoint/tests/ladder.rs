@@ -16,7 +16,7 @@ fn a_call_rings_is_answered_and_hung_up_by_the_caller() {
     assert_eq!(w.ends[0].call_id(a), w.ends[1].call_id(b));
     w.ends[1].ringing(w.now, b).unwrap();
     w.run_ms(3000);
-    assert_eq!(w.take(0), [Event::Provisional { dialog: a, status: 180, sdp: None }]);
+    assert_eq!(w.take(0), [Event::Provisional { dialog: a, status: 180, sdp: None, reliable: false }]);
     w.ends[1].answer(w.now, b, b"v=0 answer".to_vec()).unwrap();
     w.run_ms(1000);
     assert_eq!(w.take(0), [Event::Answered { dialog: a, sdp: b"v=0 answer".to_vec() }]);
@@ -230,7 +230,7 @@ fn options_says_what_we_take_and_can() {
     match &w.take(0)[..] {
         [Event::OptionsAnswered { options, status: 200, sdp, allow, server }] => {
             assert_eq!((*options, sdp.as_deref(), server.as_deref()), (id, Some(&b"v=0 caps"[..]), Some("tipring")));
-            assert_eq!(allow, &["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS"]);
+            assert_eq!(allow, &["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "PRACK", "UPDATE", "INFO"]);
         }
         other => panic!("{other:?}"),
     }
@@ -290,13 +290,17 @@ fn of_two_forks_that_answer_the_second_is_acknowledged_and_hung_up() {
 
 /// Requests that are refused, with the status and a header of the answer.
 const REFUSED: &[(&str, &str, u16, &str)] = &[
-    ("INVITE", "Require: 100rel, x\r\n", 420, "Unsupported: 100rel, x"),
+    ("INVITE", "Require: 100rel, x\r\n", 420, "Unsupported: x\r\n"),
     ("INVITE", "Content-Encoding: gzip\r\n", 415, "Accept-Encoding: identity"),
     ("INVITE", "Accept: text/plain\r\n", 406, ""),
     ("INVITE", "Content-Type: text/plain\r\nContent-Length: 1\r\n\r\nx", 415, "Accept: application/sdp"),
-    ("REGISTER", "", 405, "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS"),
+    ("REGISTER", "", 405, "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO"),
     ("FLY", "", 501, ""),
     ("BYE", "", 481, ""),
+    ("PRACK", "RAck: 1 1 INVITE\r\n", 481, ""),
+    ("UPDATE", "", 481, ""),
+    ("INFO", "", 481, ""),
+    ("INVITE", "Supported: timer\r\nSession-Expires: 89\r\n", 422, "Min-SE: 90"),
     ("CANCEL", "", 481, ""),
 ];
 
@@ -459,7 +463,7 @@ fn an_announcement_before_the_answer_is_a_183_with_its_session() {
     let b = w.incoming();
     w.ends[1].progress(w.now, b, b"v=0 early".to_vec()).unwrap();
     w.run_ms(100);
-    assert_eq!(w.take(0), [Event::Provisional { dialog: a, status: 183, sdp: Some(b"v=0 early".to_vec()) }]);
+    assert_eq!(w.take(0), [Event::Provisional { dialog: a, status: 183, sdp: Some(b"v=0 early".to_vec()), reliable: true }]);
     w.ends[0].hangup(w.now, a, None).unwrap();
     w.assert_all_gone();
 }
