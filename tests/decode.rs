@@ -331,6 +331,19 @@ fn every_key_is_there_even_when_nothing_is_on_it() {
     assert_eq!(got["seconds"], 1.0);
 }
 
+#[test]
+fn encrypted_audio_is_never_taken_for_a_quiet_line() {
+    let Some(root) = recordings() else { return };
+    let file = root.join("srtp/marseillaise-aes-cm-128-sha1-80.pcap").display().to_string();
+    let wrong = format!("deadbeef={}", "A".repeat(40));
+    let run = tipring(&[&file, "--srtp-key", &wrong]);
+    let words = String::from_utf8_lossy(&run.stderr);
+    assert_eq!((run.status.code(), words.lines().count()), (Some(2), 1), "{words}");
+    // Without a key it may be anything: it is read, and the reader is told.
+    let got = decode(Path::new(&file), "srtp-no-key", &[]).unwrap();
+    assert!(list(&got, "warnings").iter().any(|w| w.as_str().is_some_and(|w| w.contains("looks like SRTP"))), "{got}");
+}
+
 /// Peak resident memory of a run, KiB, by watching the process.
 fn peak_kib(arguments: &[&str]) -> u64 {
     let mut child =

@@ -9,6 +9,7 @@ use super::report::Report;
 use super::session::{Listen, Session};
 use crate::fax::t30::frame::Rate;
 use tipring_dsp::Frame;
+use tipring_dsp::level::{dbm0_of, mean_square};
 use tipring_dsp::modem_receiver::{Modem, ModemReceiver, Output};
 use tipring_dsp::resample::Resampler;
 
@@ -84,10 +85,12 @@ impl FastEar {
         let ears: Option<Vec<Ear>> = PPM.into_iter().map(ear).collect();
         Some(FastEar { ears: ears?, waiting: None, channel: 0, gain: 1.0, levels: [Recent::NEW; 2] })
     }
-    /// The level of the next frame of a channel, dBm0.
-    pub fn level(&mut self, channel: usize, dbm0: f32) {
+    /// Takes the level of the next 20 ms of a channel, as the receivers' detectors have it: of the differences between samples, in which
+    /// mains hum counts for nothing (and 1700 Hz for 2 dB more than its level).
+    pub fn level(&mut self, channel: usize, frame: &Frame) {
         if let Some(recent) = self.levels.get_mut(channel) {
-            recent.dbm0[recent.at] = dbm0;
+            let differences: Frame = core::array::from_fn(|i| frame[i].saturating_sub(frame[i.saturating_sub(1)]));
+            recent.dbm0[recent.at] = dbm0_of(mean_square(&differences)) - 2.0;
             recent.at = (recent.at + 1) % NOISE_FRAMES;
         }
     }

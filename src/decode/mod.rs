@@ -174,7 +174,7 @@ impl Decoder {
             let power = tipring_dsp::level::mean_square(&frame);
             c.levels.push(power);
             if let Some(fast) = &mut self.fast {
-                fast.level(n, tipring_dsp::level::dbm0_of(power));
+                fast.level(n, &frame);
             }
             // Once fax machines speak, the exchange has done its part and what roars is a page.
             if !self.session.spoken && c.sounds.len() < limits::EVENTS_MAX {

@@ -63,7 +63,7 @@ impl Fragments {
     pub fn take(&mut self, now_ns: u64, piece: &Piece<'_>) -> Option<Vec<u8>> {
         let end = piece.offset + piece.data.len();
         // RFC 791: all but the last are multiples of eight bytes long.
-        if piece.data.is_empty() || end > DATAGRAM_BYTES_MAX || piece.more && piece.data.len() % 8 != 0 {
+        if piece.data.is_empty() || end > DATAGRAM_BYTES_MAX || piece.more && !piece.data.len().is_multiple_of(8) {
             self.left_out += 1;
             return None;
         }

@@ -383,6 +383,12 @@ impl Survey {
             self.warnings.say(format!("stream {:08x} is SRTP and no key is known: --srtp-key {:08x}=BASE64", key.ssrc, key.ssrc));
             return None;
         }
+        if srtp.is_none() && stream.types.values().all(|(packets, bytes)| looks_encrypted(*packets, *bytes)) {
+            self.warnings.say(format!(
+                "stream {:08x} looks like SRTP (its packets have room for a tag); if it is, what was heard on it is noise: --srtp-key {:08x}=BASE64",
+                key.ssrc, key.ssrc
+            ));
+        }
         let mut uses = BTreeMap::new();
         for (pt, (packets, bytes)) in &stream.types {
             let by_sdp = told.iter().find(|(p, _)| p == pt).map(|(_, codec)| codec.clone());
@@ -446,6 +452,12 @@ impl Survey {
             }
         }
     }
+}
+
+/// Packets of 5 ms or a multiple, and each with the 10 or 4 bytes of an SRTP tag (RFC 3711 clause 4.2) behind them.
+fn looks_encrypted(packets: u32, bytes: u64) -> bool {
+    let packets = u64::from(packets);
+    packets >= 10 && bytes.is_multiple_of(packets) && bytes / packets > 40 && matches!(bytes / packets % 40, 4 | 10)
 }
 
 /// Two flows sound at the same time, for more than a hand-over from one to the next takes.

@@ -214,7 +214,13 @@ impl Reader {
                 }
                 (n, _) => Some(u64::from(n)),
             }),
-            id if !id.iter().all(|b| (0x20..0x7F).contains(b)) && self.data_bytes > 0 => Expect::Over,
+            id if !id.iter().all(|b| (0x20..0x7F).contains(b)) && self.data_bytes > 0 => {
+                self.warnings.say(format!(
+                    "behind the {} bytes of audio that the WAV header promises there is something that is no chunk; it was not read",
+                    self.data_bytes
+                ));
+                Expect::Over
+            }
             b"fmt " if self.format.is_none() => return Err(WavError::NoFormat),
             _ => Expect::Skip(padded),
         };
@@ -399,6 +405,14 @@ mod tests {
             let (out, _) = read(&f, piece).unwrap();
             assert_eq!(out, (0..100i16).map(|n| [n, -n]).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn audio_behind_the_promised_length_is_spoken_of() {
+        let mut f = file(1, 1, 8000, 16, 2, &[1, 0, 2, 0]);
+        f.extend([0xF3; 64]);
+        let (out, warnings) = read(&f, 9).unwrap();
+        assert!(out.len() == 2 && warnings.len() == 1 && warnings[0].contains("behind the 4 bytes"), "{warnings:?}");
     }
 
     #[test]

@@ -409,6 +409,9 @@ fn read_pcap(options: &Options) -> Result<Decoded, String> {
     }
     let what = format!("capture of {packets} packets: {}", if carried.is_empty() { "no phone call".into() } else { carried.join(", ") });
     let srtp = player.srtp();
+    if plan.t38.is_empty() && !srtp.is_empty() && srtp.len() == plan.streams.len() && srtp.iter().all(|s| s.authenticated == 0) {
+        return Err("no packet of its SRTP is authentic: the key is another's".into());
+    }
     let mut decoded = ear.finish(options, what, srtp);
     decoded.report.seconds = decoded.report.seconds.max(plan.seconds.min(input::limits::CAPTURE_S_MAX));
     Ok(decoded)

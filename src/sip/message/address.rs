@@ -14,7 +14,7 @@ pub struct NameAddr {
     pub params: Params,
 }
 
-/// The pieces of an address where they stand, checked.
+/// The pieces of an address where they stand. Their parameters are not checked yet.
 pub(super) struct AddrParts<'a> {
     /// Between its quotes, with its escapes; or tokens.
     display: Option<(&'a [u8], bool)>,
@@ -24,11 +24,18 @@ pub(super) struct AddrParts<'a> {
 }
 
 impl<'a> AddrParts<'a> {
-    pub(super) fn parse(value: &'a [u8]) -> Result<AddrParts<'a>, Fault> {
+    /// Whether this is an address.
+    pub(super) fn check(value: &'a [u8]) -> Result<(), Fault> {
+        let parts = AddrParts::split(value)?;
+        parts.parts.check()?;
+        Params::check(parts.params)
+    }
+
+    pub(super) fn split(value: &'a [u8]) -> Result<AddrParts<'a>, Fault> {
         let value = value.trim_ascii();
         let (display, rest) = match value.first() {
             Some(b'"') => {
-                let end = closing_quote(value).ok_or(Fault::bad("Unbalanced quotes in address"))?;
+                let end = params::closing_quote(value).ok_or(Fault::bad("Unbalanced quotes in address"))?;
                 (Some((&value[1..end], true)), value[end + 1..].trim_ascii_start())
             }
             Some(b'<') => (None, value),
@@ -47,16 +54,14 @@ impl<'a> AddrParts<'a> {
                         return Err(Fault::bad("Address needs angle brackets"));
                     }
                     let uri = value[..end].trim_ascii();
-                    Params::check(&value[end..])?;
-                    return Ok(AddrParts { display: None, uri, parts: UriParts::parse(uri)?, params: &value[end..] });
+                    return Ok(AddrParts { display: None, uri, parts: UriParts::split(uri)?, params: &value[end..] });
                 }
             },
         };
         let inner = rest.strip_prefix(b"<").ok_or(Fault::bad("Malformed address"))?;
         let end = inner.iter().position(|b| *b == b'>').ok_or(Fault::bad("Unclosed angle bracket in address"))?;
         let (uri, params) = (&inner[..end], &inner[end + 1..]);
-        Params::check(params)?;
-        Ok(AddrParts { display, uri, parts: UriParts::parse(uri)?, params })
+        Ok(AddrParts { display, uri, parts: UriParts::split(uri)?, params })
     }
 
     /// The tag parameter; an empty one counts as none.
@@ -73,7 +78,7 @@ impl NameAddr {
 
     /// Reads one value of From, To, Contact, Route or Record-Route.
     pub fn parse(value: &[u8]) -> Result<NameAddr, Fault> {
-        let parts = AddrParts::parse(value)?;
+        let parts = AddrParts::split(value)?;
         Ok(NameAddr {
             display: parts.display.map(|(text, quoted)| if quoted { unquote(text) } else { text.to_vec() }),
             uri: parts.parts.own(parts.uri)?,
@@ -106,20 +111,6 @@ impl NameAddr {
         self.params.emit(&mut out);
         out
     }
-}
-
-/// Where the quoted string at the start of `text` ends.
-fn closing_quote(text: &[u8]) -> Option<usize> {
-    let mut escaped = false;
-    for (i, b) in text.iter().enumerate().skip(1) {
-        match b {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(i),
-            _ => {}
-        }
-    }
-    None
 }
 
 /// The content of a quoted string without its escapes.

@@ -3,6 +3,7 @@
 
 use super::uri::{Scheme, Uri, escaped, unescape};
 use super::{Params, tel};
+use std::collections::BTreeMap;
 
 /// A parameter that must stand in both URIs or in neither. `transport` is here because of the examples of s.19.1.4, not its rules.
 const MUST_AGREE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
@@ -57,17 +58,18 @@ fn plain(text: &[u8]) -> Vec<u8> {
 /// Parameters compare without regard to case; those in one URI only do not count unless they are of the five.
 fn params_agree(a: &Params, b: &Params) -> bool {
     let folded = |text: &[u8]| plain(text).to_ascii_lowercase();
-    let value = |params: &Params, name: &[u8]| params.iter().find(|(n, _)| folded(n) == name).map(|(_, v)| v.map(folded));
-    let one_way = |a: &Params, b: &Params| {
-        a.iter().all(|(name, _)| {
-            let name = folded(name);
-            match value(b, &name) {
-                Some(theirs) => value(a, &name) == Some(theirs),
-                None => MUST_AGREE.iter().all(|m| m.as_bytes() != name),
-            }
-        })
+    let all = |params: &Params| {
+        let mut map = BTreeMap::new();
+        for (name, value) in params.iter() {
+            // Of two of a name the first counts.
+            map.entry(folded(name)).or_insert_with(|| value.map(folded));
+        }
+        map
     };
-    one_way(a, b) && one_way(b, a)
+    let (a, b) = (all(a), all(b));
+    let must = |name: &Vec<u8>| MUST_AGREE.iter().any(|m| m.as_bytes() == name);
+    a.iter().all(|(name, value)| b.get(name).map_or_else(|| !must(name), |theirs| theirs == value))
+        && b.keys().all(|name| a.contains_key(name) || !must(name))
 }
 
 /// The headers part as a set: a header that only one has makes them different.

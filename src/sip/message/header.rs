@@ -116,7 +116,10 @@ pub(super) fn place(name: &[u8]) -> Option<u8> {
         return COMPACT[letter];
     }
     let (from, many) = BY_LETTER[letter];
-    (from..from + many).find(|i| USUAL[usize::from(*i)].0.as_bytes().eq_ignore_ascii_case(name))
+    (from..from + many).find(|i| {
+        let long = USUAL[usize::from(*i)].0.as_bytes();
+        long.len() == name.len() && (long == name || long.eq_ignore_ascii_case(name))
+    })
 }
 
 /// The place of a header of the table, for matching on it; fails to compile for another.
@@ -253,11 +256,12 @@ impl Headers {
         Headers(Vec::with_capacity(lines))
     }
     /// Adds a header at the end. CR and LF in the value become spaces, so that no value can make a header of its own.
-    pub fn push(&mut self, name: &str, value: Vec<u8>) {
+    pub fn push(&mut self, name: &str, mut value: Vec<u8>) {
+        one_line(&mut value);
         self.add(Name::ours(name), value);
     }
-    pub(super) fn add(&mut self, name: Name, mut value: Vec<u8>) {
-        one_line(&mut value);
+    /// Adds a header whose value has no line end in it.
+    pub(super) fn add(&mut self, name: Name, value: Vec<u8>) {
         self.0.push(Header { name, value });
     }
     /// More of the last header: the continuation of a folded line.

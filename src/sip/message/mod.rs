@@ -235,9 +235,10 @@ impl Message {
         }
         header::one_line(&mut out);
         out.extend_from_slice(b"\r\n");
+        const LENGTH: u8 = header::place_of("Content-Length");
         let mut length_said = false;
         for h in self.headers.iter() {
-            let is_length = h.place() == Some(header::place_of("Content-Length"));
+            let is_length = h.place() == Some(LENGTH);
             if is_length && length_said {
                 continue;
             }
@@ -304,11 +305,11 @@ impl Message {
     }
     /// The tag of From, without making the rest; `None` if there is none, or no From that can be read.
     pub fn from_tag(&self) -> Option<&[u8]> {
-        address::AddrParts::parse(self.headers.get("From")?).ok()?.tag()
+        address::AddrParts::split(self.headers.get("From")?).ok()?.tag()
     }
     /// The tag of To, likewise.
     pub fn to_tag(&self) -> Option<&[u8]> {
-        address::AddrParts::parse(self.headers.get("To")?).ok()?.tag()
+        address::AddrParts::split(self.headers.get("To")?).ok()?.tag()
     }
     /// The Call-ID, compared byte by byte.
     pub fn call_id(&self) -> Result<&[u8], Fault> {
@@ -393,24 +394,29 @@ pub(crate) fn split_outside_quotes(value: &[u8], separator: u8) -> impl Iterator
     let mut rest = Some(value);
     core::iter::from_fn(move || {
         let text = rest?;
-        let (mut quoted, mut escaped, mut angle) = (false, false, false);
-        for (i, b) in text.iter().enumerate() {
-            match *b {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                b'<' if !quoted => angle = true,
-                b'>' if !quoted => angle = false,
-                b if b == separator && !quoted && !angle => {
-                    rest = Some(&text[i + 1..]);
-                    return Some(text[..i].trim_ascii());
-                }
-                _ => {}
-            }
-        }
-        rest = None;
-        Some(text.trim_ascii())
+        let end = part_end(text, separator);
+        rest = text.get(end + 1..);
+        Some(text[..end].trim_ascii())
     })
+}
+
+fn part_end(text: &[u8], separator: u8) -> usize {
+    let (mut at, mut angle) = (0, false);
+    while let Some(skipped) = text.get(at..).and_then(|t| t.iter().position(|b| *b == separator || matches!(b, b'"' | b'<' | b'>'))) {
+        at += skipped;
+        match text[at] {
+            b'"' => match params::closing_quote(&text[at..]) {
+                Some(length) => at += length,
+                None => return text.len(),
+            },
+            b'<' => angle = true,
+            b'>' => angle = false,
+            _ if !angle => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
 }
 
 #[cfg(test)]

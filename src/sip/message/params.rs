@@ -1,6 +1,6 @@
 //! Parameters behind semicolons, of headers and of URIs (RFC 3261 s.25.1: generic-param, uri-parameter).
 
-use super::{Fault, split_outside_quotes};
+use super::Fault;
 
 /// `;a=b;c`: a name, and a value if there is one (quotes kept). Names compare without regard to case.
 ///
@@ -10,54 +10,87 @@ pub struct Params(Vec<u8>);
 
 const BAD: Fault = Fault::bad("Malformed parameters");
 
-/// Splits one parameter at its `=`.
-fn name_and_value(part: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match part.iter().position(|b| *b == b'=') {
-        Some(at) => (part[..at].trim_ascii(), Some(part[at + 1..].trim_ascii())),
-        None => (part, None),
+/// What ends a name: spaces, control characters and the marks of what is around it.
+const ENDS_NAME: [bool; 256] = ends(b" \t;=,\"<>");
+/// What ends a value that is not in quotes.
+const ENDS_VALUE: [bool; 256] = ends(b";\"<>");
+
+const fn ends(marks: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = (b < 0x20 && b != b'\t' as usize) || b == 0x7f;
+        b += 1;
     }
+    let mut i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
 }
 
-/// The parameters of `;a=b;c`, checked: an empty one, a space in a name, an open quote or a control character outside quotes is a fault.
-fn parts(text: &[u8]) -> Result<impl Iterator<Item = Result<(&[u8], Option<&[u8]>), Fault>>, Fault> {
-    let text = text.trim_ascii();
-    let text = if text.is_empty() { None } else { Some(text.strip_prefix(b";").ok_or(BAD)?) };
-    Ok(text.into_iter().flat_map(|t| split_outside_quotes(t, b';')).map(|part| {
-        let (name, value) = name_and_value(part);
-        let strange = |b: &u8| b.is_ascii_whitespace() || b.is_ascii_control() || matches!(b, b',' | b'"' | b'<' | b'>');
-        if name.is_empty() || name.iter().any(strange) || value.is_some_and(|v| !is_value(v)) { Err(BAD) } else { Ok((name, value)) }
-    }))
+/// Cuts where the table says, or at the end.
+fn cut<'a>(text: &'a [u8], table: &[bool; 256]) -> (&'a [u8], &'a [u8]) {
+    text.split_at(text.iter().position(|b| table[usize::from(*b)]).unwrap_or(text.len()))
 }
 
-/// Whether a value has no control character and no open quote.
-fn is_value(value: &[u8]) -> bool {
-    match value {
-        [b'"', inner @ ..] => {
-            let mut escaped = false;
-            let end = inner.iter().position(|b| match b {
-                _ if core::mem::take(&mut escaped) => false,
-                b'\\' => {
-                    escaped = true;
-                    false
-                }
-                b => *b == b'"',
-            });
-            end.is_some_and(|at| at + 1 == inner.len())
+/// A name, and a value if there is one.
+type Part<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Takes the next parameter off `;a=b;c`. An empty one, a space in a name, an open quote or a control character outside quotes is a fault.
+fn next<'a>(text: &mut &'a [u8]) -> Result<Option<Part<'a>>, Fault> {
+    let rest = text.trim_ascii_start();
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let rest = rest.strip_prefix(b";").ok_or(BAD)?.trim_ascii_start();
+    let (name, rest) = cut(rest, &ENDS_NAME);
+    let mut rest = rest.trim_ascii_start();
+    let mut value = None;
+    if let Some(more) = rest.strip_prefix(b"=") {
+        let more = more.trim_ascii_start();
+        let (said, after) = match more.first() {
+            Some(b'"') => more.split_at(closing_quote(more).ok_or(BAD)? + 1),
+            _ => cut(more, &ENDS_VALUE),
+        };
+        value = Some(said.trim_ascii_end());
+        rest = after.trim_ascii_start();
+    }
+    if name.is_empty() || !matches!(rest.first(), None | Some(b';')) {
+        return Err(BAD);
+    }
+    *text = rest;
+    Ok(Some((name, value)))
+}
+
+/// The parameters of a text that was checked.
+fn parts(mut text: &[u8]) -> impl Iterator<Item = Part<'_>> {
+    core::iter::from_fn(move || next(&mut text).ok().flatten())
+}
+
+/// Where the quoted string at the start of `text` ends.
+pub(super) fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at += 2,
+            _ => at += 1,
         }
-        _ => !value.iter().any(|b| b.is_ascii_control() && *b != b'\t' || matches!(b, b'"' | b'<' | b'>')),
     }
 }
 
 impl Params {
     /// Whether this is `;a=b;c`.
-    pub(super) fn check(text: &[u8]) -> Result<(), Fault> {
-        parts(text)?.try_for_each(|part| part.map(|_| ()))
+    pub(super) fn check(mut text: &[u8]) -> Result<(), Fault> {
+        while next(&mut text)?.is_some() {}
+        Ok(())
     }
     /// Reads `;a=b;c`. An empty parameter is a fault.
-    pub fn parse(text: &[u8]) -> Result<Params, Fault> {
+    pub fn parse(mut text: &[u8]) -> Result<Params, Fault> {
         let mut params = Params(Vec::with_capacity(text.len()));
-        for part in parts(text)? {
-            let (name, value) = part?;
+        while let Some((name, value)) = next(&mut text)? {
             params.push(name, value);
         }
         Ok(params)
@@ -72,7 +105,7 @@ impl Params {
     }
     /// All in their order: the name, and the value as it stands there, if one does.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.0.get(1..).into_iter().flat_map(|t| split_outside_quotes(t, b';')).map(name_and_value)
+        parts(&self.0)
     }
     /// The value of `name` without its quotes: empty when it stands there without one.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
@@ -90,7 +123,8 @@ impl Params {
     /// unless it stands in quotes.
     pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
         let mut value: Vec<u8> = value.into();
-        if !(value.first() == Some(&b'"') && is_value(&value)) {
+        let quoted = value.first() == Some(&b'"') && closing_quote(&value) == Some(value.len() - 1);
+        if !quoted {
             value.retain(|b| !b.is_ascii_control() && !matches!(b, b';' | b',' | b'"' | b'<' | b'>' | b' '));
         }
         super::header::one_line(&mut value);
@@ -120,8 +154,7 @@ impl Params {
 
 /// The value of `name` in a text of parameters, without its quotes; empty when it stands there without one.
 pub(super) fn find<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let text = text.trim_ascii().strip_prefix(b";")?;
-    let (_, value) = split_outside_quotes(text, b';').map(name_and_value).find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))?;
+    let (_, value) = parts(text).find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))?;
     Some(match value {
         Some([b'"', inner @ .., b'"']) => inner,
         Some(value) => value,

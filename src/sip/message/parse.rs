@@ -66,32 +66,44 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The next line without its end; lone LF is taken as an end of line too.
     fn next_line(&mut self) -> Option<&'a [u8]> {
+        self.next_line_and_cr().map(|(line, _)| line)
+    }
+
+    /// Likewise, and whether a CR stands within the line.
+    fn next_line_and_cr(&mut self) -> Option<(&'a [u8], bool)> {
         if self.rest.is_empty() {
             return None;
         }
-        let (line, rest) = match line_feed(self.rest) {
-            Some(at) => (&self.rest[..at], &self.rest[at + 1..]),
-            None => (self.rest, &[][..]),
+        let (mut at, mut within) = (0, false);
+        let (line, rest) = loop {
+            match line_end(&self.rest[at..]).map(|n| at + n) {
+                Some(end) if self.rest[end] == b'\n' => break (&self.rest[..end], &self.rest[end + 1..]),
+                Some(end) if self.rest[end + 1..].first() == Some(&b'\n') => break (&self.rest[..end], &self.rest[end + 2..]),
+                // The CR of a CRLF that is cut there.
+                Some(end) if end + 1 == self.rest.len() => break (&self.rest[..end], &[][..]),
+                Some(end) => (at, within) = (end + 1, true),
+                None => break (self.rest, &[][..]),
+            }
         };
         self.rest = rest;
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
+        Some((line, within))
     }
 }
 
-/// Where the first LF is, eight bytes at a time: half of reading a message is looking for line ends.
-fn line_feed(text: &[u8]) -> Option<usize> {
+/// Where the first CR or LF is, eight bytes at a time: a good part of reading a message is looking for line ends.
+fn line_end(text: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, _) = text.as_chunks::<8>();
+    let (words, tail) = text.as_chunks::<8>();
     for (i, word) in words.iter().enumerate() {
-        let differs = u64::from_le_bytes(*word) ^ (ONES * b'\n' as u64);
-        // The lowest set high bit marks the first byte that is zero, that is, the first LF.
-        let found = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
+        let word = u64::from_le_bytes(*word);
+        let (lf, cr) = (word ^ (ONES * b'\n' as u64), word ^ (ONES * b'\r' as u64));
+        // The lowest high bit that is set marks the first byte that is zero, that is, the first of them.
+        let found = ((lf.wrapping_sub(ONES) & !lf) | (cr.wrapping_sub(ONES) & !cr)) & (ONES << 7);
         if found != 0 {
             return Some(8 * i + found.trailing_zeros() as usize / 8);
         }
     }
-    let done = 8 * words.len();
-    text[done..].iter().position(|b| *b == b'\n').map(|at| done + at)
+    tail.iter().position(|b| matches!(b, b'\r' | b'\n')).map(|at| 8 * words.len() + at)
 }
 
 fn start_line(line: &[u8]) -> Result<(StartLine, Option<Fault>), ParseError> {
@@ -135,7 +147,7 @@ fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
     let mut headers = Headers::with_capacity(16);
     let all = lines.rest.len();
     let mut last_is_read = false;
-    while let Some(line) = lines.next_line() {
+    while let Some((line, cr_within)) = lines.next_line_and_cr() {
         if line.is_empty() {
             break;
         }
@@ -154,7 +166,13 @@ fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
         let read = line.iter().position(|b| *b == b':').and_then(|at| Some((Name::parse(line[..at].trim_ascii_end())?, at)));
         last_is_read = read.is_some();
         match read {
-            Some((name, at)) => headers.add(name, line[at + 1..].trim_ascii().to_vec()),
+            Some((name, at)) => {
+                let mut value = line[at + 1..].trim_ascii().to_vec();
+                if cr_within {
+                    one_line(&mut value);
+                }
+                headers.add(name, value);
+            }
             None => fault = fault.or(Some(MALFORMED)),
         }
     }
@@ -163,8 +181,9 @@ fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
 
 /// Content-Length as far as it is said and agreed upon.
 fn content_length(headers: &Headers) -> Result<Option<usize>, Fault> {
+    const LENGTH: u8 = place_of("Content-Length");
     let mut said = None;
-    for h in headers.iter().filter(|h| h.place() == Some(place_of("Content-Length"))) {
+    for h in headers.iter().filter(|h| h.place() == Some(LENGTH)) {
         let length = decimal(&h.value).and_then(|n| usize::try_from(n).ok()).ok_or(Fault::bad("Malformed Content-Length"))?;
         if said.is_some_and(|s| s != length) {
             return Err(Fault::bad("Several Content-Lengths"));
@@ -201,7 +220,7 @@ fn check(message: &Message) -> Result<(), Fault> {
             FROM | TO | CALL_ID | CSEQ | MAX_FORWARDS | CONTENT_TYPE if again => {
                 return Err(Fault::bad("A header stands there more than once"));
             }
-            FROM | TO => drop(AddrParts::parse(&h.value)?),
+            FROM | TO => AddrParts::check(&h.value)?,
             CALL_ID if !is_call_id(&h.value) => return Err(Fault::bad("Malformed Call-ID")),
             CSEQ => {
                 let (_, method) = cseq_parts(&h.value)?;
@@ -211,12 +230,14 @@ fn check(message: &Message) -> Result<(), Fault> {
             }
             // The topmost is ours to read, the others are only given back.
             VIA if !again => match split_outside_quotes(&h.value, b',').find(|v| !v.is_empty()) {
-                Some(value) => drop(ViaParts::parse(value)?),
+                Some(value) => {
+                    ViaParts::parse(value)?;
+                }
                 None => continue,
             },
             CONTACT if is_request => {
                 for value in split_outside_quotes(&h.value, b',').filter(|v| !v.is_empty() && *v != b"*") {
-                    AddrParts::parse(value)?;
+                    AddrParts::check(value)?;
                 }
             }
             _ => {}
@@ -235,8 +256,12 @@ fn check(message: &Message) -> Result<(), Fault> {
         }
     }
     match &message.start {
-        StartLine::Request { uri, .. } if UriParts::parse(uri)?.has_headers => Err(Fault::bad("Headers in the Request-URI")),
-        _ => Ok(()),
+        StartLine::Request { uri, .. } => {
+            let uri = UriParts::split(uri)?;
+            uri.check()?;
+            if uri.has_headers { Err(Fault::bad("Headers in the Request-URI")) } else { Ok(()) }
+        }
+        StartLine::Response { .. } => Ok(()),
     }
 }
 

@@ -36,20 +36,17 @@ pub(super) enum HostPart<'a> {
 impl<'a> HostPart<'a> {
     pub(super) fn parse(text: &'a [u8]) -> Option<HostPart<'a>> {
         let first = text.first()?;
-        // Underscores are no host characters, and stand in the host names of a good many offices.
-        if *first != b'[' && !text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
-            return None;
-        }
-        let text = core::str::from_utf8(text).ok()?;
         if *first == b'[' {
-            return text[1..].strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(|a| HostPart::Addr(a.into()));
+            let text = core::str::from_utf8(&text[1..]).ok()?;
+            return text.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(|a| HostPart::Addr(a.into()));
         }
-        if first.is_ascii_digit()
-            && let Ok(v4) = text.parse::<Ipv4Addr>()
-        {
+        if let Some(v4) = ipv4(text) {
             return Some(HostPart::Addr(v4.into()));
         }
-        Some(HostPart::Name(text))
+        if !text.iter().all(|b| HOST[usize::from(*b)]) {
+            return None;
+        }
+        core::str::from_utf8(text).ok().map(HostPart::Name)
     }
     pub(super) fn own(self) -> Host {
         match self {
@@ -57,6 +54,22 @@ impl<'a> HostPart<'a> {
             HostPart::Addr(ip) => Host::Addr(ip),
         }
     }
+}
+
+/// Four numbers with dots between them, without leading zeros.
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut octets, mut place, mut digits) = ([0u8; 4], 0, 0);
+    for b in text {
+        match b {
+            b'0'..=b'9' if digits == 0 || octets[place] != 0 => {
+                octets[place] = octets[place].checked_mul(10)?.checked_add(b - b'0')?;
+                digits += 1;
+            }
+            b'.' if digits > 0 && place < 3 => (place, digits) = (place + 1, 0),
+            _ => return None,
+        }
+    }
+    (place == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
 }
 
 impl Host {
@@ -84,7 +97,7 @@ pub struct Uri {
     pub has_headers: bool,
 }
 
-/// The pieces of a URI where they stand, checked.
+/// The pieces of a URI where they stand. The parameters are not checked yet.
 pub(super) struct UriParts<'a> {
     pub(super) scheme: Scheme,
     user: Option<&'a [u8]>,
@@ -94,12 +107,24 @@ pub(super) struct UriParts<'a> {
     pub(super) has_headers: bool,
 }
 
-/// What may not stand in a URI at all: spaces, control characters, and what would close the address around it.
-const FORBIDDEN: [bool; 256] = {
+/// What to stop at when a URI is read: what may not stand in one (spaces, control characters, what would close the address around it),
+/// and its own marks.
+const MARK: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0;
     while b < 256 {
-        table[b] = b <= b' ' as usize || b == 0x7f || b == b'<' as usize || b == b'>' as usize || b == b'"' as usize;
+        table[b] = matches!(b as u8, 0..=b' ' | 0x7f | b'<' | b'>' | b'"' | b'@' | b'?' | b';');
+        b += 1;
+    }
+    table
+};
+
+/// What stands in a host name. Underscores do not, except in the host names of a good many offices.
+const HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0u8;
+    while b < 0x80 {
+        table[b as usize] = b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
         b += 1;
     }
     table
@@ -108,9 +133,19 @@ const FORBIDDEN: [bool; 256] = {
 const BAD: Fault = Fault::bad("Malformed URI");
 
 impl<'a> UriParts<'a> {
-    pub(super) fn parse(raw: &'a [u8]) -> Result<UriParts<'a>, Fault> {
-        if raw.iter().any(|b| FORBIDDEN[usize::from(*b)]) {
-            return Err(BAD);
+    pub(super) fn split(raw: &'a [u8]) -> Result<UriParts<'a>, Fault> {
+        // The user part may hold `;` and `?`, never a bare `@`: what is left of the last one is the user.
+        let (mut at, mut semicolon, mut question) = (None, None, None);
+        let mut i = 0;
+        while let Some(skipped) = raw[i..].iter().position(|b| MARK[usize::from(*b)]) {
+            i += skipped;
+            match raw[i] {
+                b'@' => (at, semicolon, question) = (Some(i), None, None),
+                b';' => semicolon = semicolon.or(question.is_none().then_some(i)),
+                b'?' => question = question.or(Some(i)),
+                _ => return Err(BAD),
+            }
+            i += 1;
         }
         let colon = raw.iter().position(|b| *b == b':').ok_or(BAD)?;
         let (name, rest) = (&raw[..colon], &raw[colon + 1..]);
@@ -139,32 +174,29 @@ impl<'a> UriParts<'a> {
                 uri.params = &rest[end..];
             }
             Scheme::Sip | Scheme::Sips => {
-                // The user part may hold `;` and `?`, never a bare `@`: what is left of the last one is the user.
-                let rest = match rest.iter().rposition(|b| *b == b'@') {
+                let host = match at {
                     Some(at) => {
-                        let user = &rest[..at];
-                        let end = user.iter().position(|b| *b == b':').unwrap_or(at);
+                        let user = raw.get(colon + 1..at).ok_or(BAD)?;
+                        let end = user.iter().position(|b| *b == b':').unwrap_or(user.len());
                         uri.user = Some(&user[..end]);
-                        &rest[at + 1..]
+                        at + 1
                     }
-                    None => rest,
+                    None => colon + 1,
                 };
-                let rest = match rest.iter().position(|b| *b == b'?') {
-                    Some(at) => {
-                        uri.has_headers = true;
-                        &rest[..at]
-                    }
-                    None => rest,
-                };
-                let end = rest.iter().position(|b| *b == b';').unwrap_or(rest.len());
-                let (host, port) = split_port(&rest[..end]).ok_or(BAD)?;
-                uri.host = Some(HostPart::parse(host).ok_or(BAD)?);
+                uri.has_headers = question.is_some();
+                let end = question.unwrap_or(raw.len());
+                let host_end = semicolon.unwrap_or(end);
+                let (name, port) = split_port(raw.get(host..host_end).ok_or(BAD)?).ok_or(BAD)?;
+                uri.host = Some(HostPart::parse(name).ok_or(BAD)?);
                 uri.port = port;
-                uri.params = &rest[end..];
+                uri.params = &raw[host_end..end];
             }
         }
-        Params::check(uri.params)?;
         Ok(uri)
+    }
+
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        Params::check(self.params)
     }
 
     /// The URI with memory of its own; `raw` is what it was read from.
@@ -195,7 +227,7 @@ impl Uri {
 
     /// Reads a URI without its angle brackets.
     pub fn parse(raw: &[u8]) -> Result<Uri, Fault> {
-        UriParts::parse(raw)?.own(raw)
+        UriParts::split(raw)?.own(raw)
     }
 
     /// The URI as it came or was built.
@@ -250,7 +282,10 @@ impl Uri {
 
 /// Splits `host:port`, minding brackets. `None` if the port is no port.
 pub(super) fn split_port(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
-    let after_bracket = text.iter().position(|b| *b == b']').map_or(0, |at| at + 1);
+    let after_bracket = match text.first() {
+        Some(b'[') => text.iter().position(|b| *b == b']').map_or(0, |at| at + 1),
+        _ => 0,
+    };
     match text[after_bracket..].iter().position(|b| *b == b':') {
         None => Some((text.trim_ascii(), None)),
         Some(at) => {
