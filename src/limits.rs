@@ -30,6 +30,8 @@ pub const SIP_BYTES_MAX: usize = 65_535;
 pub const SIP_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Header lines of a SIP message. RFC 4475's long request has 40; one Via a proxy, and Max-Forwards starts at 70.
 pub const SIP_HEADERS_MAX: usize = 256;
+/// What the system may keep of SIP over UDP while we are busy: half a second of a thousand calls a second, at 2.5 kB a datagram as it counts them.
+pub const SIP_RECEIVE_BYTES: usize = 4 << 20;
 /// SIP transactions alive at a time, both sides. On UDP those of an INVITE and of a BYE live on for 32 s (RFC 3261 timers J, RFC 6026 timer L):
 /// a thousand calls a second hold 64,000, and half of the table is for requests of others. At most 1 kB each, the answer that is repeated.
 pub const SIP_TRANSACTIONS_MAX: usize = 160_000;
@@ -159,6 +161,15 @@ pub const INSTANCE_BYTES_MAX: usize = 80;
 pub const NONCES_MAX: usize = 65_536;
 /// Requests on one nonce that may overtake each other (at least 64; a busy gateway has up to two a port under way).
 pub const NONCE_WINDOW: u32 = 256;
+/// Contacts of one number: a household's phones, a desk phone and what its owner carries. Each stands in every answer to a look-up.
+pub const BINDINGS_PER_NUMBER_MAX: usize = 8;
+/// Bytes of a contact's URI. The longest honest ones carry a mapped address and an opaque token, some 150.
+pub const CONTACT_URI_BYTES_MAX: usize = 300;
+/// Answers to SIP requests with credentials that are kept for their repeats. They are kept 32 s (64*T1) as far as there is room: at 10,000
+/// registrations a second 3 s, in which a phone has repeated its request twice.
+pub const SIP_REPEATS_MAX: usize = 32_768;
+/// Sources, and accounts of sources, whose failed log-ins are counted. A source is banned long before it has filled this with names.
+pub const BANS_MAX: usize = 16_384;
 /// Sources of failed log-ins told apart. More at a time is an attack, and those share the log's general rate.
 pub const LOGIN_FAILURES_MAX: usize = 1024;
 /// Bytes of an Authorization or WWW-Authenticate value that is read.

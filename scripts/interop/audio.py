@@ -6,6 +6,7 @@
   audio.py likeness SAID.wav HEARD.wav     0 to 1: each half second of SAID where it fits best near its place in HEARD, by power
   audio.py keys IN.wav                     the DTMF keys on it (Goertzel, 40 ms steps)
   audio.py tone IN.wav HZ                  the longest stretch on which nothing but this frequency is heard, s
+  audio.py payloads OUT.wav                PCMU payloads in hex, a line each, from stdin
   audio.py loudness IN.wav                 root of the mean square, of 32768"""
 import array, math, random, struct, sys, wave
 from operator import mul
@@ -109,6 +110,11 @@ elif verb == 'repeat': write(args[2], read(args[0]) * int(args[1]))
 elif verb == 'pcap': pcap(read(args[0]), args[1])
 elif verb == 'likeness': print(f'{likeness(read(args[0]), read(args[1])):.4f}')
 elif verb == 'keys': print(keys(read(args[0])))
+elif verb == 'payloads':
+    table = [0] * 256
+    for u in range(256):
+        v = ~u & 255; magnitude = ((v & 15) * 8 + 132 << (v >> 4 & 7)) - 132; table[u] = -magnitude if v & 128 else magnitude
+    write(args[0], [table[b] for line in sys.stdin for b in bytes.fromhex(line.strip().replace(':', ''))])
 elif verb == 'loudness': x = read(args[0]); print(int(math.sqrt(sum(map(mul, x, x)) / max(1, len(x)))))
 elif verb == 'tone': print(f'{tone(read(args[0]), float(args[1])):.2f}')
 else: sys.exit(__doc__)

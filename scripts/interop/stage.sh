@@ -73,6 +73,15 @@ sim() { local gw=$1; shift; tipring "$gw" sim "$@" >> "$work/sim.log" 2>&1 || fa
 # noted GW PORT WHAT: has the machine noticed it? (tones: their start)
 noted() { tipring "$1" sim "$2" notes | jq -e --arg w "$3" 'any(.[]; .what == $w and .detail != "stopped")'; }
 noticed() { until_true "${4:-30}" "$3 at $1 $2" noted "$1" "$2" "$3"; }
+# does GW PORT WHAT COMMAND...: after the command, the machine notices it once more than before.
+times() { tipring "$1" sim "$2" notes | jq --arg w "$3" '[.[] | select(.what == $w and .detail != "stopped")] | length'; }
+more_than() { [ "$(times "$2" "$3" "$4")" -gt "$1" ]; }
+does() {
+  local gw=$1 port=$2 what=$3 before; shift 3
+  before=$(times "$gw" "$port" "$what")
+  "$@"
+  until_true 30 "$what at $gw $port" more_than "$before" "$gw" "$port" "$what"
+}
 up() { tipring "$1" calls | jq -e 'length > 0 and all(.[]; .state == "up")'; }
 idle() { tipring "$1" ports | jq -e 'all(.[]; .state == "idle")' && tipring "$1" calls | jq -e 'length == 0'; }
 # record GW N FILTER WHAT: the call's record, when there, must pass the jq filter.
@@ -100,11 +109,11 @@ all_held() {
 }
 # dial GW PORT NUMBER
 dial() { sim "$1" "$2" off-hook; noticed "$1" "$2" dial-tone; sim "$1" "$2" dial "$3"; }
-# like SAID HEARD WHAT: at least 0.9 alike.
+# like SAID HEARD WHAT [LEAST]: at least 0.9 alike, or LEAST.
 like() {
   local r; r=$(python3 "$here/audio.py" likeness "$1" "$2") || fail "$3: $r"
   echo "$3: correlation $r" >> "$work/figures"
-  python3 -c "import sys; sys.exit(float('$r') < 0.9)" || fail "$3: correlation $r"
+  python3 -c "import sys; sys.exit(float('$r') < ${4:-0.9})" || fail "$3: correlation $r"
 }
 
 # certificate FOLDER [NAME]: cert.pem with key.pem in it, for 127.0.0.1 and NAME
@@ -189,7 +198,7 @@ baresip_wav() { ls -t "$work"/baresip/dump-*-"$1".wav 2>/dev/null | head -1; }
 # capture BASE BASE: the 100 ports of each of two gateways, and nobody else's
 capture() {
   need tshark; as_root "capturing"
-  tshark -q -i lo -f "udp portrange $1-$(($1 + 99)) or udp portrange $2-$(($2 + 99))" -w "$work/capture.pcapng" > "$work/tshark.log" 2>&1 & capture=$!; keep $capture
+  tshark -q -i lo -f "portrange $1-$(($1 + 99)) or portrange $2-$(($2 + 99))" -w "$work/capture.pcapng" > "$work/tshark.log" 2>&1 & capture=$!; keep $capture
   until_true 10 "the capture" grep -q Capturing "$work/tshark.log"
 }
 # The capture lags behind the wire.
@@ -197,9 +206,10 @@ capture_ended() { sleep 1; kill -INT $capture 2>/dev/null; wait $capture 2>/dev/
 read_as=()
 # packets FILTER: how many
 packets() { tshark -r "$work/capture.pcapng" "${read_as[@]+"${read_as[@]}"}" -Y "$1" -T fields -e frame.number 2>/dev/null | wc -l; }
+# nothing_malformed [FILTER]: of the packets that pass the filter
 nothing_malformed() {
-  local bad words
-  bad=$(packets '_ws.malformed'); words=$(tshark -r "$work/capture.pcapng" "${read_as[@]+"${read_as[@]}"}" -Y '_ws.expert.severity == 8388608' -T fields -e frame.number -e _ws.expert.message 2>/dev/null | head -3 | tr '\t\n' ' ;')
+  local bad words of=${1:-frame}
+  bad=$(packets "_ws.malformed && $of"); words=$(tshark -r "$work/capture.pcapng" "${read_as[@]+"${read_as[@]}"}" -Y "_ws.expert.severity == 8388608 && $of" -T fields -e frame.number -e _ws.expert.message 2>/dev/null | head -3 | tr '\t\n' ' ;')
   [ "$bad" = 0 ] && [ -z "$words" ] || fail "tshark: $bad malformed packets; $words"
 }
 
@@ -212,4 +222,16 @@ same_pages() {
   local a b; a=$(mktemp "$work/pels.XXXXXX"); b=$(mktemp "$work/pels.XXXXXX")
   pels "$1" "$a"; pels "$2" "$b"
   a=$(python3 "$here/page.py" same "$a" "$b" 2>&1) || fail "$3: $a"
+}
+# watch_wire OTHER_BASE: from now on, for wire_was_clean, if tshark is here and may capture.
+watch_wire() { watched=; if [ "$(id -u)" = 0 ] && command -v tshark > /dev/null; then capture "$sip_a" "$1"; watched=1; fi; }
+# Everything that gateway a sent, in the eyes of Wireshark's dissectors: nothing malformed, no expert error, and at least something of each PROTOCOL.
+wire_was_clean() {
+  local leg protocol ours="((udp.srcport >= $sip_a && udp.srcport <= $((sip_a + 99))) || (tcp.srcport >= $sip_a && tcp.srcport <= $((sip_a + 99))))"
+  [ -n "$watched" ] || return 0
+  capture_ended
+  read_as=(-o rtp.heuristic_rtp:TRUE -d "udp.port==$sip_a,sip" -d "tcp.port==$sip_a,sip")
+  for leg in $(seq $((sip_a + 32)) 4 $((sip_a + 95))); do read_as+=(-d "udp.port==$((leg + 2)),t38"); done
+  nothing_malformed "$ours"
+  for protocol; do [ "$(packets "$protocol && $ours")" -gt 0 ] || fail "tshark finds no $protocol of ours"; done
 }

@@ -182,6 +182,11 @@ pub enum SimAction {
         /// TIFF files, as the gateway sees them.
         pages: Vec<String>,
     },
+    /// Dial, and receive what the called machine has to send.
+    FetchFax {
+        /// The number.
+        number: String,
+    },
     /// Where received faxes go (`received-N.tif`).
     Receive {
         /// A folder, as the gateway sees it.

@@ -33,6 +33,7 @@ impl Gateway {
         let call = self.calls.get_mut(&id).expect("just inserted");
         call.record.ports.push(name);
         call.emergency = emergency;
+        call.talk.fax = self.ports[usize::from(port.0)].fax;
         let Ok(number) = number else {
             self.close(now, id, Cause::BadNumber);
             return;
@@ -138,6 +139,7 @@ impl Gateway {
             to: target.number.to_string(),
             targets: vec![(target.contact.into(), None)],
             from: call.caller.clone(),
+            fax: call.talk.fax,
             ..Invite::default()
         };
         let route = match (call.emergency, learned) {
@@ -201,6 +203,7 @@ impl Gateway {
             call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
         let words = cause.words();
         let cause = match cause {
+            Cause::PeerRefused(status @ (401 | 407), _) if call.account.is_some() => Cause::LoginRefused(status),
             Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
             Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
             Cause::PeerRefused(486 | 600, _) => Cause::Busy,

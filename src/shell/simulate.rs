@@ -146,6 +146,10 @@ pub fn prepare(kind: PortKind, action: SimAction, outbox: &Path) -> Result<Prepa
             fax = Some(bound);
             Control::SendFax { number, tiff }
         }
+        SimAction::FetchFax { number } => {
+            keys(&number, "0123456789*#", tipring_dsp::dtmf::DIGITS_MAX)?;
+            Control::FetchFax { number }
+        }
         SimAction::Receive { dir } => {
             std::fs::create_dir_all(&dir).map_err(|e| format!("{dir}: {e}"))?;
             Control::ReceiveInto { folder: PathBuf::from(dir) }
@@ -165,6 +169,7 @@ fn suits(kind: PortKind, action: &SimAction) -> Result<(), String> {
         SimAction::Record { .. } => ("record", PortKind::SimPhone),
         SimAction::StopRecording => ("stop-recording", PortKind::SimPhone),
         SimAction::SendFax { .. } => ("send-fax", PortKind::SimFax),
+        SimAction::FetchFax { .. } => ("fetch-fax", PortKind::SimFax),
         SimAction::Receive { .. } => ("receive", PortKind::SimFax),
     };
     if kind == wanted { Ok(()) } else { Err(format!("{what} needs a {}; this port is a {}", wanted.word(), kind.word())) }

@@ -80,6 +80,11 @@ pub enum Control {
         /// A TIFF file, one or more pages.
         tiff: PathBuf,
     },
+    /// Dial, and receive what the called machine has to send.
+    FetchFax {
+        /// What to dial.
+        number: String,
+    },
     /// Where received pages are stored from now on.
     ReceiveInto {
         /// An existing folder.

@@ -13,7 +13,7 @@ use super::{Bell, BellChange, Control, ControlError, FaxDirection, FaxReport, Ha
 use crate::Frame;
 use crate::limits::SIM_EVENTS_MAX;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tipring_dsp::SILENCE;
 use tipring_dsp::dtmf::{Generator, Sending};
 use tipring_dsp::progress::{ProgressDetector, ProgressEvent, ProgressTone};
@@ -79,7 +79,8 @@ pub struct FaxMachine {
 #[derive(Clone, Debug)]
 struct Job {
     number: String,
-    tiff: PathBuf,
+    /// What is to be sent; `None` to receive (somebody dials by hand and presses the start key).
+    tiff: Option<PathBuf>,
 }
 
 enum State {
@@ -169,6 +170,10 @@ impl FaxMachine {
     fn answer(&mut self) {
         let Some(folder) = self.settings.receive_into.clone() else { return };
         self.lift();
+        self.receive(&folder);
+    }
+
+    fn receive(&mut self, folder: &Path) {
         // A file that lies there from an earlier run is not written over.
         let path = loop {
             self.received += 1;
@@ -178,8 +183,14 @@ impl FaxMachine {
             }
         };
         self.file = Some(path.clone());
+        // T.30 knows no other roles: who receives is the called terminal, whoever dialled.
         let config = TerminalConfig { calling: false, receive_tiff: Some(path), ..self.terminal_config() };
         self.start(&config, FaxDirection::Received);
+    }
+
+    /// What the call is made for.
+    fn wanted(&self) -> FaxDirection {
+        if self.job.as_ref().is_some_and(|j| j.tiff.is_none()) { FaxDirection::Received } else { FaxDirection::Sent }
     }
 
     fn terminal_config(&self) -> TerminalConfig {
@@ -200,7 +211,7 @@ impl FaxMachine {
 
     /// The call came to nothing before T.30 had a word to say.
     fn fail(&mut self, direction: FaxDirection, text: String) {
-        let file = self.job.take().map(|j| j.tiff);
+        let file = self.job.take().and_then(|j| j.tiff);
         self.notice(Happening::FaxDone(FaxReport {
             direction,
             ok: false,
@@ -231,8 +242,11 @@ impl FaxMachine {
         // Closes the file before anybody is told of it.
         drop(terminal);
         let file = match direction {
-            FaxDirection::Sent => self.job.take().map(|j| j.tiff),
-            FaxDirection::Received => self.file.take().filter(|f| f.exists()),
+            FaxDirection::Sent => self.job.take().and_then(|j| j.tiff),
+            FaxDirection::Received => {
+                self.job = None;
+                self.file.take().filter(|f| f.exists())
+            }
         };
         let report = match outcome {
             Some(o) => FaxReport {
@@ -307,15 +321,20 @@ impl FaxMachine {
                     }
                     self.enter(State::Dialling);
                 } else if waited_ms >= DIAL_TONE_WAIT_MS {
-                    self.fail(FaxDirection::Sent, "No dial tone".to_owned());
+                    self.fail(self.wanted(), "No dial tone".to_owned());
                 }
             }
             State::Dialling => {
                 if !self.keys.tx(speaks) || self.keys.is_idle() {
                     self.notice(Happening::Dialled);
-                    let tiff = self.job.as_ref().map(|j| j.tiff.clone());
-                    let config = TerminalConfig { calling: true, send_tiff: tiff, ..self.terminal_config() };
-                    self.start(&config, FaxDirection::Sent);
+                    let tiff = self.job.as_ref().and_then(|j| j.tiff.clone());
+                    match (tiff, self.settings.receive_into.clone()) {
+                        (None, Some(folder)) => self.receive(&folder),
+                        (tiff, _) => {
+                            let config = TerminalConfig { calling: true, send_tiff: tiff, ..self.terminal_config() };
+                            self.start(&config, FaxDirection::Sent);
+                        }
+                    }
                 }
             }
             State::InCall { terminal, over_at, .. } => {
@@ -372,7 +391,18 @@ impl Machine for FaxMachine {
                 if self.waiting.len() == QUEUE_MAX {
                     return Err(ControlError::Busy);
                 }
-                self.waiting.push_back(Job { number, tiff });
+                self.waiting.push_back(Job { number, tiff: Some(tiff) });
+                Ok(())
+            }
+            Control::FetchFax { number } => {
+                check_keys(&number)?;
+                if self.settings.receive_into.is_none() {
+                    return Err(ControlError::NotThisMachine);
+                }
+                if self.waiting.len() == QUEUE_MAX {
+                    return Err(ControlError::Busy);
+                }
+                self.waiting.push_back(Job { number, tiff: None });
                 Ok(())
             }
             Control::ReceiveInto { folder } => {
@@ -392,7 +422,7 @@ impl Machine for FaxMachine {
             Control::OnHook => {
                 match self.state {
                     State::Idle | State::Resting => {}
-                    State::AwaitDialTone | State::Dialling => self.fail(FaxDirection::Sent, "Stopped at the machine".to_owned()),
+                    State::AwaitDialTone | State::Dialling => self.fail(self.wanted(), "Stopped at the machine".to_owned()),
                     State::InCall { .. } => self.finish(Some("Stopped at the machine")),
                 }
                 Ok(())

@@ -375,7 +375,11 @@ fn steps_of(control: Control) -> Result<Vec<Step>, ControlError> {
         }
         Control::RecordStop => vec![Step::RecordStop],
         Control::Flash { .. } | Control::Play { .. } | Control::RecordStart { .. } => return Err(ControlError::OutOfRange),
-        Control::SendFax { .. } | Control::ReceiveInto { .. } | Control::AutoAnswer { .. } | Control::Script { .. } => {
+        Control::SendFax { .. }
+        | Control::FetchFax { .. }
+        | Control::ReceiveInto { .. }
+        | Control::AutoAnswer { .. }
+        | Control::Script { .. } => {
             return Err(ControlError::NotThisMachine);
         }
     })

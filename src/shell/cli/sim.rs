@@ -42,6 +42,11 @@ pub enum Action {
         #[arg(required = true)]
         pages: Vec<PathBuf>,
     },
+    /// Dial, and receive what the called machine has to send
+    FetchFax {
+        /// The number
+        number: String,
+    },
     /// Copy the faxes that the machine has received into a folder
     Received {
         /// The folder
@@ -62,6 +67,7 @@ pub async fn run(daemon: &Daemon, port: &str, action: Action) -> Outcome {
         Action::Record { file } => SimAction::Record { file: full(&file) },
         Action::StopRecording => SimAction::StopRecording,
         Action::SendFax { number, pages } => SimAction::SendFax { number, pages: pages.iter().map(|p| full(p)).collect() },
+        Action::FetchFax { number } => SimAction::FetchFax { number },
         Action::Received { dir } => {
             return match api_of(daemon) {
                 Ok((_, state)) => received(&state, port, &dir, daemon.json),

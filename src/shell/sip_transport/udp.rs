@@ -1,7 +1,7 @@
 //! SIP over UDP: the sockets, which of them a datagram leaves by, what the network says of datagrams that did not arrive, and STUN.
 
 use super::{Incoming, Shared};
-use crate::limits::{SIP_BYTES_MAX, SIP_UDP_PEERS_MAX};
+use crate::limits::{SIP_BYTES_MAX, SIP_RECEIVE_BYTES, SIP_UDP_PEERS_MAX};
 use crate::shell::sys;
 use crate::sip::{Hop, stun};
 use std::collections::HashMap;
@@ -37,6 +37,8 @@ pub(super) struct Sockets {
 impl Sockets {
     pub fn bind(&mut self, shared: &Arc<Shared>, at: SocketAddr) -> io::Result<SocketAddr> {
         let write = sys::udp_socket(at, shared.dscp)?;
+        // The system may grant less; what does not fit is lost, and repeated by its sender half a second later.
+        let _granted = socket2::SockRef::from(&write).set_recv_buffer_size(SIP_RECEIVE_BYTES);
         let local = write.local_addr()?;
         let read = Arc::new(UdpSocket::from_std(write.try_clone()?)?);
         // Without it an unreachable peer is silence, and SIP's own timers deal with that.
