@@ -348,7 +348,14 @@ fn a_caller_without_number_or_name_is_told_so_under_either_standard() {
             "",
             "The phone was told who is calling: a caller who withholds the number.",
         ),
-        (callerid::mdmf(&[(1, b"11281200"), (2, b"555"), (8, b"P")]), "mdmf", "", "private", "555", "The phone was told who is calling: 555."),
+        (
+            callerid::mdmf(&[(1, b"11281200"), (2, b"555"), (8, b"P")]),
+            "mdmf",
+            "",
+            "private",
+            "555",
+            "The phone was told who is calling: 555.",
+        ),
     ];
     for (spec, standard) in [(fsk::BELL_202, "bell202"), (fsk::V23, "v23")] {
         for (bytes, format, number_absent, name_absent, number, verdict) in &table {
@@ -362,8 +369,11 @@ fn a_caller_without_number_or_name_is_told_so_under_either_standard() {
             (0..10).for_each(|_| m.tx(true, &mut samples));
             samples.extend((0..12_000).map(|n| if n < 4000 { 0 } else { ring(n) }));
             let r = heard(&samples);
-            let said: Vec<_> =
-                r.caller_id.iter().map(|c| (c.standard, c.format, c.number_absent, c.name_absent, c.number.as_str(), c.checksum_ok)).collect();
+            let said: Vec<_> = r
+                .caller_id
+                .iter()
+                .map(|c| (c.standard, c.format, c.number_absent, c.name_absent, c.number.as_str(), c.checksum_ok))
+                .collect();
             assert_eq!(said, [(standard, *format, *number_absent, *name_absent, *number, true)]);
             assert_eq!(r.verdict, *verdict);
         }
