@@ -501,7 +501,7 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTra
         calls_max: config.line.calls_max,
     };
     let user_agent = crate::sip::Config::new(config.sip.main(), format!("tipring/{}", env!("CARGO_PKG_VERSION")));
-    let mut sip = Endpoint::new(crate::sip::Config { contacts: transport.contacts(), ..user_agent }, clock::seed());
+    let mut sip = Endpoint::new(crate::sip::Config { contacts: transport.contacts(), t38: config.media.t38, ..user_agent }, clock::seed());
     sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
     Gateway::new(settings, sip, resolver, clock::seed())
 }
