@@ -64,6 +64,8 @@ pub const SIP_WRITES_QUEUED_BYTES_MAX: usize = 512 * 1024;
 pub const SIP_MESSAGES_QUEUED_MAX: usize = 1024;
 /// Peers of UDP remembered with the socket that they came in by, where there are several.
 pub const SIP_UDP_PEERS_MAX: usize = 4096;
+/// Sources of broken connections told apart for the log; those beyond are counted only.
+pub const SIP_TOLD_MAX: usize = 1024;
 /// Records read of one DNS answer; more would not be tried before a caller loses patience.
 pub const DNS_RECORDS_MAX: usize = 32;
 /// DNS answers remembered: a gateway speaks with a handful of domains, some six questions each.

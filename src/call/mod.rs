@@ -191,6 +191,8 @@ struct Call {
     asked_again: bool,
     target: Option<Target>,
     emergency: bool,
+    /// Targets that an emergency call has been tried at, from the first.
+    emergency_tried: usize,
     /// It goes (or came) through this account.
     account: Option<AccountId>,
     timers: TimerTable<Wait, 5>,
@@ -586,6 +588,8 @@ impl Gateway {
             sip_call_id: String::new(),
             direction,
             from: caller.clone(),
+            asserted: None,
+            diverted_from: None,
             to: dialled.clone(),
             ports: Vec::new(),
             started: wall,
@@ -615,6 +619,7 @@ impl Gateway {
             asked_again: false,
             target: None,
             emergency: false,
+            emergency_tried: 0,
             account: None,
             timers,
             cause: None,

@@ -86,7 +86,7 @@ impl FastEar {
         Some(FastEar { ears: ears?, waiting: None, channel: 0, gain: 1.0, levels: [Recent::NEW; 2] })
     }
     /// Takes the level of the next 20 ms of a channel, as the receivers' detectors have it: of the differences between samples, in which
-    /// mains hum counts for nothing (and 1700 Hz for 2 dB more than its level).
+    /// what is left of mains hum counts for nothing (and 1700 Hz for 2 dB more than its level).
     pub fn level(&mut self, channel: usize, frame: &Frame) {
         if let Some(recent) = self.levels.get_mut(channel) {
             let differences: Frame = core::array::from_fn(|i| frame[i].saturating_sub(frame[i.saturating_sub(1)]));
