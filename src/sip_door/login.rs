@@ -1,5 +1,7 @@
 //! Who is asking: digest credentials in SIP (RFC 3261 s.22, RFC 8760), failures and bans.
 
+#![allow(clippy::result_large_err)] // the error of a check is the answer to send; it is moved once
+
 use super::answer::Reply;
 use super::{Asked, Door, Rooms};
 use crate::clock::Instant;
