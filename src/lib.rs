@@ -27,4 +27,5 @@ pub mod sdp;
 #[cfg(feature = "shell")]
 pub mod shell;
 pub mod sip;
+pub mod sip_door;
 pub mod tick;

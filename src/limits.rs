@@ -161,6 +161,15 @@ pub const INSTANCE_BYTES_MAX: usize = 80;
 pub const NONCES_MAX: usize = 65_536;
 /// Requests on one nonce that may overtake each other (at least 64; a busy gateway has up to two a port under way).
 pub const NONCE_WINDOW: u32 = 256;
+/// Contacts of one number: a household's phones, a desk phone and what its owner carries. Each stands in every answer to a look-up.
+pub const BINDINGS_PER_NUMBER_MAX: usize = 8;
+/// Bytes of a contact's URI. The longest honest ones carry a mapped address and an opaque token, some 150.
+pub const CONTACT_URI_BYTES_MAX: usize = 300;
+/// Answers to SIP requests with credentials that are kept for their repeats. They are kept 32 s (64*T1) as far as there is room: at 10,000
+/// registrations a second 3 s, in which a phone has repeated its request twice.
+pub const SIP_REPEATS_MAX: usize = 32_768;
+/// Sources, and accounts of sources, whose failed log-ins are counted. A source is banned long before it has filled this with names.
+pub const BANS_MAX: usize = 16_384;
 /// Sources of failed log-ins told apart. More at a time is an attack, and those share the log's general rate.
 pub const LOGIN_FAILURES_MAX: usize = 1024;
 /// Bytes of an Authorization or WWW-Authenticate value that is read.

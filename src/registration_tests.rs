@@ -42,6 +42,7 @@ impl World {
                 wanted: Some(number(i)),
                 instance: Instance::parse("gw-a").unwrap(),
                 contact: "10.0.0.1:5060".parse().unwrap(),
+                transport: crate::sip::Transport::Udp,
                 fingerprint: None,
                 capabilities: Capabilities::default(),
                 private: None,

@@ -27,7 +27,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     // `sip` answers challenges with it; the doors of the directory check answers.
     ("digest", &["clock", "limits"]),
     ("sip", &["clock", "digest", "limits"]),
-    ("directory", &["clock", "digest", "key", "limits", "number"]),
+    // A contact of the directory is a SIP URI over a transport.
+    ("directory", &["clock", "digest", "key", "limits", "number", "sip::Transport", "sip::message::Uri"]),
+    // The directory as SIP phones see it; as `shell::http` is for the API.
+    ("sip_door", &["clock", "digest", "directory", "limits", "number", "sip"]),
     ("registration", &["clock", "directory", "number"]),
     // Which numbers are the directory's is written as a digit map.
     ("resolve", &["clock", "digit_map", "id", "limits", "number"]),
@@ -98,7 +101,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The outside.
-    ("api", &["directory", "key", "limits", "number"]),
+    ("api", &["directory", "key", "limits", "number", "sip::Transport"]),
     // Rules that the machines hold are asked there, so that a file is not refused by one word and run by another.
     (
         "config",

@@ -1,9 +1,10 @@
 //! The directory's API.
 
 use crate::directory::registrar::{Found, Refusal, Register};
-use crate::directory::{Account, Capabilities, Instance, Mac, Registration, Reservation, User};
+use crate::directory::{Account, Binding, Capabilities, Instance, Mac, Registration, Reservation, User};
 use crate::key::Fingerprint;
 use crate::number::Number;
+use crate::sip::Transport;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -15,6 +16,9 @@ pub struct RegisterRequest {
     pub number: Option<String>,
     /// Where its SIP listens, `ADDRESS:PORT`.
     pub contact: String,
+    /// Over what SIP is reached there: `udp` (where left out), `tcp` or `tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
     /// Which terminal this is, the same for ever.
     pub instance: String,
     /// The lease asked for, in seconds.
@@ -97,8 +101,14 @@ pub struct FoundJson {
     pub number: String,
     /// The full LAN telephone number.
     pub lan_number: String,
-    /// Where its SIP listens, `ADDRESS:PORT`.
+    /// Where its SIP listens, `ADDRESS:PORT`; of several contacts the best.
     pub contact: SocketAddr,
+    /// Over what: `udp`, `tcp` or `tls`.
+    #[serde(default = "udp")]
+    pub transport: String,
+    /// All contacts, best first.
+    #[serde(default)]
+    pub contacts: Vec<ContactJson>,
     /// The key to expect there.
     pub fingerprint: Option<String>,
     /// What it can do.
@@ -107,6 +117,34 @@ pub struct FoundJson {
     pub private_address: Option<SocketAddr>,
     /// When this knowledge ends, in seconds.
     pub expires_in_s: u32,
+}
+
+/// One contact of a number.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ContactJson {
+    /// As the phone wrote it.
+    pub uri: String,
+    /// Where it is reached: the URI's address, or that in front of its NAT.
+    pub address: SocketAddr,
+    /// Over what: `udp`, `tcp` or `tls`.
+    pub transport: String,
+    /// It stands behind a NAT.
+    pub behind_nat: bool,
+    /// The phone, if it names itself.
+    pub instance: Option<String>,
+    /// Preference in thousandths.
+    pub q: u16,
+    /// Seconds left.
+    pub expires_in_s: u32,
+}
+
+fn udp() -> String {
+    transport_word(Transport::Udp)
+}
+
+/// The transport as the API writes it.
+fn transport_word(transport: Transport) -> String {
+    transport.as_str().to_ascii_lowercase()
 }
 
 /// One row of `GET /v1/registrations`.
@@ -120,6 +158,12 @@ pub struct RegistrationRow {
     pub instance: String,
     /// `None`: away.
     pub contact: Option<SocketAddr>,
+    /// Over what: `udp`, `tcp` or `tls`.
+    #[serde(default = "udp")]
+    pub transport: String,
+    /// Contacts that phones registered by SIP; 0: by the API.
+    #[serde(default)]
+    pub sip_contacts: usize,
     /// The key.
     pub fingerprint: Option<String>,
     /// What it can do.
@@ -201,6 +245,15 @@ pub struct StatusAnswer {
     pub write_failures: u64,
     /// Failed log-ins since start.
     pub failed_logins: u64,
+    /// Sources, and accounts of sources, that are banned now.
+    #[serde(default)]
+    pub banned: usize,
+    /// SIP requests answered since start, by whatever answer.
+    #[serde(default)]
+    pub sip_answered: u64,
+    /// SIP messages dropped since start: no SIP, responses nobody waits for, answers that could not be sent.
+    #[serde(default)]
+    pub sip_dropped: u64,
     /// Connections open now.
     pub connections: usize,
     /// Connections and requests refused because a bound was reached.
@@ -220,6 +273,10 @@ impl RegisterRequest {
             wanted: self.number.as_deref().map(Number::parse).transpose().map_err(|_| BadField("number"))?,
             instance: Instance::parse(&self.instance).map_err(|_| BadField("instance"))?,
             contact: address(&self.contact, "contact")?,
+            transport: match &self.transport {
+                Some(word) => Transport::parse(word.as_bytes()).ok_or(BadField("transport"))?,
+                None => Transport::Udp,
+            },
             fingerprint: match &self.fingerprint {
                 Some(text) => Some(Fingerprint::parse(text).ok_or(BadField("fingerprint"))?),
                 None => None,
@@ -238,6 +295,7 @@ impl RegisterRequest {
         RegisterRequest {
             number: ask.wanted.as_ref().map(Number::to_string),
             contact: ask.contact.to_string(),
+            transport: (ask.transport != Transport::Udp).then(|| transport_word(ask.transport)),
             instance: ask.instance.to_string(),
             lease_s: ask.lease_s,
             capabilities: ask.capabilities.into(),
@@ -278,10 +336,25 @@ impl From<&Found> for FoundJson {
             number: f.number.to_string(),
             lan_number: f.full.to_string(),
             contact: f.contact,
+            transport: transport_word(f.transport),
+            contacts: f.contacts.iter().map(Into::into).collect(),
             fingerprint: f.fingerprint.map(|f| f.to_string()),
             capabilities: f.capabilities.into(),
             private_address: f.private,
             expires_in_s: f.expires_in_s,
+        }
+    }
+}
+impl From<&(Binding, u32)> for ContactJson {
+    fn from((b, expires_in_s): &(Binding, u32)) -> Self {
+        ContactJson {
+            uri: b.uri.to_string(),
+            address: b.address,
+            transport: transport_word(b.transport),
+            behind_nat: b.hidden,
+            instance: b.instance.as_ref().map(Instance::to_string),
+            q: b.q,
+            expires_in_s: *expires_in_s,
         }
     }
 }
@@ -292,6 +365,8 @@ impl From<(&Registration, Option<u32>)> for RegistrationRow {
             user: r.user.to_string(),
             instance: r.instance.to_string(),
             contact: r.contact,
+            transport: transport_word(r.transport),
+            sip_contacts: r.bindings.len(),
             fingerprint: r.fingerprint.map(|f| f.to_string()),
             capabilities: r.capabilities.into(),
             mac: r.mac.map(|m| m.to_string()),
@@ -334,6 +409,11 @@ pub fn refusal(why: &Refusal) -> (u16, &'static str, String) {
         }
         Refusal::NoSuchRow => (404, "no_such_row", "there is no such row".into()),
         Refusal::NotThisTerminal => (409, "not_this_terminal", "another terminal registered the number since".into()),
+        Refusal::TooBrief { min_s } => (400, "too_brief", format!("the shortest lease is {min_s} s")),
+        Refusal::OutOfOrder => (409, "out_of_order", "a later request of this terminal was here already".into()),
+        Refusal::TooManyContacts => {
+            (403, "too_many_contacts", format!("a number has {} contacts at most", crate::limits::BINDINGS_PER_NUMBER_MAX))
+        }
         Refusal::Full => (503, "full", "the directory is full".into()),
     }
 }

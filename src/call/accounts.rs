@@ -393,16 +393,13 @@ impl Gateway {
             CallerId::Account if !ours.is_empty() => ours.clone(),
             CallerId::Account | CallerId::Port => port,
         };
-        let mut headers = Vec::new();
-        if c.caller_id == CallerId::Port && !ours.is_empty() {
-            headers.push(("P-Preferred-Identity".to_owned(), format!("<{}>", address(&ours, &c.domain))));
-        }
+        let vouched = c.caller_id == CallerId::Port && !ours.is_empty();
         let invite = Invite {
             to: address(number, &c.domain),
             targets,
             routes: through.routes(),
             from: address(&from, &c.domain),
-            headers,
+            asserted: vouched.then(|| address(&ours, &c.domain)),
             login: c.login.clone(),
             ..Invite::default()
         };

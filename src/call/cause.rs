@@ -24,6 +24,8 @@ pub enum Cause {
     NotAllowed(&'static str),
     /// No address is known of any server of this account.
     NoServer(String),
+    /// The outside server does not take the account's user and password; with this status.
+    LoginRefused(u16),
     /// The peer gateway did not answer at all.
     PeerSilent,
     /// The peer refused, with this status and reason.
@@ -62,6 +64,7 @@ impl Cause {
             Cause::NoRoute(why) => why.words().into(),
             Cause::NotAllowed(why) => (*why).into(),
             Cause::NoServer(account) => format!("no address is known of any server of account {account}"),
+            Cause::LoginRefused(status) => format!("the server does not take the user and password of the account ({status})"),
             Cause::PeerSilent => "the peer gateway does not answer".into(),
             Cause::PeerRefused(status, reason) => format!("the peer refused: {status} {reason}"),
             Cause::NoCommonMedia => "nothing in the offer that both gateways can do".into(),
@@ -86,7 +89,7 @@ impl Cause {
             Cause::NoRoute(NoRoute::Refused) => 21,
             Cause::NoRoute(NoRoute::DirectorySilent) => 3,
             Cause::NoRoute(NoRoute::Overloaded) | Cause::LimitReached(_) => 42,
-            Cause::NotAllowed(_) => 21,
+            Cause::NotAllowed(_) | Cause::LoginRefused(_) => 21,
             Cause::NoServer(_) => 38,
             Cause::PeerSilent => 102,
             Cause::PeerRefused(status, _) => match status {
@@ -125,6 +128,7 @@ impl Cause {
             | Cause::CalledHungUp
             | Cause::CallerGaveUp
             | Cause::PeerSilent
+            | Cause::LoginRefused(_)
             | Cause::PeerRefused(..)
             | Cause::MediaSilent(_)
             | Cause::DialogEnded(_) => 480,

@@ -201,6 +201,7 @@ impl Gateway {
             call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
         let words = cause.words();
         let cause = match cause {
+            Cause::PeerRefused(status @ (401 | 407), _) if call.account.is_some() => Cause::LoginRefused(status),
             Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
             Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
             Cause::PeerRefused(486 | 600, _) => Cause::Busy,

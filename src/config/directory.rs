@@ -2,6 +2,7 @@
 
 use super::error::{ConfigError, Source};
 use super::sip::Sip;
+use crate::directory::bans::BanPolicy;
 use crate::directory::registrar::AddressConflict;
 use crate::directory::{NumberPlan, Policy};
 use crate::number::Number;
@@ -41,6 +42,8 @@ pub struct Config {
     pub nonce_lifetime_s: u32,
     /// Who may look up.
     pub lookups: Lookups,
+    /// Who failed to log in too often at the SIP door.
+    pub bans: BanPolicy,
     /// Accounts that are read at start, beside those in the state.
     pub accounts_file: Option<PathBuf>,
     /// Where the state lies.
@@ -69,6 +72,8 @@ struct File {
     accounts: Option<AccountsTable>,
     #[serde(default)]
     lookup: LookupTable,
+    #[serde(default)]
+    bans: BansTable,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +142,21 @@ impl Default for LookupTable {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BansTable {
+    account_failures: u32,
+    source_failures: Spanned<u32>,
+    within_s: u32,
+    ban_s: u32,
+}
+impl Default for BansTable {
+    fn default() -> Self {
+        let BanPolicy { account_failures, source_failures, within_s, ban_s } = BanPolicy::default();
+        BansTable { account_failures, source_failures: Spanned::new(0..0, source_failures), within_s, ban_s }
+    }
+}
+
 /// Checks the text of `path`. All problems that stand side by side come together; `state_root` is where configurations keep their state.
 pub fn parse(path: &Path, text: String, state_root: &Path) -> Result<Config, Vec<ConfigError>> {
     let source = Source::new(path, text);
@@ -187,6 +207,9 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
             None
         }
     };
+    if *file.bans.source_failures.get_ref() < file.bans.account_failures {
+        wrong(file.bans.source_failures.span(), "bans.source_failures", "is less than account_failures, which are among them".into());
+    }
     let mut dynamic = None;
     if let Some(d) = &file.dynamic {
         let first = number(&d.first, "dynamic.first", &mut wrong)?;
@@ -218,6 +241,12 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
         api_idle_s: file.api.idle_s,
         nonce_lifetime_s: r.nonce_lifetime_s,
         lookups: file.lookup.credentials,
+        bans: BanPolicy {
+            account_failures: file.bans.account_failures,
+            source_failures: *file.bans.source_failures.get_ref(),
+            within_s: file.bans.within_s,
+            ban_s: file.bans.ban_s,
+        },
         accounts_file: file.accounts.map(|a| beside.join(a.file.into_inner())),
     })
 }
@@ -244,6 +273,7 @@ mod tests {
             ("terminal_digits = 4", "terminal_digitz = 4", "etc/lan.toml:3: terminal_digitz: unknown field"),
             ("terminal_digits = 4", "terminal_digits = 40", "etc/lan.toml:3: terminal_digits: "),
             ("\"1\"", "\"x\"", "etc/lan.toml:2: server_number: 'x' is not a digit"),
+            ("[accounts]", "[bans]\nsource_failures = 1\n[accounts]", "etc/lan.toml:7: bans.source_failures: is less than"),
             ("127.0.0.1:6080", "localhost", "etc/lan.toml:5: api.listen: is not ADDRESS:PORT"),
             ("[accounts]", "[registration]\naddress_conflict = \"maybe\"\n[accounts]", "etc/lan.toml:7: registration.address_conflict: "),
             (

@@ -3,11 +3,14 @@
 //! It is the LAN telephone number server of requirement book C. [`Directory`] is the machine; whatever door a request comes through
 //! (HTTP, SIP REGISTER, ENUM), it ends here. [`crate::digest`] checks who is asking; [`record`] is what is remembered.
 
+pub mod bans;
+pub mod contact;
 pub mod logins;
 pub mod plan;
 pub mod record;
 pub mod registrar;
 
+pub use contact::Binding;
 pub use plan::NumberPlan;
 pub use record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
 pub use registrar::{Decision, Directory, Policy, Refusal, Register, Request, Response};

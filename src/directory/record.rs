@@ -3,10 +3,12 @@
 //! A [`Record`] says the whole new value of one row, so that writing it twice does no harm and the last one counts. The store keeps the
 //! rows; [`super::Directory::apply`] turns records into state, at start as in service.
 
+use super::contact::Binding;
 use crate::clock::WallMs;
 use crate::key::Fingerprint;
 use crate::limits::{INSTANCE_BYTES_MAX, USER_BYTES_MAX};
 use crate::number::Number;
+use crate::sip::Transport;
 use core::fmt;
 use std::net::SocketAddr;
 
@@ -93,8 +95,12 @@ pub struct Registration {
     pub user: User,
     /// The terminal that registered it.
     pub instance: Instance,
-    /// Where its SIP listens; `None` after deregistration (the row then only remembers whose the number was).
+    /// Where its SIP listens; `None` after deregistration (the row then only remembers whose the number was). Of several contacts the best.
     pub contact: Option<SocketAddr>,
+    /// How `contact` is reached.
+    pub transport: Transport,
+    /// The contacts that phones registered by SIP; none where a terminal registered by the API.
+    pub bindings: Box<[Binding]>,
     /// The key its gateway proves itself with.
     pub fingerprint: Option<Fingerprint>,
     /// What it can do.

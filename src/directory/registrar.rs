@@ -6,12 +6,20 @@
 //!
 //! Who is asking was established before ([`crate::digest`]): `Register::user` is an authenticated name.
 
+mod bind;
+mod entitlement;
+
+pub use bind::{Bind, Change, Wish};
+use entitlement::Claim;
+
+use super::contact::Binding;
 use super::plan::NumberPlan;
 use super::record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
 use crate::clock::{Instant, WallMs};
 use crate::key::Fingerprint;
-use crate::limits::{ACCOUNTS_MAX, DYNAMIC_NUMBERS_PER_USER_MAX, EXPIRIES_PER_TURN_MAX, REGISTRATIONS_MAX};
+use crate::limits::{ACCOUNTS_MAX, EXPIRIES_PER_TURN_MAX, REGISTRATIONS_MAX};
 use crate::number::Number;
+use crate::sip::Transport;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -57,6 +65,8 @@ pub struct Register {
     pub instance: Instance,
     /// Where its SIP listens.
     pub contact: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
     /// The key its gateway proves itself with.
     pub fingerprint: Option<Fingerprint>,
     /// What it can do.
@@ -74,6 +84,8 @@ pub struct Register {
 pub enum Request {
     /// Make or renew a registration.
     Register(Register),
+    /// Add, renew or end contacts, or ask for them (SIP REGISTER).
+    Bind(Bind),
     /// End one: `user` is authenticated; `instance` given ends only that terminal's.
     Deregister {
         /// The authenticated name.
@@ -125,6 +137,15 @@ pub enum Refusal {
     NotThisTerminal,
     /// A bound of `limits.rs` is reached.
     Full,
+    /// A lease shorter than is granted.
+    TooBrief {
+        /// The shortest, in seconds.
+        min_s: u32,
+    },
+    /// A later REGISTER of this phone was here already (RFC 3261 s.10.3).
+    OutOfOrder,
+    /// More contacts than one number has.
+    TooManyContacts,
 }
 
 /// The answer.
@@ -142,6 +163,13 @@ pub enum Response {
         renewed: bool,
         /// Other terminals that say they are at the same address (only under `AddressConflict::Report`).
         also_here: Vec<Number>,
+    },
+    /// The contacts of the number now, best first, with the seconds each still runs.
+    Bound {
+        /// The terminal number.
+        number: Number,
+        /// Its contacts.
+        contacts: Vec<(Binding, u32)>,
     },
     /// C-5: the address is erased.
     Deregistered {
@@ -171,6 +199,10 @@ pub struct Found {
     pub full: Number,
     /// Where its SIP listens.
     pub contact: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
+    /// All contacts, best first, with the seconds each still runs.
+    pub contacts: Vec<(Binding, u32)>,
     /// The key to expect there.
     pub fingerprint: Option<Fingerprint>,
     /// What it can do.
@@ -217,6 +249,8 @@ struct Row {
     registration: Registration,
     /// End of the lease; of a row without contact: when the number is forgotten, if ever.
     until: Option<Instant>,
+    /// End of each contact's lease.
+    ends: Box<[Instant]>,
 }
 
 /// The directory's state and rules.
@@ -257,6 +291,7 @@ impl Directory {
     pub fn handle(&mut self, now: Instant, wall: WallMs, request: Request) -> Decision {
         match request {
             Request::Register(register) => self.register(now, wall, register),
+            Request::Bind(bind) => self.bind(now, wall, bind),
             Request::Deregister { user, number, instance } => self.deregister(now, wall, Some(&user), &number, instance.as_ref()),
             Request::Evict(number) => self.deregister(now, wall, None, &number, None),
             Request::Lookup { number } => Decision::answer(self.lookup(now, &number)),
@@ -278,10 +313,13 @@ impl Directory {
             && until > now
         {
             let r = &row.registration;
+            let contacts = self.live_bindings(now, &number);
             return Response::Found(Box::new(Found {
                 full: self.policy.plan.full(&number),
+                contact: contacts.first().map_or(contact, |(b, _)| b.address),
+                transport: contacts.first().map_or(r.transport, |(b, _)| b.transport),
+                contacts,
                 number,
-                contact,
                 fingerprint: r.fingerprint,
                 capabilities: r.capabilities,
                 private: r.private,
@@ -341,6 +379,7 @@ impl Directory {
             if row.registration.contact.is_some() {
                 let mut ended = row.registration.clone();
                 ended.contact = None;
+                ended.bindings = Box::default();
                 self.apply_registration(now, wall, ended);
             } else {
                 self.take_row(&number);
@@ -395,11 +434,12 @@ impl Directory {
         if ask.contact.port() == 0 || ask.contact.ip().is_unspecified() || ask.contact.ip().is_multicast() {
             return Decision::refuse(Refusal::BadContact);
         }
-        let (number, dynamic) = match self.entitled(&ask) {
+        let claim = Claim { user: &ask.user, wanted: ask.wanted.as_ref(), instance: &ask.instance, mac: ask.mac };
+        let (number, dynamic) = match self.entitled(&claim) {
             Ok(found) => found,
             Err(why) => return Decision::refuse(why),
         };
-        let others = self.others_at(now, &ask, &number);
+        let others = self.others_at(now, &claim, ask.contact, &number);
         if !others.is_empty() && self.policy.address_conflict == AddressConflict::Refuse {
             return Decision::refuse(Refusal::AddressInUse(others));
         }
@@ -421,6 +461,8 @@ impl Directory {
             user: ask.user,
             instance: ask.instance,
             contact: Some(ask.contact),
+            transport: ask.transport,
+            bindings: Box::default(),
             fingerprint: ask.fingerprint,
             capabilities: ask.capabilities,
             private: ask.private,
@@ -434,100 +476,6 @@ impl Directory {
         }
         let full = self.policy.plan.full(&number);
         Decision { response: Response::Registered { number, full, lease_s, renewed, also_here }, writes }
-    }
-
-    /// The number this terminal gets, and whether the server picked it.
-    fn entitled(&self, ask: &Register) -> Result<(Number, bool), Refusal> {
-        let Some(wanted) = &ask.wanted else {
-            return match self.accounts.get(&ask.user).and_then(|a| a.number.clone()) {
-                Some(own) => self.may_hold(ask, &own).map(|()| (own, false)),
-                None => self.pick(ask).map(|n| (n, true)),
-            };
-        };
-        let wanted = self.policy.plan.terminal(wanted).ok_or(Refusal::NotOurNumber)?;
-        if self.owner(&wanted).is_some() {
-            return self.may_hold(ask, &wanted).map(|()| (wanted, false));
-        }
-        // A number of the pool may be asked for by name: one's own from before, or one that nobody holds.
-        if !self.in_pool(&wanted) {
-            return Err(Refusal::NotEntitled);
-        }
-        match self.rows.get(&wanted) {
-            Some(row) if row.registration.user != ask.user || row.registration.instance != ask.instance => Err(Refusal::NumberTaken),
-            Some(_) => Ok((wanted, true)),
-            // One pool number a terminal: it would otherwise empty the pool by asking for each.
-            None if self.dynamic_number(ask).is_some() => Err(Refusal::NotEntitled),
-            None => self.may_have_another(&ask.user).map(|()| (wanted, true)),
-        }
-    }
-
-    /// Who a number is kept for: by reservation first, else the account whose own it is.
-    fn owner(&self, number: &Number) -> Option<&User> {
-        self.reservations.get(number).map(|r| &r.user).or_else(|| self.account_of.get(number))
-    }
-
-    fn may_hold(&self, ask: &Register, number: &Number) -> Result<(), Refusal> {
-        if self.owner(number).is_some_and(|owner| *owner != ask.user) {
-            return Err(Refusal::NumberTaken);
-        }
-        match self.reservations.get(number).and_then(|r| r.mac) {
-            Some(bound) if ask.mac != Some(bound) => Err(Refusal::WrongMac),
-            _ => Ok(()),
-        }
-    }
-
-    fn in_pool(&self, number: &Number) -> bool {
-        self.policy.dynamic.as_ref().is_some_and(|(first, last)| first <= number && number <= last)
-    }
-
-    /// The number of the pool that this terminal has, or had and is kept.
-    fn dynamic_number(&self, ask: &Register) -> Option<&Number> {
-        self.dynamic_of.get(&ask.user)?.get(&ask.instance)
-    }
-
-    fn may_have_another(&self, user: &User) -> Result<(), Refusal> {
-        let held = self.dynamic_of.get(user).map_or(0, BTreeMap::len);
-        if held < DYNAMIC_NUMBERS_PER_USER_MAX { Ok(()) } else { Err(Refusal::TooManyNumbers) }
-    }
-
-    /// C-6, dynamic mode: the number this terminal had, else the lowest that is neither reserved nor remembered for another.
-    fn pick(&self, ask: &Register) -> Result<Number, Refusal> {
-        if let Some(before) = self.dynamic_number(ask)
-            && self.owner(before).is_none()
-            && self.in_pool(before)
-        {
-            return Ok(before.clone());
-        }
-        let (first, last) = self.policy.dynamic.as_ref().ok_or(Refusal::NotEntitled)?;
-        self.may_have_another(&ask.user)?;
-        let mut candidate = first.clone();
-        // Rows come in the order of numbers, so the first gap is found in one walk over the taken ones.
-        let mut taken = self.rows.range(first..=last).map(|(n, _)| n).peekable();
-        loop {
-            while taken.peek().is_some_and(|t| **t < candidate) {
-                taken.next();
-            }
-            if taken.peek() != Some(&&candidate) && self.owner(&candidate).is_none() {
-                return Ok(candidate);
-            }
-            if candidate >= *last {
-                return Err(Refusal::NoneFree);
-            }
-            candidate = next_number(&candidate).ok_or(Refusal::NoneFree)?;
-        }
-    }
-
-    /// C-4: other terminals that live at the contact. Ports of one gateway share a contact: the same instance, or the same user, is no
-    /// conflict.
-    fn others_at(&self, now: Instant, ask: &Register, number: &Number) -> Vec<Number> {
-        let Some(here) = self.by_contact.get(&ask.contact) else { return Vec::new() };
-        let foreign = |n: &&Number| {
-            *n != number
-                && self.rows.get(*n).is_some_and(|row| {
-                    row.registration.instance != ask.instance && row.registration.user != ask.user && row.until.is_some_and(|u| u > now)
-                })
-        };
-        here.iter().filter(foreign).cloned().collect()
     }
 
     // ---- leaving ----
@@ -559,7 +507,7 @@ impl Directory {
     /// The row of `number` with its address erased.
     fn erased(&self, number: &Number) -> Option<Registration> {
         let row = self.rows.get(number)?;
-        Some(Registration { contact: None, private: None, ..row.registration.clone() })
+        Some(Registration { contact: None, private: None, bindings: Box::default(), ..row.registration.clone() })
     }
 
     // ---- the operator ----
@@ -614,25 +562,25 @@ impl Directory {
 
     fn apply_registration(&mut self, now: Instant, wall: WallMs, registration: Registration) {
         self.take_row(&registration.number);
-        // Never longer than the lease, whatever the wall clock says: a machine without a battery starts in 1970.
-        let left_ms = registration.expires.0.saturating_sub(wall.0).clamp(0, i64::from(registration.lease_s) * 1000);
         let until = match registration.contact {
-            Some(_) => Some(now + Duration::from_millis(left_ms as u64)),
+            Some(_) => Some(now + Duration::from_millis(left_ms(registration.expires, wall, registration.lease_s))),
             None if registration.dynamic => Some(now + Duration::from_secs(u64::from(self.policy.dynamic_kept_s))),
             None => None,
         };
         let number = registration.number.clone();
-        if let Some(contact) = registration.contact {
-            self.by_contact.entry(contact).or_default().push(number.clone());
-            self.registered += 1;
+        for address in addresses(&registration) {
+            self.by_contact.entry(address).or_default().push(number.clone());
         }
+        self.registered += usize::from(registration.contact.is_some());
+        let end = |b: &Binding| now + Duration::from_millis(left_ms(b.expires, wall, b.lease_s));
+        let ends = registration.bindings.iter().map(end).collect();
         if registration.dynamic {
             self.dynamic_of.entry(registration.user.clone()).or_default().insert(registration.instance.clone(), number.clone());
         }
         if let Some(until) = until {
             self.due.insert((until, number.clone()));
         }
-        self.rows.insert(number, Row { registration, until });
+        self.rows.insert(number, Row { registration, until, ends });
     }
 
     fn take_row(&mut self, number: &Number) {
@@ -640,12 +588,12 @@ impl Directory {
         if let Some(until) = row.until {
             self.due.remove(&(until, number.clone()));
         }
-        if let Some(contact) = row.registration.contact {
-            self.registered -= 1;
-            if let Some(here) = self.by_contact.get_mut(&contact) {
+        self.registered -= usize::from(row.registration.contact.is_some());
+        for address in addresses(&row.registration) {
+            if let Some(here) = self.by_contact.get_mut(&address) {
                 here.retain(|n| n != number);
                 if here.is_empty() {
-                    self.by_contact.remove(&contact);
+                    self.by_contact.remove(&address);
                 }
             }
         }
@@ -672,17 +620,15 @@ impl Directory {
     }
 }
 
-/// The number after this one, of the same length.
-fn next_number(number: &Number) -> Option<Number> {
-    let mut digits = number.as_str().as_bytes().to_vec();
-    for d in digits.iter_mut().rev() {
-        if *d < b'9' {
-            *d += 1;
-            return Number::parse(core::str::from_utf8(&digits).ok()?).ok();
-        }
-        *d = b'0';
-    }
-    None
+/// Where a row is reached, each address once.
+fn addresses(r: &Registration) -> BTreeSet<SocketAddr> {
+    r.contact.into_iter().chain(r.bindings.iter().map(|b| b.address)).collect()
+}
+
+/// What is left of a lease that ends at `expires`, in milliseconds: never more than the lease, whatever the wall clock says, because a
+/// machine without a battery starts in 1970.
+fn left_ms(expires: WallMs, wall: WallMs, lease_s: u32) -> u64 {
+    expires.0.saturating_sub(wall.0).clamp(0, i64::from(lease_s) * 1000) as u64
 }
 
 #[cfg(test)]

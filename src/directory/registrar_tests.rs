@@ -72,6 +72,7 @@ fn of(name: &str, instance: &str, contact: &str) -> Register {
         wanted: None,
         instance: Instance::parse(instance).unwrap(),
         contact: contact.parse().unwrap(),
+        transport: crate::sip::Transport::Udp,
         fingerprint: Some(Fingerprint([9; 32])),
         capabilities: Capabilities { fax: true, t38_version: Some(0), ..Capabilities::default() },
         private: None,

@@ -3,10 +3,14 @@
 use crate::clock::{Instant, WallMs};
 use crate::config::directory::Config;
 use crate::digest::Authenticator;
+use crate::directory::bans::Bans;
 use crate::directory::logins::Failures;
 use crate::directory::{Decision, Directory, Record, Request, Response};
+use crate::shell::sip_transport::SipTransport;
 use crate::shell::store::{self, NotWritten, Writer};
-use crate::shell::{accounts, clock, http};
+use crate::shell::{accounts, clock, directory_sip, http};
+use crate::sip::Hop;
+use crate::sip_door::Door;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,6 +40,8 @@ pub enum StartError {
     DemoAccount(String),
     /// An address to listen on.
     Listen(SocketAddr, std::io::Error),
+    /// SIP's sockets or certificates, in words.
+    Sip(String),
 }
 impl core::fmt::Display for StartError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -49,6 +55,7 @@ impl core::fmt::Display for StartError {
                  remove the account or give it another password"
             ),
             StartError::Listen(address, e) => write!(f, "listen on {address}: {e}"),
+            StartError::Sip(why) => f.write_str(why),
         }
     }
 }
@@ -63,6 +70,12 @@ pub(super) struct Shared {
     pub started: Instant,
     pub connections: AtomicUsize,
     pub refused_full: AtomicU64,
+    /// SIP requests answered.
+    pub sip_answered: AtomicU64,
+    /// SIP messages dropped.
+    pub sip_dropped: AtomicU64,
+    /// SIP answers that wait for the disk.
+    pub sip_waiting: AtomicUsize,
     /// Changes of accounts that are decided and not yet on disk.
     account_changes: AtomicU64,
 }
@@ -72,6 +85,7 @@ pub(super) struct Machines {
     pub directory: Directory,
     pub authenticator: Authenticator,
     pub failures: Failures,
+    pub bans: Bans,
 }
 
 /// Why there is no answer to a decision; both mean: try again.
@@ -159,6 +173,8 @@ impl Shared {
 pub struct Running {
     /// Where the API listens (the port chosen, where the configuration says 0).
     pub api: SocketAddr,
+    /// Where SIP listens, likewise; empty: nowhere.
+    pub sip: Vec<Hop>,
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<()>,
 }
@@ -184,6 +200,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let admin_token = admin_token(&config.state_dir)?;
     let listener = TcpListener::bind(config.api_listen).await.map_err(|e| StartError::Listen(config.api_listen, e))?;
     let api = listener.local_addr().map_err(|e| StartError::Listen(config.api_listen, e))?;
+    let sip = match &config.sip {
+        Some(listen) => {
+            let transport = directory_sip::open(&config, listen).map_err(StartError::Sip)?;
+            Some((transport, directory_sip::door(&config, listen)))
+        }
+        None => None,
+    };
+    let sip_addresses = sip.as_ref().map_or_else(Vec::new, |(transport, _)| transport.local().to_vec());
 
     let authenticator = Authenticator::new(&config.domain, clock::random(), config.nonce_lifetime_s);
     // The writer's thread speaks to what is made after it: through this.
@@ -195,12 +219,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     })
     .map_err(|e| StartError::State(config.state_dir.clone(), e))?;
     let shared = Arc::new(Shared {
-        machines: Mutex::new(Machines { directory, authenticator, failures: Failures::default() }),
+        machines: Mutex::new(Machines { directory, authenticator, failures: Failures::default(), bans: Bans::new(config.bans) }),
         writer,
         admin_token,
         started: now,
         connections: AtomicUsize::new(0),
         refused_full: AtomicU64::new(0),
+        sip_answered: AtomicU64::new(0),
+        sip_dropped: AtomicU64::new(0),
+        sip_waiting: AtomicUsize::new(0),
         account_changes: AtomicU64::new(0),
         config,
     });
@@ -208,8 +235,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let (stop, stopping) = watch::channel(false);
     let (end, ended) = oneshot::channel();
-    tokio::spawn(serve(shared, listener, stopping, thread, end));
-    Ok(Running { api, stop, ended })
+    tokio::spawn(serve(shared, listener, sip, stopping, thread, end));
+    Ok(Running { api, sip: sip_addresses, stop, ended })
 }
 
 /// Runs a directory until SIGTERM or SIGINT.
@@ -222,6 +249,9 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (domain, name) = (config.domain.clone(), config.name.clone());
     let running = start(config).await?;
     tracing::info!("directory {name} of {domain}: API on {}, state in {}", running.api, state_dir.display());
+    for hop in &running.sip {
+        tracing::info!("directory {name} of {domain}: SIP on {} over {}", hop.addr, hop.transport.as_str());
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -282,12 +312,14 @@ pub(super) fn admin_token(state_dir: &Path) -> Result<String, StartError> {
 async fn serve(
     shared: Arc<Shared>,
     listener: TcpListener,
+    sip: Option<(SipTransport, Door)>,
     mut stopping: watch::Receiver<bool>,
     store: std::thread::JoinHandle<()>,
     end: oneshot::Sender<()>,
 ) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let for_connections = stopping.clone();
+    let sip = sip.map(|(transport, door)| tokio::spawn(directory_sip::serve(shared.clone(), transport, door, stopping.clone())));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -303,6 +335,9 @@ async fn serve(
         }
     }
     drop(listener);
+    if let Some(sip) = sip {
+        let _answered = sip.await;
+    }
     let quiet = async {
         while shared.connections.load(Ordering::Acquire) > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

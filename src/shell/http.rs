@@ -153,7 +153,7 @@ async fn lookup(State(shared): At, Extension(peer): From, Path(number): Path<Str
 fn logged_in(shared: &Shared, Peer(peer): Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
     let now = clock::now();
     let mut machines = shared.machines();
-    let Machines { directory, authenticator, failures } = &mut *machines;
+    let Machines { directory, authenticator, failures, .. } = &mut *machines;
     let Some(header) = headers.get(header::AUTHORIZATION) else {
         return Err(challenge(authenticator, now, peer, false, "credentials_wanted", "log in with Digest credentials"));
     };
@@ -175,7 +175,7 @@ fn logged_in(shared: &Shared, Peer(peer): Peer, method: &Method, uri: &Uri, head
         Verdict::Stale => Err(challenge(authenticator, now, peer, true, "stale_nonce", "log in again with the new nonce")),
         Verdict::Wrong => {
             if let Some(line) = failures.failed(now, peer.ip(), &credentials.username) {
-                tracing::warn!("log-in as {:?} from {} failed ({} more were not logged)", line.user, line.source, line.passed_over);
+                tracing::warn!("{line} door=http");
             }
             Err(challenge(authenticator, now, peer, false, "wrong_credentials", "user or password is wrong"))
         }
@@ -231,6 +231,9 @@ async fn status(State(shared): At, Extension(Peer(peer)): From) -> Response {
         commits: written.commits.load(Ordering::Relaxed),
         write_failures: written.failures.load(Ordering::Relaxed),
         failed_logins: machines.failures.total(),
+        banned: machines.bans.count(clock::now()),
+        sip_answered: shared.sip_answered.load(Ordering::Relaxed),
+        sip_dropped: shared.sip_dropped.load(Ordering::Relaxed),
         connections: shared.connections.load(Ordering::Relaxed),
         refused_full: shared.refused_full.load(Ordering::Relaxed),
     })
@@ -336,6 +339,8 @@ fn answer(decided: Result<Answer, Unanswered>) -> Response {
         Ok(Answer::Found(found)) => ok(&api::LookupAnswer::Found(found.as_ref().into())),
         Ok(Answer::Away(number)) => ok(&api::LookupAnswer::Away { number: number.to_string() }),
         Ok(Answer::Unknown(number)) => error(StatusCode::NOT_FOUND, "unknown_number", &format!("nobody has the number {number}")),
+        // Asked by SIP only.
+        Ok(Answer::Bound { .. }) => error(StatusCode::INTERNAL_SERVER_ERROR, "wrong_door", "contacts are told by SIP"),
         Ok(Answer::Done) => ok(&serde_json::json!({ "done": true })),
         Ok(Answer::Refused(why)) => {
             let (status, code, message) = api::refusal(&why);

@@ -109,6 +109,7 @@ pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegis
             wanted: port.number.as_ref().and_then(|n| Number::parse(n).ok()),
             instance: instance.clone(),
             contact: config.sip.main(),
+            transport: crate::sip::Transport::Udp,
             fingerprint: Some(fingerprint),
             capabilities: Capabilities {
                 voice: port.kind == PortKind::SimPhone,

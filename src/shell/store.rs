@@ -4,12 +4,15 @@
 //! next one (group commit), so the disk's latency is shared by all who wait. If a commit fails, those who wait are told so, and their
 //! records stay in front of the next transaction: memory, which already has them, never has more than disk and backlog together.
 
+mod bindings;
+
 use crate::clock::WallMs;
 use crate::digest::Ha1;
 use crate::directory::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
 use crate::key::Fingerprint;
 use crate::limits::{STORE_BATCH, STORE_QUEUE};
 use crate::number::Number;
+use crate::sip::Transport;
 use rusqlite::{Connection, Row, params};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +29,7 @@ const LOOK_MS: u64 = 500;
 pub type StoreError = rusqlite::Error;
 
 /// Steps from nothing to the present schema. A step is never changed once released; `user_version` counts those taken.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
 CREATE TABLE accounts (
   user TEXT PRIMARY KEY, number TEXT, ha1_md5 BLOB NOT NULL, ha1_sha256 BLOB NOT NULL
@@ -43,6 +46,10 @@ CREATE TABLE realm (domain TEXT NOT NULL) STRICT;
 ",
     "
 ALTER TABLE accounts ADD COLUMN ha1_sha512_256 BLOB;
+",
+    "
+ALTER TABLE registrations ADD COLUMN transport TEXT;
+ALTER TABLE registrations ADD COLUMN bindings TEXT;
 ",
 ];
 
@@ -126,7 +133,8 @@ pub fn load(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreE
         take(reservation(row)?.map(Record::Reservation));
     }
     let mut statement = db.prepare(
-        "SELECT number, user, instance, contact, fingerprint, voice, fax, t38_version, srtp, private, mac, lease_s, expires_ms, dynamic
+        "SELECT number, user, instance, contact, fingerprint, voice, fax, t38_version, srtp, private, mac, lease_s, expires_ms, dynamic,
+                transport, bindings
          FROM registrations",
     )?;
     let mut rows = statement.query([])?;
@@ -178,12 +186,15 @@ fn registration(row: &Row<'_>) -> Result<Option<Registration>, StoreError> {
     let capabilities = Capabilities { voice: row.get(5)?, fax: row.get(6)?, t38_version: row.get(7)?, srtp: row.get(8)? };
     let (private, mac): (Option<String>, Option<String>) = (row.get(9)?, row.get(10)?);
     let (lease_s, expires, dynamic): (u32, i64, bool) = (row.get(11)?, row.get(12)?, row.get(13)?);
+    let (transport, contacts): (Option<String>, Option<String>) = (row.get(14)?, row.get(15)?);
     Ok((|| {
         Some(Registration {
             number: Number::parse(&number).ok()?,
             user: User::parse(&user).ok()?,
             instance: Instance::parse(&instance).ok()?,
             contact: contact.map(|c| c.parse()).transpose().ok()?,
+            transport: transport.map_or(Some(Transport::Udp), |t| Transport::parse(t.as_bytes()))?,
+            bindings: contacts.map_or(Some(Box::default()), |b| bindings::read(&b))?,
             fingerprint: fingerprint.map(|f| f.try_into().map(Fingerprint)).transpose().ok()?,
             capabilities,
             private: private.map(|p| p.parse()).transpose().ok()?,
@@ -199,7 +210,7 @@ fn registration(row: &Row<'_>) -> Result<Option<Registration>, StoreError> {
 pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
     match record {
         Record::Registration(r) => db
-            .prepare_cached("INSERT OR REPLACE INTO registrations VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")?
+            .prepare_cached("INSERT OR REPLACE INTO registrations VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)")?
             .execute(params![
                 r.number.as_str(),
                 r.user.as_str(),
@@ -215,6 +226,8 @@ pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
                 r.lease_s,
                 r.expires.0,
                 r.dynamic,
+                r.transport.as_str(),
+                (!r.bindings.is_empty()).then(|| bindings::write(&r.bindings)),
             ])?,
         Record::Forgotten(number) => db.prepare_cached("DELETE FROM registrations WHERE number = ?1")?.execute([number.as_str()])?,
         Record::Reservation(r) => db.prepare_cached("INSERT OR REPLACE INTO reservations VALUES (?1,?2,?3)")?.execute(params![
@@ -250,9 +263,12 @@ pub struct Written {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotWritten;
 
+/// Who hears when records are on disk.
+type Waiter = Box<dyn FnOnce(Result<(), NotWritten>) + Send>;
+
 struct Job {
     records: Vec<Record>,
-    written: Option<oneshot::Sender<Result<(), NotWritten>>>,
+    written: Option<Waiter>,
     /// Nothing comes after this one.
     last: bool,
 }
@@ -289,8 +305,15 @@ impl Writer {
     /// Hands records over; the receiver hears when they are on disk. The order of calls is the order on disk.
     pub fn submit(&self, records: Vec<Record>) -> oneshot::Receiver<Result<(), NotWritten>> {
         let (tell, hear) = oneshot::channel();
-        self.send(Job { records, written: Some(tell), last: false });
+        self.submit_then(records, move |outcome| {
+            let _nobody_waits = tell.send(outcome);
+        });
         hear
+    }
+
+    /// Hands records over; `then` is called on the writer's thread when they are on disk, or are not. It must not wait.
+    pub fn submit_then(&self, records: Vec<Record>, then: impl FnOnce(Result<(), NotWritten>) + Send + 'static) {
+        self.send(Job { records, written: Some(Box::new(then)), last: false });
     }
 
     /// Hands records over that nobody waits for.
@@ -306,9 +329,11 @@ impl Writer {
 
     fn send(&self, job: Job) {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        // Err drops the job and with it the sender inside: the waiter hears that, and answers 503.
-        if self.jobs.try_send(job).is_err() {
+        if let Err(mpsc::TrySendError::Full(job) | mpsc::TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
             self.waiting.fetch_sub(1, Ordering::AcqRel);
+            if let Some(then) = job.written {
+                then(Err(NotWritten));
+            }
         }
     }
 }
@@ -399,8 +424,8 @@ fn commit(db: &Connection, jobs: Vec<Job>, backlog: &mut Vec<Record>, written: &
             Err(NotWritten)
         }
     };
-    for waiter in waiters {
-        let _ = waiter.send(outcome);
+    for then in waiters {
+        then(outcome);
     }
 }
 
@@ -419,3 +444,7 @@ fn compact(backlog: &mut Vec<Record>) {
     backlog.retain(|r| seen.insert(key(r)));
     backlog.reverse();
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

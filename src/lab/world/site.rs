@@ -270,6 +270,7 @@ impl Site {
             wanted: port.number.map(|n| Number::parse(n).expect("a literal number")),
             instance: Instance::parse(&format!("urn:lab:{}:{}", self.spec.name, port.name)).expect("names of the lab are short"),
             contact: sip_address(self.index),
+            transport: crate::sip::Transport::Udp,
             fingerprint: None,
             capabilities: Capabilities { voice: !fax, fax, t38_version: self.spec.media.t38.map(|_| 0), srtp: false },
             private: None,
@@ -623,7 +624,9 @@ fn answer_of(response: Response) -> Answer {
         }
         Response::Away(_) => Answer::No(NoRoute::Away),
         Response::Unknown(_) => Answer::No(NoRoute::Unknown),
-        Response::Registered { .. } | Response::Deregistered { .. } | Response::Done | Response::Refused(_) => Answer::No(NoRoute::Refused),
+        Response::Registered { .. } | Response::Bound { .. } | Response::Deregistered { .. } | Response::Done | Response::Refused(_) => {
+            Answer::No(NoRoute::Refused)
+        }
     }
 }
 
@@ -633,7 +636,7 @@ fn outcome_of(response: Response) -> Outcome {
         Response::Deregistered { .. } => Outcome::Ended,
         Response::Refused(directory::Refusal::Full) => Outcome::Failed { why: "full".into(), retry_after_s: None },
         Response::Refused(why) => Outcome::Refused { why: format!("{why:?}") },
-        Response::Found(_) | Response::Away(_) | Response::Unknown(_) | Response::Done => {
+        Response::Bound { .. } | Response::Found(_) | Response::Away(_) | Response::Unknown(_) | Response::Done => {
             Outcome::Failed { why: "an answer to another question".into(), retry_after_s: None }
         }
     }

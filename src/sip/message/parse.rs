@@ -230,7 +230,9 @@ fn check(message: &Message) -> Result<(), Fault> {
             }
             // The topmost is ours to read, the others are only given back.
             VIA if !again => match split_outside_quotes(&h.value, b',').find(|v| !v.is_empty()) {
-                Some(value) => drop(ViaParts::parse(value)?),
+                Some(value) => {
+                    ViaParts::parse(value)?;
+                }
                 None => continue,
             },
             CONTACT if is_request => {

@@ -1,0 +1,81 @@
+//! Who is asking: digest credentials in SIP (RFC 3261 s.22, RFC 8760), failures and bans.
+
+use super::answer::Reply;
+use super::{Asked, Door, Rooms};
+use crate::clock::Instant;
+use crate::digest::{Asked as Proven, Credentials, Malformed, Verdict};
+use crate::directory::User;
+use crate::sip::message::{Uri, readable};
+
+impl Door {
+    /// The user whose credentials the request carries; else what to answer.
+    pub(super) fn login(&mut self, now: Instant, asked: &Asked<'_>, rooms: &mut Rooms<'_>) -> Result<User, Reply> {
+        let Some(c) = self.credentials(asked, rooms)? else { return Err(self.challenge(now, asked, rooms, false)) };
+        let source = asked.src.addr.ip();
+        if let Some(left_s) = rooms.bans.left_s(now, source, &c.username) {
+            self.counters.banned += 1;
+            return Err(self.reply(asked, 403, "Too Many Failed Log-Ins").with("Retry-After", left_s.to_string()));
+        }
+        // A datagram's source is easily forged. Who shows a nonce that was issued there has received our answers there; from anybody else
+        // nothing is believed, told, or held against the address.
+        if !rooms.authenticator.issued_to(now, &c.nonce, source) {
+            return Err(self.challenge(now, asked, rooms, true));
+        }
+        if !names_the_same(&c.uri, &asked.uri) {
+            return Err(self.reply(asked, 400, "Digest URI Is Another"));
+        }
+        let proven = Proven { method: asked.method.as_str(), uri: &c.uri, body: &asked.message.body };
+        let directory = &*rooms.directory;
+        match rooms.authenticator.check(now, &proven, &c, |user| directory.account(user).map(|a| a.ha1)) {
+            Verdict::Is => {
+                rooms.bans.succeeded(source, &c.username);
+                User::parse(&c.username).map_err(|_| self.reply(asked, 403, "Forbidden"))
+            }
+            Verdict::Stale => Err(self.challenge(now, asked, rooms, true)),
+            Verdict::Wrong => {
+                if let Some(line) = rooms.failures.failed(now, source, &c.username) {
+                    self.log(format!("{line} door=sip"));
+                }
+                if let Some(ban) = rooms.bans.failed(now, source, &c.username)
+                    && self.ban_lines.pass(now, source).is_some()
+                {
+                    self.log(ban.to_string());
+                }
+                Err(self.challenge(now, asked, rooms, false))
+            }
+        }
+    }
+
+    /// The credentials for our realm, if there are any that we can use.
+    fn credentials(&self, asked: &Asked<'_>, rooms: &Rooms<'_>) -> Result<Option<Credentials>, Reply> {
+        let mut malformed = false;
+        for header in asked.message.headers.iter().filter(|h| h.is("Authorization")) {
+            let text = core::str::from_utf8(&header.value).map_err(|_| Malformed::BadSyntax);
+            match text.and_then(Credentials::parse) {
+                Ok(c) if c.realm == rooms.authenticator.realm() => return Ok(Some(c)),
+                // Another realm's, another scheme, or a hash or qop that we did not offer: ask for ours.
+                Ok(_) | Err(Malformed::NotDigest | Malformed::Unsupported) => {}
+                Err(Malformed::BadSyntax | Malformed::BadParameter(_)) => malformed = true,
+            }
+        }
+        if malformed { Err(self.reply(asked, 400, "Malformed Authorization")) } else { Ok(None) }
+    }
+
+    /// 401 with a challenge a hash, best first (RFC 8760 s.2.3), all of one nonce.
+    fn challenge(&mut self, now: Instant, asked: &Asked<'_>, rooms: &mut Rooms<'_>, stale: bool) -> Reply {
+        let challenges = rooms.authenticator.challenge(now, stale, asked.src.addr.ip());
+        challenges.into_iter().fold(self.reply(asked, 401, "Unauthorized"), |reply, mut challenge| {
+            challenge.auth_int = true;
+            reply.with("WWW-Authenticate", challenge.emit())
+        })
+    }
+}
+
+/// Whether the URI of the credentials is that of the request. Phones are free with its parameters and port.
+fn names_the_same(said: &str, uri: &Uri) -> bool {
+    said.as_bytes() == uri.as_bytes()
+        || Uri::parse(said.as_bytes()).is_ok_and(|said| {
+            let user = |u: &Uri| readable(u.user.as_deref().unwrap_or_default());
+            said.host == uri.host && user(&said) == user(uri)
+        })
+}

@@ -1,0 +1,285 @@
+//! The directory's SIP door through its sockets: `tipring directory` as a process, phones as plain sockets on loopback.
+#![cfg(feature = "shell")]
+#![allow(clippy::unwrap_used)] // a test may
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tipring::digest::{Algorithm, Asked, Challenge, Ha1, Qop};
+use tipring::sip::message::{Message, stream_message_len};
+
+/// A directory with its folder, both gone with the test.
+struct Stage {
+    folder: PathBuf,
+    sip: SocketAddr,
+    daemon: Option<Child>,
+}
+
+impl Stage {
+    fn new(name: &str, more: &str) -> Stage {
+        let folder = std::env::temp_dir().join(format!("tipring-sip-{name}-{}", std::process::id()));
+        let _none = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let [sip, api] = [(), ()].map(|()| free_port());
+        let text = format!(
+            "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[sip]\nlisten = \"127.0.0.1:{sip}\"\n\
+             [api]\nlisten = \"127.0.0.1:{api}\"\n[accounts]\nfile = \"accounts.csv\"\n{more}\n"
+        );
+        std::fs::write(folder.join("lan.toml"), text).unwrap();
+        let accounts: String = (2001..2030).map(|n| format!("{n},pw{n}\n")).collect();
+        std::fs::write(folder.join("accounts.csv"), accounts).unwrap();
+        let mut stage = Stage { folder, sip: ([127, 0, 0, 1], sip).into(), daemon: None };
+        stage.start();
+        stage
+    }
+    fn start(&mut self) {
+        let log = std::fs::File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tipring"));
+        command.args(["directory", "--config", self.folder.join("lan.toml").to_str().unwrap()]);
+        self.daemon = Some(command.env("TIPRING_STATE", &self.folder).stderr(Stdio::from(log)).stdout(Stdio::null()).spawn().unwrap());
+        let phone = Phone::udp(self.sip);
+        let until = Instant::now() + Duration::from_secs(20);
+        while phone.ask("OPTIONS", "sip:ping@lan.test", "").is_none() {
+            assert!(Instant::now() < until, "the directory does not answer: {}", self.log());
+        }
+    }
+    /// SIGKILL.
+    fn kill(&mut self) {
+        let mut daemon = self.daemon.take().unwrap();
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if self.daemon.is_some() {
+            self.kill();
+        }
+        let _gone = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn free_port() -> u16 {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+enum Wire {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+}
+
+/// A phone: a socket, and what it says of itself.
+struct Phone {
+    wire: Wire,
+    here: SocketAddr,
+    serial: AtomicU32,
+}
+
+impl Phone {
+    fn udp(to: SocketAddr) -> Phone {
+        Phone::udp_from("127.0.0.1", to)
+    }
+    fn udp_from(from: &str, to: SocketAddr) -> Phone {
+        let socket = UdpSocket::bind((from, 0)).unwrap();
+        socket.connect(to).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        Phone { here: socket.local_addr().unwrap(), wire: Wire::Udp(socket), serial: AtomicU32::new(1) }
+    }
+    fn tcp(to: SocketAddr) -> Phone {
+        let stream = TcpStream::connect(to).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        Phone { here: stream.local_addr().unwrap(), wire: Wire::Tcp(stream), serial: AtomicU32::new(1) }
+    }
+    fn text(&self, method: &str, uri: &str, to: &str, more: &str) -> String {
+        let n = self.serial.fetch_add(1, Ordering::Relaxed);
+        let (here, by) = (self.here, if matches!(self.wire, Wire::Udp(_)) { "UDP" } else { "TCP" });
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{by} {here};branch=z9hG4bK{}-{n};rport\r\nMax-Forwards: 70\r\n\
+             From: <sip:p@lan.test>;tag=t{n}\r\nTo: <{to}>\r\nCall-ID: {}-{n}@test\r\nCSeq: {n} {method}\r\n{more}Content-Length: 0\r\n\r\n",
+            here.port(),
+            here.port()
+        )
+    }
+    fn send(&self, text: &str) -> Option<Message> {
+        match &self.wire {
+            Wire::Udp(socket) => {
+                socket.send(text.as_bytes()).ok()?;
+                let mut buffer = [0; 65_535];
+                let n = socket.recv(&mut buffer).ok()?;
+                Some(Message::parse(&buffer[..n]).unwrap())
+            }
+            Wire::Tcp(stream) => {
+                let mut stream = stream;
+                stream.write_all(text.as_bytes()).unwrap();
+                let mut have = Vec::new();
+                loop {
+                    if let Some(n) = stream_message_len(&have).unwrap().filter(|n| *n <= have.len()) {
+                        return Some(Message::parse(&have[..n]).unwrap());
+                    }
+                    let mut buffer = [0; 4096];
+                    match stream.read(&mut buffer) {
+                        Ok(n) if n > 0 => have.extend_from_slice(&buffer[..n]),
+                        _ => return None,
+                    }
+                }
+            }
+        }
+    }
+    fn ask(&self, method: &str, uri: &str, more: &str) -> Option<Message> {
+        self.send(&self.text(method, uri, uri, more))
+    }
+    fn status(&self, method: &str, uri: &str) -> Option<u16> {
+        self.ask(method, uri, "")?.status()
+    }
+    fn challenge(&self, algorithm: Algorithm) -> Challenge {
+        let answer = self.send(&self.text("REGISTER", "sip:lan.test", "sip:2001@lan.test", "")).unwrap();
+        assert_eq!(answer.status(), Some(401));
+        let values = answer.headers.iter().filter(|h| h.is("WWW-Authenticate"));
+        let mut all = values.flat_map(|h| Challenge::parse_all(std::str::from_utf8(&h.value).unwrap()));
+        all.find(|c| c.algorithm == algorithm).unwrap()
+    }
+    /// A REGISTER with credentials.
+    fn proven(&self, c: &Challenge, nc: u32, qop: Qop, user: &str, password: &str, more: &str) -> String {
+        let ha1 = Ha1::of(user, "lan.test", password);
+        let asked = Asked { method: "REGISTER", uri: "sip:lan.test", body: b"" };
+        let login = c.answer(user, &ha1, &asked, Some(qop), nc, "c").unwrap().emit();
+        self.text("REGISTER", "sip:lan.test", &format!("sip:{user}@lan.test"), &format!("Authorization: {login}\r\n{more}"))
+    }
+    fn register(&self, algorithm: Algorithm, user: &str, password: &str, more: &str) -> Message {
+        let c = self.challenge(algorithm);
+        self.send(&self.proven(&c, 1, Qop::Auth, user, password, more)).unwrap()
+    }
+    fn contact(&self) -> String {
+        format!("Contact: <sip:x@{}>\r\n", self.here)
+    }
+}
+
+fn contacts(m: &Message) -> Vec<String> {
+    m.headers.values("Contact").map(|v| String::from_utf8_lossy(v).into_owned()).collect()
+}
+
+const OPEN: &str = "[lookup]\ncredentials = \"anyone\"";
+
+#[test]
+fn req_c4_c5_d2_phones_register_with_each_hash_are_found_and_leave() {
+    let stage = Stage::new("register", OPEN);
+    for (algorithm, qop, user) in
+        [(Algorithm::Md5, Qop::Auth, "2001"), (Algorithm::Sha256, Qop::AuthInt, "2002"), (Algorithm::Sha512_256, Qop::Auth, "2003")]
+    {
+        let (phone, password, uri) = (Phone::udp(stage.sip), format!("pw{user}"), format!("sip:{user}@lan.test"));
+        assert_eq!(phone.status("INVITE", &uri), Some(480), "known, and away");
+        let c = phone.challenge(algorithm);
+        let first = phone.proven(&c, 1, qop, user, &password, &format!("{}Expires: 600\r\n", phone.contact()));
+        let ok = phone.send(&first).unwrap();
+        assert_eq!((ok.status(), contacts(&ok)), (Some(200), vec![format!("<sip:x@{}>;expires=600", phone.here)]));
+        assert_eq!(phone.send(&first).unwrap(), ok, "a repeat gets the same answer");
+        let replay = Phone::udp(stage.sip).send(&first).unwrap_or_else(|| panic!("the replay's answer goes to its sender"));
+        assert_eq!(replay.status(), Some(401), "from another socket it is a replay");
+        let moved = phone.ask("INVITE", &uri, "").unwrap();
+        assert_eq!((moved.status(), contacts(&moved).len()), (Some(302), 1));
+        assert!(contacts(&moved)[0].starts_with(&format!("<sip:x@{}>;expires=", phone.here)));
+        assert_eq!(phone.status("OPTIONS", &uri), Some(200));
+        assert_eq!(phone.send(&phone.proven(&c, 2, qop, user, &password, &phone.contact())).unwrap().status(), Some(200), "refreshed");
+        let gone = phone.send(&phone.proven(&c, 3, qop, user, &password, "Contact: *\r\nExpires: 0\r\n")).unwrap();
+        assert_eq!((gone.status(), contacts(&gone).len()), (Some(200), 0));
+        assert_eq!([phone.status("INVITE", &uri), phone.status("INVITE", "sip:2999@lan.test")], [Some(480), Some(404)]);
+    }
+}
+
+#[test]
+fn req_c2_a_registration_that_was_acknowledged_survives_sigkill() {
+    let mut stage = Stage::new("kill", OPEN);
+    let phones: Vec<(Phone, String)> = (2001..2021).map(|n| (Phone::udp(stage.sip), n.to_string())).collect();
+    for (phone, user) in &phones {
+        assert_eq!(phone.register(Algorithm::Sha256, user, &format!("pw{user}"), &phone.contact()).status(), Some(200));
+    }
+    stage.kill();
+    stage.start();
+    for (phone, user) in &phones {
+        let moved = Phone::udp(stage.sip).ask("INVITE", &format!("sip:{user}@lan.test"), "").unwrap();
+        assert_eq!(moved.status(), Some(302), "{user}");
+        assert!(contacts(&moved)[0].starts_with(&format!("<sip:x@{}>", phone.here)));
+    }
+}
+
+#[test]
+fn who_guesses_is_banned_and_others_go_on() {
+    let bans = "[bans]\naccount_failures = 3\nsource_failures = 10\nban_s = 2\n[lookup]\ncredentials = \"anyone\"";
+    let stage = Stage::new("bans", bans);
+    let bad = Phone::udp_from("127.0.0.2", stage.sip);
+    let good = Phone::udp(stage.sip);
+    for _ in 0..3 {
+        assert_eq!(bad.register(Algorithm::Md5, "2001", "guess", "").status(), Some(401));
+    }
+    let banned = bad.register(Algorithm::Md5, "2001", "pw2001", "");
+    assert_eq!(banned.status(), Some(403), "with the right password too");
+    assert!(banned.headers.get("Retry-After").is_some());
+    assert_eq!(good.register(Algorithm::Md5, "2001", "pw2001", "").status(), Some(200), "its owner elsewhere");
+    assert_eq!(bad.status("OPTIONS", "sip:ping@lan.test"), Some(200));
+    assert_eq!(bad.status("INVITE", "sip:2002@lan.test"), Some(480), "look-ups go on");
+    let log = stage.log();
+    let of_bad = |what: &str| log.lines().filter(|l| l.contains(what) && l.contains("source=127.0.0.2 account=\"2001\"")).count();
+    assert_eq!((of_bad("log-in failed:"), of_bad("banned:")), (1, 1), "{log}");
+    let until = Instant::now() + Duration::from_secs(10);
+    while bad.register(Algorithm::Md5, "2001", "pw2001", "").status() != Some(200) {
+        assert!(Instant::now() < until, "the ban does not end");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_phone_over_tcp_registers_with_its_transport() {
+    let stage = Stage::new("tcp", OPEN);
+    let phone = Phone::tcp(stage.sip);
+    let contact = "Contact: <sip:x@127.0.0.1:5070;transport=tcp>\r\n";
+    let ok = phone.register(Algorithm::Sha512_256, "2001", "pw2001", contact);
+    assert_eq!((ok.status(), contacts(&ok).len()), (Some(200), 1));
+    let moved = Phone::udp(stage.sip).ask("INVITE", "sip:2001@lan.test", "").unwrap();
+    assert!(contacts(&moved)[0].starts_with("<sip:x@127.0.0.1:5070;transport=tcp>;expires="), "{:?}", contacts(&moved));
+    assert_eq!(phone.status("OPTIONS", "sip:2001@lan.test"), Some(200), "over the same connection");
+}
+
+#[test]
+fn look_ups_need_an_account_unless_said_otherwise() {
+    let stage = Stage::new("lookup", "");
+    let phone = Phone::udp(stage.sip);
+    let asked = phone.ask("INVITE", "sip:2001@lan.test", "").unwrap();
+    assert_eq!(asked.status(), Some(401));
+    let header = asked.headers.iter().find(|h| h.is("WWW-Authenticate")).unwrap();
+    let c = Challenge::parse(std::str::from_utf8(&header.value).unwrap()).unwrap();
+    let (uri, ha1) = ("sip:2001@lan.test", Ha1::of("2009", "lan.test", "pw2009"));
+    let login = c.answer("2009", &ha1, &Asked { method: "INVITE", uri, body: b"" }, Some(Qop::Auth), 1, "c").unwrap().emit();
+    assert_eq!(phone.ask("INVITE", uri, &format!("Authorization: {login}\r\n")).unwrap().status(), Some(480));
+    assert_eq!(phone.status("OPTIONS", "sip:lan.test"), Some(200));
+}
+
+#[test]
+fn a_sip_listener_beyond_loopback_does_not_start_with_the_demo_accounts() {
+    let folder = std::env::temp_dir().join(format!("tipring-sip-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let accounts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/config/accounts.csv");
+    let text = format!(
+        "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[sip]\nlisten = \"0.0.0.0:0\"\n[api]\nlisten = \"127.0.0.1:0\"\n\
+         [accounts]\nfile = \"{}\"\n",
+        accounts.display()
+    );
+    std::fs::write(folder.join("lan.toml"), text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tipring"));
+    command.args(["directory", "--config", folder.join("lan.toml").to_str().unwrap()]).env("TIPRING_STATE", &folder);
+    let out = command.output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(2) && said.contains("account of the demo"), "{said}");
+    let _gone = std::fs::remove_dir_all(&folder);
+}
