@@ -22,12 +22,12 @@ impl Gateway {
 
     fn handle_sip(&mut self, now: Instant, event: sip::Event) {
         match event {
-            sip::Event::Incoming { dialog, to_user, from_user, offer, source, .. } => {
-                self.incoming(now, dialog, &to_user, from_user, offer, source);
+            sip::Event::Incoming { dialog, to_user, from_user, offer, source, identity, .. } => {
+                self.incoming(now, dialog, &to_user, from_user, offer, source, identity);
             }
-            sip::Event::Provisional { dialog, status, sdp, .. } => {
+            sip::Event::Provisional { dialog, status, sdp, reliable } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
-                    self.provisional(now, id, status, sdp.as_deref());
+                    self.provisional(now, id, status, sdp.as_deref(), reliable);
                 }
             }
             sip::Event::Answered { dialog, sdp } => match self.call_of_dialog(dialog) {
@@ -88,15 +88,33 @@ impl Gateway {
                     self.offer_failed(now, id, status, retry_in_ms);
                 }
             }
-            sip::Event::ProgressAcked { .. }
-            | sip::Event::Refreshed { .. }
-            | sip::Event::Dtmf { .. }
-            | sip::Event::OptionsAnswered { .. } => {}
+            sip::Event::Refreshed { dialog, sdp } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.refreshed(now, id, &sdp);
+                }
+            }
+            sip::Event::Dtmf { dialog, digit, ms } => {
+                if let Some(id) = self.call_of_dialog(dialog) {
+                    self.digit_signalled(id, digit, ms);
+                }
+            }
+            // We send no description before the answer.
+            sip::Event::ProgressAcked { .. } | sip::Event::OptionsAnswered { .. } => {}
             sip::Event::Response { request, status, response, .. } => self.request_answered(now, request, status, response.as_ref()),
         }
     }
 
-    fn incoming(&mut self, now: Instant, dialog: DialogId, to: &str, from: String, offer: Option<Vec<u8>>, source: sip::Hop) {
+    #[expect(clippy::too_many_arguments, reason = "what an INVITE says, taken apart once")]
+    fn incoming(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        to: &str,
+        from: String,
+        offer: Option<Vec<u8>>,
+        source: sip::Hop,
+        identity: sip::Identity,
+    ) {
         let account = self.accounts.called(source, to);
         let number = Number::parse(to);
         let refuse = |this: &mut Gateway, status: u16, why: &str| {
@@ -140,7 +158,10 @@ impl Gateway {
         let call = self.calls.get_mut(&id).expect("just inserted");
         call.dialog = Some(dialog);
         call.talk.leg = leg;
-        call.talk.fax = port.is_some_and(|p| self.ports.get(usize::from(p.0)).is_some_and(|p| p.fax));
+        // Who asks for a fax machine (RFC 6913) is one.
+        call.talk.fax = identity.fax || port.is_some_and(|p| self.ports.get(usize::from(p.0)).is_some_and(|p| p.fax));
+        call.record.asserted = identity.asserted;
+        call.record.diverted_from = identity.diversion.map(|d| (d.user, d.reason));
         call.record.peer = Some(source.addr);
         call.account = account;
         call.record.account = account.and_then(|a| self.accounts.name(a));
@@ -165,7 +186,7 @@ impl Gateway {
     }
 
     /// 18x from the peer. Who is heard until the answer follows RFC 3960: our ringback for a 180, the peer's own media once it comes.
-    fn provisional(&mut self, now: Instant, id: CallId, status: u16, sdp: Option<&[u8]>) {
+    fn provisional(&mut self, now: Instant, id: CallId, status: u16, sdp: Option<&[u8]>, reliable: bool) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.timers.stop(Wait::LearnedRoute);
         if !matches!(call.state, State::Inviting | State::Alerting) {
@@ -175,7 +196,7 @@ impl Gateway {
             call.state = State::Alerting;
         }
         if let Some(sdp) = sdp {
-            self.preview(now, id, sdp);
+            self.preview(now, id, sdp, reliable);
         }
         if status == 180 {
             self.ring_back(id);
@@ -275,8 +296,9 @@ impl Gateway {
 
     /// Refuses an offer, with a Warning that says why where one helps.
     pub(super) fn refuse_offer(&mut self, now: Instant, dialog: DialogId, status: u16, why: &negotiate::Refusal) {
-        let _ = why.warning();
-        self.refuse_dialog(now, dialog, status, None);
+        let words = why.words();
+        let warning = why.warning().filter(|_| status == 488).map(|code| (code, words.as_str()));
+        let _already_gone = self.sip.reject_saying(now, dialog, status, None, warning);
     }
 
     fn dialog_ended(&mut self, now: Instant, id: CallId, why: sip::EndCause) {

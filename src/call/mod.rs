@@ -586,6 +586,8 @@ impl Gateway {
             sip_call_id: String::new(),
             direction,
             from: caller.clone(),
+            asserted: None,
+            diverted_from: None,
             to: dialled.clone(),
             ports: Vec::new(),
             started: wall,

@@ -33,6 +33,7 @@ impl Gateway {
         let call = self.calls.get_mut(&id).expect("just inserted");
         call.record.ports.push(name);
         call.emergency = emergency;
+        call.talk.fax = self.ports[usize::from(port.0)].fax;
         let Ok(number) = number else {
             self.close(now, id, Cause::BadNumber);
             return;
@@ -138,6 +139,7 @@ impl Gateway {
             to: target.number.to_string(),
             targets: vec![(target.contact.into(), None)],
             from: call.caller.clone(),
+            fax: call.talk.fax,
             ..Invite::default()
         };
         let route = match (call.emergency, learned) {

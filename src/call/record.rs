@@ -38,6 +38,10 @@ pub struct CallRecord {
     pub direction: Direction,
     /// The calling number, empty if it was not told.
     pub from: String,
+    /// The calling number that a trusted peer vouches for (P-Asserted-Identity, RFC 3325).
+    pub asserted: Option<String>,
+    /// Whose number was called first, and why the call came here instead (Diversion, RFC 5806).
+    pub diverted_from: Option<(String, Option<String>)>,
     /// The called number as dialled.
     pub to: String,
     /// Names of our ports in it: caller's, then called's.

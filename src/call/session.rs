@@ -138,9 +138,14 @@ impl Gateway {
     }
 
     /// A provisional response with a description: the leg is made, and heard when something comes (RFC 3960 s.3.2).
-    pub(super) fn preview(&mut self, now: Instant, id: CallId, sdp: &[u8]) {
+    /// One that is reliable (RFC 3262) is the answer itself.
+    pub(super) fn preview(&mut self, now: Instant, id: CallId, sdp: &[u8], reliable: bool) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let agreed: Option<Agreed> = negotiate::read(sdp).ok().and_then(|answer| call.talk.negotiation.preview_answer(answer));
+        let negotiation = &mut call.talk.negotiation;
+        let agreed: Option<Agreed> = negotiate::read(sdp).ok().and_then(|answer| match reliable {
+            true => negotiation.receive_answer(answer).ok().and_then(|()| negotiation.agreed().cloned()),
+            false => negotiation.preview_answer(answer),
+        });
         // What cannot be used now is said by the 200 at the latest.
         if let Some(Ok(choice @ Choice::Audio(_))) = agreed.map(|a| negotiate::choice(&self.config.media, &a)) {
             self.carry_out(now, id, &choice);
@@ -156,6 +161,26 @@ impl Gateway {
             call.talk.early_heard = true;
             self.commands.push_back(Command::Line(port, LineCommand::Connect));
             self.log(Some(id), false, "the peer's own tones or announcement are heard before the answer".into());
+        }
+    }
+
+    /// The peer answered a refresh of the session with another description than before.
+    pub(super) fn refreshed(&mut self, now: Instant, id: CallId, sdp: &[u8]) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let taken = negotiate::read(sdp).and_then(|answer| {
+            let taken = call.talk.negotiation.receive_refresh(answer);
+            taken.map_err(|e| Refusal::Unreadable(e.to_string()))
+        });
+        if let Err(why) = taken.and_then(|()| self.settle(now, id)) {
+            self.log(Some(id), false, format!("the peer's word at a refresh cannot be used: {}", why.words()));
+        }
+    }
+
+    /// A digit that came by signalling (INFO) is heard on the line like one that came in RTP (RFC 4733).
+    pub(super) fn digit_signalled(&mut self, id: CallId, digit: char, duration_ms: u32) {
+        let Some(call) = self.calls.get(&id) else { return };
+        if let (Some(port), State::Up, Ok(key)) = (call.port(), call.state, u8::try_from(digit)) {
+            self.commands.push_back(Command::PlayDigit(port, key, duration_ms.clamp(40, 5_000) as u16));
         }
     }
 

@@ -217,6 +217,15 @@ impl Negotiation {
         }
     }
 
+    /// The session was refreshed with our words as they stand (RFC 4028), and the peer answered with other words than before.
+    pub fn receive_refresh(&mut self, answer: Session) -> Result<(), OfferAnswerError> {
+        self.expect(State::Stable)?;
+        let Some(agreed) = self.agreed.as_mut() else { return Err(OfferAnswerError::NoOfferOpen) };
+        agreed.remote = fitted(&agreed.local, answer)?;
+        agreed.offerer = Side::Ours;
+        Ok(())
+    }
+
     /// The peer refuses our offer (or never answers it): all is as it was.
     pub fn offer_refused(&mut self) -> Result<(), OfferAnswerError> {
         self.expect(State::Waiting)?;

@@ -59,7 +59,9 @@ pub fn to_json(r: &CallRecord) -> Value {
         })
     });
     json!({
-        "call": r.call, "sip_call_id": r.sip_call_id, "direction": r.direction.word(), "from": r.from, "to": r.to, "ports": r.ports,
+        "call": r.call, "sip_call_id": r.sip_call_id, "direction": r.direction.word(), "from": r.from, "asserted": r.asserted, "to": r.to,
+        "diverted_from": r.diverted_from.as_ref().map(|(number, _)| number), "diverted_why": r.diverted_from.as_ref().and_then(|(_, why)| why.as_ref()),
+        "ports": r.ports,
         "started": rfc3339(r.started), "answered": r.answered.map(rfc3339), "ended": rfc3339(r.ended),
         "seconds": r.talked_ms.map(|ms| round2(ms as f64 / 1000.0)),
         "route": r.route, "peer": r.peer.map(|p| p.to_string()), "account": r.account, "completed": r.completed, "result": r.result, "q850": r.q850,

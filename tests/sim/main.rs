@@ -3,6 +3,7 @@
 mod calls;
 mod chaos;
 mod faxes;
+mod offers;
 mod peers;
 mod registrations;
 mod stage;

@@ -160,6 +160,18 @@ impl Endpoint {
     /// Refuses the peer's newest question: the offer of its UPDATE or PRACK, or its re-INVITE (the session stays as it was), or its call,
     /// which ends. `status` is 300 to 699.
     pub fn reject(&mut self, now: Instant, id: DialogId, status: u16, q850: Option<u8>) -> Result<(), CommandError> {
+        self.reject_saying(now, id, status, q850, None)
+    }
+
+    /// The same with a Warning (RFC 3261 s.20.43): its code and words without quotes.
+    pub fn reject_saying(
+        &mut self,
+        now: Instant,
+        id: DialogId,
+        status: u16,
+        q850: Option<u8>,
+        warning: Option<(u16, &str)>,
+    ) -> Result<(), CommandError> {
         let usage = self.usages.get_mut(&id).ok_or(CommandError::UnknownDialog)?;
         if let Some(tx) = usage.updated.take() {
             usage.timers.stop(Timer::UpdateWait);
@@ -174,7 +186,10 @@ impl Endpoint {
             State::Calling { .. } => return Err(CommandError::WrongState),
         };
         usage.timers.stop(Timer::Ring);
-        let response = with_q850(self.response(tx, status.clamp(300, 699)), q850);
+        let mut response = with_q850(self.response(tx, status.clamp(300, 699)), q850);
+        if let Some((code, words)) = warning {
+            response = response.with("Warning", format!("{code} {} \"{words}\"", self.config.own_addr()));
+        }
         self.respond(now, tx, response);
         if first {
             self.end(id, Event::Ended { dialog: id, cause: EndCause::HungUp, q850: None });

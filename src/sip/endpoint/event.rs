@@ -258,7 +258,7 @@ pub enum Event {
     ReInvited { dialog: DialogId, offer: Option<Vec<u8>> },
     /// The peer withdrew its re-INVITE (487 is out); the session is as it was.
     ReInviteCancelled { dialog: DialogId },
-    /// Our re-INVITE is answered; the ACK is out.
+    /// Our re-INVITE is answered; the ACK is out, unless it had no offer and `sdp` is one.
     ReInviteAnswered { dialog: DialogId, sdp: Vec<u8> },
     /// Our re-INVITE failed; the session is as it was.
     ReInviteFailed {

@@ -185,8 +185,23 @@ impl Endpoint {
             if self.send_known_ack(tx, &tag) {
                 return;
             }
-            let Some(mut dialog) = self.clients.get(&tx).and_then(|r| r.dialog.clone()) else { return };
+            let Some((mut dialog, offerless)) = self.clients.get(&tx).and_then(|r| Some((r.dialog.clone()?, r.request.body.is_empty())))
+            else {
+                return;
+            };
             dialog.refresh_target(response, src);
+            let ours = |u: &Usage| matches!(u.state, State::Confirmed { ours: Some(ours), closing: false, .. } if ours == tx);
+            if let (true, Some(offer), Some(usage)) = (offerless, response.sdp(), self.usages.get_mut(&id))
+                && !usage.refreshing
+            {
+                if usage.ack_due.as_ref().is_some_and(|(_, due)| *due == tag) {
+                    // A repeat of the 200 whose offer our side still thinks about.
+                    return;
+                }
+                if ours(usage) {
+                    return self.late_reinvite_answer(now, src, id, (tx, tag), offer.to_vec(), response);
+                }
+            }
             self.send_ack(tx, &dialog, tag, Vec::new());
             let Some(usage) = self.usages.get_mut(&id) else { return };
             let State::Confirmed { dialog, ours, .. } = &mut usage.state else { return };
@@ -214,7 +229,22 @@ impl Endpoint {
         self.reinvite_failed(now, tx, id, status);
     }
 
-    /// A re-INVITE that failed leaves the session as it was, unless the peer does not know us any more (s.12.2.1.2).
+    /// The 200 to a re-INVITE of ours without an offer brings the peer's; its ACK waits for our answer ([`Endpoint::acknowledge`]).
+    fn late_reinvite_answer(&mut self, now: Instant, src: Hop, id: DialogId, due: (u64, Vec<u8>), offer: Vec<u8>, response: &Message) {
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        if let State::Confirmed { dialog, ours, .. } = &mut usage.state {
+            dialog.refresh_target(response, src);
+            *ours = None;
+        }
+        usage.note_allow(response);
+        usage.words.asked = session::sum(&offer);
+        usage.ack_due = Some(due);
+        self.take_session(now, id, response);
+        self.events.push_back(Event::ReInviteAnswered { dialog: id, sdp: offer });
+    }
+
+    /// A re-INVITE that failed leaves the session as it was, unless the peer does not know us any more (s.12.2.1.2). Silence (408) is the
+    /// owner's to judge: some peers never answer an offer that they do not understand, and go on talking.
     pub(super) fn reinvite_failed(&mut self, now: Instant, tx: u64, id: DialogId, status: u16) {
         let Some(usage) = self.usages.get_mut(&id) else { return };
         let State::Confirmed { ours, .. } = &mut usage.state else { return };
@@ -222,7 +252,7 @@ impl Endpoint {
             return;
         }
         *ours = None;
-        if matches!(status, 408 | 481) {
+        if status == 481 {
             self.send_bye(now, id);
             return self.end(id, Event::Ended { dialog: id, cause: EndCause::PeerLost, q850: None });
         }
