@@ -344,6 +344,17 @@ fn encrypted_audio_is_never_taken_for_a_quiet_line() {
     assert!(list(&got, "warnings").iter().any(|w| w.as_str().is_some_and(|w| w.contains("looks like SRTP"))), "{got}");
 }
 
+#[test]
+fn a_key_that_is_none_ends_with_2_and_one_line_that_does_not_show_it() {
+    let file = out_dir("no-matter").display().to_string();
+    for key in ["nonsense", "xyz=AAAA", "deadbeef=tooShortSecret", "=", ""] {
+        let run = tipring(&[&file, "--srtp-key", key]);
+        let words = String::from_utf8_lossy(&run.stderr);
+        assert_eq!((run.status.code(), words.lines().count(), run.stdout.len()), (Some(2), 1, 0), "{key}: {words}");
+        assert!(words.contains("--srtp-key") && !words.contains("Secret"), "{key}: {words}");
+    }
+}
+
 /// Peak resident memory of a run, KiB, by watching the process.
 fn peak_kib(arguments: &[&str]) -> u64 {
     let mut child =

@@ -19,6 +19,7 @@ pub mod front;
 pub mod fsk;
 pub mod g711;
 pub mod hdlc;
+pub mod hum;
 pub mod level;
 pub mod line_model;
 pub mod modem_receiver;

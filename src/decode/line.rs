@@ -129,8 +129,8 @@ impl Line {
     pub fn v21_present(&self) -> bool {
         self.v21.on
     }
-    /// Takes 20 ms; adds what was heard.
-    pub fn rx(&mut self, frame: &Frame, out: &mut Vec<Heard>) {
+    /// Takes 20 ms, as they are and without their hum; adds what was heard.
+    pub fn rx(&mut self, frame: &Frame, clean: &Frame, out: &mut Vec<Heard>) {
         let mut ended = None;
         let findings = self.watch.rx(frame);
         for (i, finding) in findings.iter().enumerate() {
@@ -166,7 +166,7 @@ impl Line {
         if let Some(at) = ended {
             self.flags_end(at, out);
         }
-        self.v21.rx(frame, self.samples, out);
+        self.v21.rx(clean, self.samples, out);
         self.callerid.rx(frame, |m| out.push(Heard::CallerId(Box::new(m))));
         self.samples += FRAME_SAMPLES as u64;
     }
@@ -174,7 +174,7 @@ impl Line {
     pub fn finish(&mut self, out: &mut Vec<Heard>) {
         // A digit or tone that is cut off by the end is heard to its end.
         for _ in 0..20 {
-            self.rx(&tipring_dsp::SILENCE, out);
+            self.rx(&tipring_dsp::SILENCE, &tipring_dsp::SILENCE, out);
         }
         self.flags_end(self.samples, out);
     }

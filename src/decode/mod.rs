@@ -27,6 +27,7 @@ use line::{Heard, Line};
 use network::{Network, Sound};
 pub use report::{Direction, Report};
 use session::{FrameHeard, Session};
+use tipring_dsp::hum::HumFilter;
 use tipring_dsp::{FRAME_SAMPLES, Frame};
 
 /// Bounds of what is kept of a recording.
@@ -63,6 +64,7 @@ impl Default for Options {
 /// One channel and what of it has not made a frame yet.
 struct Channel {
     line: Line,
+    hum: HumFilter,
     network: Network,
     sounds: Vec<Sound>,
     waiting: std::collections::VecDeque<i16>,
@@ -115,6 +117,7 @@ impl Decoder {
     pub fn new(options: Options) -> Decoder {
         let channel = |direction| Channel {
             line: Line::new(),
+            hum: HumFilter::new(),
             network: Network::new(),
             sounds: Vec::new(),
             waiting: std::collections::VecDeque::new(),
@@ -173,18 +176,20 @@ impl Decoder {
             let frame: Frame = core::array::from_fn(|_| c.waiting.pop_front().unwrap_or(0));
             let power = tipring_dsp::level::mean_square(&frame);
             c.levels.push(power);
+            // Hum that is louder than the fax must not hide it from the modems.
+            let clean = c.hum.rx(&frame);
             if let Some(fast) = &mut self.fast {
-                fast.level(n, &frame);
+                fast.level(n, &frame, &clean);
             }
             // Once fax machines speak, the exchange has done its part and what roars is a page.
             if !self.session.spoken && c.sounds.len() < limits::EVENTS_MAX {
                 c.network.rx(&frame, self.answered, &mut c.sounds);
             }
-            c.line.rx(&frame, &mut self.heard);
+            c.line.rx(&frame, &clean, &mut self.heard);
             let v21 = c.line.v21_present();
             self.tell(n);
             if let Some(fast) = &mut self.fast {
-                fast.rx(n, &frame, start, v21, &mut self.session, &mut self.report);
+                fast.rx(n, (&frame, &clean), start, v21, &mut self.session, &mut self.report);
             }
         }
     }

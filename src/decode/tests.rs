@@ -312,7 +312,7 @@ fn a_page_is_read_from_a_quiet_line_with_much_noise() {
     let Some(channels) = samples(&file) else { return };
     let mut chance = tipring_dsp::noise::Gauss::new(3);
     // The call at -36 dBm0, the noise 16 dB below it: louder than a cutoff that hangs on the level of the DCS alone.
-    let noise = 10f32.powf((-52.5 - 3.14 + 87.3) / 20.0);
+    let noise = tipring_dsp::level::power_of(-52.5).sqrt();
     let mut d = Decoder::new(Options { channels: 2, ..Options::default() });
     for at in (0..channels[0].len()).step_by(1000) {
         for (n, c) in channels.iter().enumerate() {
@@ -325,6 +325,104 @@ fn a_page_is_read_from_a_quiet_line_with_much_noise() {
     assert!(r.training.iter().any(|t| t.tcf_ok == Some(true)), "{:?}", r.training);
     assert_eq!(r.pages.len(), 1, "{:?}", r.warnings);
     assert!(r.pages[0].rows >= 1100 && r.pages[0].bad_rows < r.pages[0].rows / 20, "{} {}", r.pages[0].rows, r.pages[0].bad_rows);
+}
+
+#[test]
+fn a_caller_without_number_or_name_is_told_so_under_either_standard() {
+    use tipring_dsp::{callerid, fsk};
+    let sdmf = |body: &[u8]| {
+        let mut bytes = [&[0x04, body.len() as u8][..], body].concat();
+        bytes.push(bytes.iter().fold(0u8, |s, b| s.wrapping_sub(*b)));
+        bytes
+    };
+    // Message, why there is no number and no name, number, verdict.
+    let table = [
+        (sdmf(b"11281200P"), "sdmf", "private", "", "", "The phone was told who is calling: a caller who withholds the number."),
+        (sdmf(b"11281200O"), "sdmf", "unavailable", "", "", "The phone was told who is calling: a caller whose number is not known."),
+        (sdmf(b"112812000755551234"), "sdmf", "", "", "0755551234", "The phone was told who is calling: 0755551234."),
+        (
+            callerid::mdmf(&[(1, b"11281200"), (4, b"P"), (8, b"O")]),
+            "mdmf",
+            "private",
+            "unavailable",
+            "",
+            "The phone was told who is calling: a caller who withholds the number.",
+        ),
+        (
+            callerid::mdmf(&[(1, b"11281200"), (2, b"555"), (8, b"P")]),
+            "mdmf",
+            "",
+            "private",
+            "555",
+            "The phone was told who is calling: 555.",
+        ),
+    ];
+    for (spec, standard) in [(fsk::BELL_202, "bell202"), (fsk::V23, "v23")] {
+        for (bytes, format, number_absent, name_absent, number, verdict) in &table {
+            // Ringing (25 Hz, much louder) up to half a second before the message, as a recorder across the line has it.
+            let ring = |n: usize| (15_000.0 * (core::f32::consts::TAU * 25.0 * n as f32 / 8000.0).sin()) as i16;
+            let mut samples: Vec<i16> = (0..8000).map(ring).chain([0; 4000]).collect();
+            let mut m = fsk::Modulator::new(spec, -16.0);
+            (0..300).for_each(|i| m.tx(i % 2 == 1, &mut samples));
+            (0..180).for_each(|_| m.tx(true, &mut samples));
+            bytes.iter().for_each(|b| m.tx_byte(*b, &mut samples));
+            (0..10).for_each(|_| m.tx(true, &mut samples));
+            samples.extend((0..12_000).map(|n| if n < 4000 { 0 } else { ring(n) }));
+            let r = heard(&samples);
+            let said: Vec<_> = r
+                .caller_id
+                .iter()
+                .map(|c| (c.standard, c.format, c.number_absent, c.name_absent, c.number.as_str(), c.checksum_ok))
+                .collect();
+            assert_eq!(said, [(standard, *format, *number_absent, *name_absent, *number, true)]);
+            assert_eq!(r.verdict, *verdict);
+        }
+    }
+}
+
+/// Mains hum of `dbm0` with a third harmonic 10 dB below it, added to samples.
+fn with_hum(samples: &[i16], hz: f32, dbm0: f32) -> Vec<i16> {
+    let (amplitude, w) = (tipring_dsp::level::amplitude_of(dbm0), core::f32::consts::TAU * hz / 8000.0);
+    let hum = |n: usize| amplitude * ((w * n as f32).sin() + 0.3 * (3.0 * w * n as f32 + 1.0).sin());
+    samples.iter().enumerate().map(|(n, s)| (f32::from(*s) + hum(n)) as i16).collect()
+}
+
+#[test]
+fn frames_are_heard_through_hum_that_is_louder_than_they_are() {
+    let said = v21(&[&[0xFF, 0xC8, 0x01, 0x00, 0x74, 0x00], &[0xFF, 0xC8, 0xC1, 0x00, 0x44, 0x00]], -38.0);
+    for hz in [50.0, 60.0] {
+        let r = heard(&with_hum(&said, hz, -30.0));
+        let frames: Vec<_> = r.t30.iter().map(|f| (f.frame.as_str(), f.crc_ok)).collect();
+        assert_eq!(frames, [("DIS", true), ("DCS", true)], "{hz} Hz");
+    }
+}
+
+/// The recording's carriers are at -36 dBm0; the hum that is added is louder, and louder still once the receiver has its gain.
+#[test]
+#[cfg(feature = "spandsp")]
+fn a_page_is_read_from_a_quiet_line_with_louder_hum() {
+    let Some(file) = shared().map(|s| s.join("recordings/generated/v17-14400-mr-low-level.wav")) else { return };
+    let Some(channels) = samples(&file) else { return };
+    let r = heard(&with_hum(&channels[0], 50.0, -30.0));
+    assert!(r.training.iter().any(|t| t.tcf_ok == Some(true)), "{:?}", r.training);
+    assert_eq!(r.pages.len(), 1, "{:?}", r.warnings);
+    assert!(r.pages[0].rows >= 1100 && r.pages[0].bad_rows < r.pages[0].rows / 20, "{} {}", r.pages[0].rows, r.pages[0].bad_rows);
+}
+
+/// Without hum to speak of nothing is filtered: what a slip of the line's clock does to the image modem would last longer, and cost rows.
+#[test]
+#[cfg(feature = "spandsp")]
+fn a_sample_repeated_every_eleven_seconds_costs_no_row() {
+    let Some(file) = shared().map(|s| s.join("recordings/fax/faxstf3-to-officejet8620.wav")) else { return };
+    let Some(channels) = samples(&file) else { return };
+    let mut slipped = channels[0].clone();
+    let mut at = 88_000;
+    while at < slipped.len() {
+        slipped.insert(at, slipped[at - 1]);
+        at += 88_000;
+    }
+    let r = heard(&slipped);
+    assert_eq!(r.pages.iter().map(|p| (p.rows, p.bad_rows)).collect::<Vec<_>>(), [(1121, 0)], "{:?}", r.warnings);
 }
 
 #[test]

@@ -48,6 +48,9 @@ fn of_fax(report: &mut Report, record: &FaxRecord) {
         FaxResult::NoResponseToPage if ends_early(report) => {
             format!("The recording ends after {seen}, before the receiving machine could confirm the last one.")
         }
+        FaxResult::NotCorrected if ends_early(report) => {
+            "The recording ends while damaged parts of a page were still to be sent again.".into()
+        }
         FaxResult::Dropped if ends_early(report) => {
             format!("The recording ends before the call does: {confirmed} confirmed so far, and more was to come.")
         }
@@ -70,6 +73,10 @@ fn of_fax(report: &mut Report, record: &FaxRecord) {
             )
         }
         FaxResult::PageRefused => "The receiving machine refused the last page because it arrived too badly damaged.".into(),
+        FaxResult::PageGivenUp => "The fax arrived damaged: the sending machine gave up sending the missing parts of a page again.".into(),
+        FaxResult::NotCorrected => {
+            "The receiving machine asked for damaged parts of a page again, and the call ended before it had them.".into()
+        }
         FaxResult::DisconnectedAfterPage => "The receiving machine hung up after a page instead of confirming it.".into(),
         FaxResult::Dropped => {
             let were = if record.pages == 1 { "was" } else { "were" };

@@ -1,7 +1,8 @@
 //! Bodies of the fuzz targets in `tests/fuzz`; ordinary tests replay `fixtures/corpus/sip` through them.
 
+use super::auth::Login;
 use super::message::{Message, Method, NameAddr, Uri, Via, stream_message_len};
-use super::{Config, Endpoint, Event, Invite};
+use super::{Config, Endpoint, Event, Hop, Invite};
 use crate::clock::{Instant, Rng, ms};
 use crate::limits::{SIP_HEAD_BYTES_MAX, SIP_HEADERS_MAX};
 use core::net::SocketAddr;
@@ -40,6 +41,47 @@ pub fn message(bytes: &[u8]) {
     wanted.headers.remove("Content-Length");
     again.headers.remove("Content-Length");
     assert_eq!(again, wanted);
+}
+
+/// A stream: whatever the pieces in which it comes (their sizes are the first bytes), the same messages and keep-alives come out, what is
+/// held is bounded, and each message is whole by [`stream_message_len`] too.
+pub fn stream(bytes: &[u8]) {
+    use super::stream::{Broken, Frame, Framer};
+    fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<Broken>) {
+        let (mut framer, mut frames) = (Framer::new(), Vec::new());
+        for piece in pieces {
+            framer.push(piece);
+            loop {
+                match framer.next() {
+                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(None) => break,
+                    Err(broken) => return (frames, Some(broken)),
+                }
+            }
+        }
+        (frames, None)
+    }
+    let (sizes, stream) = bytes.split_at(bytes.len().min(4));
+    let whole = read(core::iter::once(stream));
+    let (mut rest, mut turn) = (stream, 0);
+    let cut = read(core::iter::from_fn(|| {
+        let size = 1 + sizes.get(turn % sizes.len().max(1)).map_or(0, |s| usize::from(*s));
+        turn += 1;
+        let (piece, more) = rest.split_at(size.min(rest.len()));
+        rest = more;
+        (!piece.is_empty()).then_some(piece)
+    }));
+    // A head that is too long is told as far as it had come.
+    match (&whole.1, &cut.1) {
+        (Some(Broken::NoEnd(a)), Some(Broken::NoEnd(b))) => assert!(a.starts_with(b) || b.starts_with(a)),
+        (a, b) => assert_eq!(a, b),
+    }
+    assert_eq!(whole.0, cut.0);
+    for frame in &whole.0 {
+        if let Frame::Message(message) = frame {
+            assert_eq!(stream_message_len(message), Ok(Some(message.len())));
+        }
+    }
 }
 
 /// URIs, addresses and Vias, one a line: what is read goes round, and compares as it should with itself and with what stands in the next line.
@@ -87,14 +129,17 @@ fn via(value: &[u8]) {
 }
 
 /// A conversation with an endpoint, chunks behind `\n%%`: `%%t` + decimal ms lets time pass, `%%c` calls, `%%a`, `%%r`, `%%i`, `%%h`
-/// answer, ring, re-INVITE and hang up the newest dialog, and anything else is a datagram. In it `{tag}`, `{branch}`, `{callid}` and
-/// `{cseq}` stand for those of the last request, and `{totag}` for the To tag of the last response, that the endpoint sent.
+/// answer, ring, re-INVITE and hang up the newest dialog, `%%p`, `%%u`, `%%j` and `%%k` say 183 with a session, UPDATE, refuse and
+/// acknowledge; `%%d` calls by two ways with a password, `%%o` without an offer; `%%f` breaks the ways; `%%s` brings a message by TCP,
+/// and anything else is a datagram. In it `{tag}`, `{branch}`, `{callid}` and `{cseq}` stand for those of the last request, `{totag}` and
+/// `{rseq}` for To tag and RSeq of the last response, that the endpoint sent.
 ///
 /// No panic; bounded tables; one last word a dialog; and with time everything ends. Gives back what happened.
 pub fn conversation(bytes: &[u8]) -> Vec<Event> {
     let here = SocketAddr::from(([192, 0, 2, 1], 5060));
     let there = SocketAddr::from(([192, 0, 2, 9], 5060));
-    let config = Config { transactions_max: 16, dialogs_max: 4, ..Config::new(here, "tipring") };
+    let config = Config { transactions_max: 16, dialogs_max: 4, session_expires_s: Some(600), ..Config::new(here, "tipring") };
+    let config = config.also_at(Hop::tcp(here));
     let mut endpoint = Endpoint::new(config, 1);
     let mut now = Instant::ZERO;
     let mut said = Said::default();
@@ -118,14 +163,22 @@ pub fn conversation(bytes: &[u8]) -> Vec<Event> {
                 }
                 now = end;
             }
-            Some((b'c', _)) => {
-                let call = Invite {
+            Some((way @ (b'c' | b'd' | b'o'), _)) => {
+                let mut call = Invite {
                     to: "1".into(),
                     targets: vec![(there.into(), None)],
                     from: "2".into(),
                     offer: b"v=0".to_vec(),
                     ..Invite::default()
                 };
+                match way {
+                    b'd' => {
+                        call.targets.insert(0, (Hop::tcp(there), None));
+                        call.login = Some(Login::with_password("2", "secret"));
+                    }
+                    b'o' => call.offer.clear(),
+                    _ => {}
+                }
                 if let Ok(id) = endpoint.invite(now, call) {
                     said.open.insert(id);
                     said.newest = Some(id);
@@ -134,6 +187,12 @@ pub fn conversation(bytes: &[u8]) -> Vec<Event> {
             Some((b'a', _)) => drop(id.map(|id| endpoint.answer(now, id, b"v=0".to_vec()))),
             Some((b'r', _)) => drop(id.map(|id| endpoint.ringing(now, id))),
             Some((b'i', _)) => drop(id.map(|id| endpoint.reinvite(now, id, b"v=0".to_vec()))),
+            Some((b'p', _)) => drop(id.map(|id| endpoint.progress(now, id, b"v=0".to_vec()))),
+            Some((b'u', _)) => drop(id.map(|id| endpoint.update(now, id, b"v=0".to_vec()))),
+            Some((b'j', _)) => drop(id.map(|id| endpoint.reject(now, id, 488, None))),
+            Some((b'k', _)) => drop(id.map(|id| endpoint.acknowledge(id, b"v=0".to_vec()))),
+            Some((b'f', _)) => [Hop::udp(there), Hop::tcp(there)].into_iter().for_each(|hop| endpoint.handle_transport_failure(now, hop)),
+            Some((b's', rest)) => endpoint.handle_message(now, Hop::tcp(there), &said.fill_in(rest.trim_ascii_start())),
             Some((b'h', _)) => drop(id.map(|id| endpoint.hangup(now, id, Some(16)))),
             _ => endpoint.handle_datagram(now, there, &said.fill_in(chunk.trim_ascii_start())),
         }
@@ -162,7 +221,7 @@ pub fn conversation(bytes: &[u8]) -> Vec<Event> {
 struct Said {
     open: BTreeSet<super::DialogId>,
     newest: Option<super::DialogId>,
-    words: [(&'static str, Vec<u8>); 5],
+    words: [(&'static str, Vec<u8>); 6],
     events: Vec<Event>,
 }
 
@@ -198,6 +257,9 @@ impl Said {
                 self.words[3] = ("{cseq}", message.headers.get("CSeq").unwrap_or_default().to_vec());
             } else if message.status().is_some_and(|s| s > 100) {
                 self.words[4] = ("{totag}", tag(message.to()));
+                if let Some(rseq) = message.headers.get("RSeq") {
+                    self.words[5] = ("{rseq}", rseq.to_vec());
+                }
             }
         }
     }
@@ -297,6 +359,20 @@ mod tests {
     }
 
     #[test]
+    fn the_corpus_of_streams_comes_out_the_same_in_any_pieces() {
+        let mut rng = Rng::new(5626);
+        let files = files("sip_stream");
+        assert!(files.len() >= 7);
+        for (name, bytes) in files {
+            println!("{name}");
+            stream(&bytes);
+            for _ in 0..200 {
+                stream(&mutate(&bytes, &mut rng));
+            }
+        }
+    }
+
+    #[test]
     fn the_corpus_of_uris_goes_round_whole_and_broken() {
         let mut rng = Rng::new(3966);
         let files = files("uri");
@@ -321,6 +397,10 @@ mod tests {
         assert_eq!(events("conversation-called"), "Incoming Acked ReInvited Acked ReInviteFailed Ended");
         assert_eq!(events("conversation-cancelled"), "Incoming Ended");
         assert_eq!(events("conversation-calling"), "Provisional Provisional Answered ReInviteAnswered ReInvited Acked Ended");
+        assert_eq!(events("conversation-early"), "Incoming ProgressAcked Acked UpdateOffered UpdateFailed UpdateAnswered Dtmf Ended");
+        assert_eq!(events("conversation-early-offer"), "Incoming ProgressAcked ProgressAcked Acked Ended");
+        assert_eq!(events("conversation-ways"), "Failed Provisional UpdateAnswered Ended");
+        assert!(events("conversation-without-offer").starts_with("Provisional Answered "));
         assert_eq!(events("conversation-forked"), "Provisional Provisional Answered Ended Failed Ended Failed");
     }
 }

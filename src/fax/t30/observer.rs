@@ -49,6 +49,10 @@ pub enum FaxResult {
     NoResponseToPage,
     /// The receiver refused the last page (RTN).
     PageRefused,
+    /// The sender gave up correcting a page (EOR, ERR), so that parts of it never arrived.
+    PageGivenUp,
+    /// The receiver asked for frames of a page again (PPR), and they never came.
+    NotCorrected,
     /// The receiver hung up (DCN) in answer to a page.
     DisconnectedAfterPage,
     /// Pages were confirmed, but the sender had more to say and did not.
@@ -67,6 +71,7 @@ impl FaxResult {
             FaxResult::CarrierLost => "Carrier lost during fax receive",
             FaxResult::NoResponseToPage => "No response after sending a page",
             FaxResult::PageRefused => "Invalid response after sending a page",
+            FaxResult::PageGivenUp | FaxResult::NotCorrected => "Disconnected after permitted retries",
             FaxResult::DisconnectedAfterPage => "Received a DCN from remote after sending a page",
             FaxResult::Dropped => "The call dropped prematurely",
         }
@@ -77,7 +82,12 @@ impl FaxResult {
             FaxResult::NobodySpoke => "A",
             FaxResult::NoCommand | FaxResult::NoResponseToDcs | FaxResult::CannotTrain(_) => "B",
             FaxResult::CarrierLost => "C",
-            FaxResult::NoResponseToPage | FaxResult::PageRefused | FaxResult::DisconnectedAfterPage | FaxResult::Dropped => "D",
+            FaxResult::NoResponseToPage
+            | FaxResult::PageRefused
+            | FaxResult::PageGivenUp
+            | FaxResult::NotCorrected
+            | FaxResult::DisconnectedAfterPage
+            | FaxResult::Dropped => "D",
             FaxResult::Delivered => "E",
         }
     }
@@ -100,6 +110,8 @@ impl fmt::Display for FaxResult {
             FaxResult::CarrierLost => f.write_str("no page came to its end after CFR")?,
             FaxResult::NoResponseToPage => f.write_str("nothing answered the end of the page")?,
             FaxResult::PageRefused => f.write_str("RTN for the last page")?,
+            FaxResult::PageGivenUp => f.write_str("EOR: the correction of a page was given up")?,
+            FaxResult::NotCorrected => f.write_str("what PPR asked for never came")?,
             FaxResult::DisconnectedAfterPage => f.write_str("DCN answered the page")?,
             FaxResult::Dropped => f.write_str("the call ended before EOP was confirmed")?,
             FaxResult::Delivered => {}
@@ -194,6 +206,12 @@ pub struct Observer {
     /// The command that the last confirmation answered.
     confirmed: Option<Fcf>,
     refused_last: bool,
+    /// The last block ended with EOR, and its answer is not here yet.
+    giving_up: bool,
+    /// A page was given up.
+    given_up: bool,
+    /// PPR was the last answer to the page.
+    asked_again: bool,
     disconnected_after_page: bool,
 }
 
@@ -216,6 +234,9 @@ impl Observer {
             page_unanswered: None,
             confirmed: None,
             refused_last: false,
+            giving_up: false,
+            given_up: false,
+            asked_again: false,
             disconnected_after_page: false,
         }
     }
@@ -290,18 +311,25 @@ impl Observer {
             }
             Fcf::Mps | Fcf::Eom | Fcf::Eop | Fcf::PriMps | Fcf::PriEom | Fcf::PriEop | Fcf::Eos => self.page_ended(f.fcf),
             Fcf::Pps | Fcf::Eor => {
+                self.giving_up = f.fcf == Fcf::Eor;
+                self.asked_again = false;
                 // The second FCF says what kind of end this is; none of them: more blocks of this page follow.
                 if let Some(end) = f.fif.first().copied().and_then(Fcf::of) {
                     self.page_ended(end);
                 }
                 self.record.phase = Phase::D;
             }
-            Fcf::Mcf | Fcf::Rtp | Fcf::Pip | Fcf::Err => self.page_confirmed(),
+            // T.30 annex A.4.3: the answer to EOR. It confirms that the sender goes on, not that the page arrived.
+            Fcf::Err | Fcf::Mcf if self.giving_up => self.page_given_up(),
+            Fcf::Mcf | Fcf::Rtp | Fcf::Pip => self.page_confirmed(),
             Fcf::Rtn | Fcf::Pin if self.page_unanswered.take().is_some() => {
                 self.refused_last = true;
                 self.record.pages_refused = self.record.pages_refused.saturating_add(1);
             }
-            Fcf::Ppr => self.record.repeat_requests = self.record.repeat_requests.saturating_add(1),
+            Fcf::Ppr => {
+                self.asked_again = true;
+                self.record.repeat_requests = self.record.repeat_requests.saturating_add(1);
+            }
             Fcf::Dcn => {
                 self.disconnected_after_page = self.page_unanswered.is_some() && self.record.sender != Some(side);
                 self.record.phase = Phase::E;
@@ -330,27 +358,43 @@ impl Observer {
             self.record.pages = self.record.pages.saturating_add(1);
             self.confirmed = Some(command);
             self.refused_last = false;
-            self.record.phase = match command {
-                Fcf::Mps | Fcf::PriMps => Phase::C,
-                Fcf::Eom | Fcf::PriEom | Fcf::Eos => Phase::B,
-                _ => Phase::E,
-            };
+            self.record.phase = phase_after(command);
+        }
+    }
+    fn page_given_up(&mut self) {
+        (self.giving_up, self.given_up, self.refused_last) = (false, true, false);
+        // Of a block that ends no page the rest of the page follows.
+        if let Some(command) = self.page_unanswered.take() {
+            self.confirmed = Some(command);
+            self.record.phase = phase_after(command);
         }
     }
     fn result(&self) -> FaxResult {
         let delivered = self.page_unanswered.is_none() && matches!(self.confirmed, Some(Fcf::Eop | Fcf::PriEop));
         match () {
+            () if delivered && !self.refused_last && self.given_up => FaxResult::PageGivenUp,
             () if delivered && !self.refused_last => FaxResult::Delivered,
             () if self.disconnected_after_page => FaxResult::DisconnectedAfterPage,
+            () if self.asked_again => FaxResult::NotCorrected,
             () if self.page_unanswered.is_some() => FaxResult::NoResponseToPage,
             () if self.refused_last => FaxResult::PageRefused,
             () if self.failures_in_a_row > 0 => FaxResult::CannotTrain(self.failures_in_a_row),
             () if self.dcs_unanswered => FaxResult::NoResponseToDcs,
+            () if self.given_up => FaxResult::PageGivenUp,
             () if self.record.pages > 0 => FaxResult::Dropped,
             () if self.trained => FaxResult::CarrierLost,
             () if self.dis_seen => FaxResult::NoCommand,
             () => FaxResult::NobodySpoke,
         }
+    }
+}
+
+/// Where a call goes once this command is answered (T.30 clause 5.3.6.1.6).
+const fn phase_after(command: Fcf) -> Phase {
+    match command {
+        Fcf::Mps | Fcf::PriMps => Phase::C,
+        Fcf::Eom | Fcf::PriEom | Fcf::Eos => Phase::B,
+        _ => Phase::E,
     }
 }
 
@@ -442,6 +486,42 @@ mod tests {
         for (frames, words) in table {
             assert_eq!(heard(frames).words(), *words);
         }
+    }
+
+    #[test]
+    fn a_page_that_correction_did_not_mend_was_not_delivered() {
+        let (l, n) = (Side::Line, Side::Net);
+        let begin: [(Side, u8, &[u8]); 3] = [(n, 0x01, &[0, 0x74, 0]), (l, 0xC1, &DCS_V17_ECM), (n, 0x21, &[])];
+        // Page and block ends: PPS-EOP, PPS-NULL, PPS-MPS, EOR-EOP, EOR-NULL, EOR-MPS.
+        let (pps_eop, pps_null, pps_mps): ((Side, u8, &[u8]), (Side, u8, &[u8]), (Side, u8, &[u8])) =
+            ((l, 0xFD, &[0xF4, 0, 0, 1]), (l, 0xFD, &[0, 0, 0, 1]), (l, 0xFD, &[0xF2, 0, 0, 1]));
+        let (eor_eop, eor_null, eor_mps): ((Side, u8, &[u8]), (Side, u8, &[u8]), (Side, u8, &[u8])) =
+            ((l, 0xF3, &[0xF4]), (l, 0xF3, &[0]), (l, 0xF3, &[0xF2]));
+        let (ppr, err, mcf, dcn): ((Side, u8, &[u8]), (Side, u8, &[u8]), (Side, u8, &[u8]), (Side, u8, &[u8])) =
+            ((n, 0x3D, &[0xFF]), (n, 0x38, &[]), (n, 0x31, &[]), (l, 0xDF, &[]));
+        let (theirs, given_up, not_corrected) = ((n, 0x5F, &[][..]), FaxResult::PageGivenUp, FaxResult::NotCorrected);
+        type Heard<'a> = &'a [(Side, u8, &'a [u8])];
+        let table: &[(Heard<'_>, FaxResult, u16)] = &[
+            (&[pps_eop, ppr, eor_eop, err, dcn], given_up, 0),
+            (&[pps_eop, ppr, eor_eop, err, err, dcn], given_up, 0),
+            (&[pps_null, ppr, eor_null, err, pps_eop, mcf, dcn], given_up, 1),
+            (&[pps_mps, ppr, eor_mps, err, pps_eop, mcf, dcn], given_up, 1),
+            (&[pps_mps, ppr, eor_mps, err, dcn], given_up, 0),
+            (&[pps_eop, ppr, eor_eop], FaxResult::NoResponseToPage, 0),
+            (&[pps_eop, ppr, dcn], not_corrected, 0),
+            (&[pps_null, ppr, dcn], not_corrected, 0),
+            (&[pps_eop, ppr, pps_eop, dcn], FaxResult::NoResponseToPage, 0),
+            (&[pps_eop, ppr, theirs], FaxResult::DisconnectedAfterPage, 0),
+            (&[pps_eop, ppr, pps_eop, mcf, dcn], FaxResult::Delivered, 1),
+        ];
+        for (frames, result, pages) in table {
+            let r = heard(&[&begin[..], frames].concat());
+            assert_eq!((r.result, r.pages, r.delivered()), (Some(*result), *pages, *result == FaxResult::Delivered), "{frames:?}");
+        }
+        assert_eq!(
+            heard(&[&begin[..], &[pps_eop, ppr, dcn]].concat()).words(),
+            "0 pages, V.17 14400, ECM, failed in phase D: what PPR asked for never came (Disconnected after permitted retries)"
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod measure;
 mod parts;
 mod signal;
 mod sip;
+mod sip_call;
 
 use super::cli::Outcome;
 
@@ -73,6 +74,12 @@ const PARTS: &[Part] = &[
         engine: "ours",
         counts: "an INVITE with SDP read; Via, From, To, CSeq and Contact made",
         measure: sip::parse,
+    },
+    Part {
+        name: "sip_call",
+        engine: "ours",
+        counts: "the SIP endpoint's part of an answered call, INVITE to BYE and the end of its timers",
+        measure: sip_call::call,
     },
     Part { name: "tick_gateway_48_idle", engine: "ours", counts: "commands, datagrams and tick; 48 ports on hook", measure: board::idle },
     #[cfg(feature = "spandsp")]

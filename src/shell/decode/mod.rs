@@ -16,6 +16,7 @@ use crate::decode::input::{self, Kind, Listener, pcap, srtp, wav};
 use crate::decode::{self, Decoder, Direction, Report};
 use crate::fax::t38::ifp::Packet;
 use spectrogram::Spectrogram;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -60,18 +61,21 @@ pub struct Options {
     #[arg(long)]
     json: bool,
     /// Key of an SRTP stream: SSRC in hex, then key and salt (30 bytes) in Base64
-    #[arg(long, value_name = "SSRC=BASE64", value_parser = srtp_key)]
-    srtp_key: Vec<(u32, srtp::Key)>,
+    #[arg(long, value_name = "SSRC=BASE64")]
+    srtp_key: Vec<String>,
     /// Law of payload types (or of a bare file) that nothing explains
     #[arg(long)]
     law: Option<Law>,
 }
 
+/// Keys by SSRC.
+type SrtpKeys = BTreeMap<u32, srtp::Key>;
+
 /// `deadbeef=BASE64`; Base64 may end in `=` itself, so the first one splits.
 fn srtp_key(text: &str) -> Result<(u32, srtp::Key), String> {
     let (ssrc, key) = text.split_once('=').ok_or("SSRC=BASE64 is wanted")?;
     let ssrc = ssrc.trim_start_matches("0x");
-    let ssrc = u32::from_str_radix(ssrc, 16).map_err(|_| format!("{ssrc:?} is no SSRC in hex"))?;
+    let ssrc = u32::from_str_radix(ssrc, 16).map_err(|_| "what stands before the = is no SSRC in hex")?;
     let key = srtp::Key::from_base64(key).ok_or("the key is not 30 bytes of Base64")?;
     Ok((ssrc, key))
 }
@@ -91,7 +95,12 @@ pub(super) struct Decoded {
 
 /// The verb.
 pub(super) fn run(options: &Options) -> Outcome {
-    let mut decoded = match read(options) {
+    // Not clap's to say: it would take three lines, and show the key.
+    let srtp_keys = match options.srtp_key.iter().map(|text| srtp_key(text)).collect() {
+        Ok(keys) => keys,
+        Err(why) => return Outcome::Unusable(format!("--srtp-key: {why}")),
+    };
+    let mut decoded = match read(options, srtp_keys) {
         Ok(decoded) => decoded,
         Err(why) => return Outcome::Unusable(format!("{}: {why}", options.file.display())),
     };
@@ -111,7 +120,7 @@ pub(super) fn run(options: &Options) -> Outcome {
     Outcome::Yes
 }
 
-fn read(options: &Options) -> Result<Decoded, String> {
+fn read(options: &Options, srtp_keys: SrtpKeys) -> Result<Decoded, String> {
     let mut file = File::open(&options.file).map_err(|e| e.to_string())?;
     let what = file.metadata().map_err(|e| e.to_string())?;
     if !what.is_file() && !what.is_dir() {
@@ -127,7 +136,7 @@ fn read(options: &Options) -> Result<Decoded, String> {
     }
     match (input::kind(&head[..got]), options.law) {
         (Some(Kind::Wav), _) => read_wav(options),
-        (Some(Kind::Pcap), _) => read_pcap(options),
+        (Some(Kind::Pcap), _) => read_pcap(options, srtp_keys),
         (None, Some(law)) if got > 0 => read_bare(options, law.into()),
         (None, _) if got == 0 => Err("the file is empty".into()),
         (None, _) => Err("this is neither WAV nor pcap nor pcapng (--law u|a reads it as bare G.711)".into()),
@@ -368,8 +377,8 @@ fn read_bare(options: &Options, law: g711::Law) -> Result<Decoded, String> {
     Ok(ear.finish(options, "bare G.711".into(), Vec::new()))
 }
 
-fn read_pcap(options: &Options) -> Result<Decoded, String> {
-    let known = Known { srtp_keys: options.srtp_key.iter().copied().collect(), law: options.law.map(Into::into) };
+fn read_pcap(options: &Options, srtp_keys: SrtpKeys) -> Result<Decoded, String> {
+    let known = Known { srtp_keys, law: options.law.map(Into::into) };
     let mut survey = Survey::new(known);
     let mut reader = pcap::Reader::new();
     let cut = pieces(&options.file, |bytes| reader.push(bytes, &mut |d| survey.datagram(&d)).map_err(|e| e.to_string()))?;

@@ -243,6 +243,12 @@ impl Endpoint {
     pub fn hangup(&mut self, now: Instant, id: DialogId, q850: Option<u8>) -> Result<(), CommandError> {
         let usage = self.usages.get_mut(&id).ok_or(CommandError::UnknownDialog)?;
         usage.q850 = q850;
+        let open = if matches!(usage.state, State::Ringing { .. }) { usage.updated.take() } else { None };
+        if let Some(tx) = open {
+            let response = self.response(tx, 487);
+            self.respond(now, tx, response);
+        }
+        let usage = self.usages.get_mut(&id).ok_or(CommandError::UnknownDialog)?;
         match &mut usage.state {
             State::Ringing { .. } => self.reject(now, id, status_of_q850(q850), q850),
             State::Calling { tx, cancelling, .. } => {

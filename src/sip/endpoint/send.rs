@@ -146,7 +146,9 @@ impl Endpoint {
             }
         }
         self.acks_move_on(dst);
-        self.answers_move_on(dst);
+        if dst.transport.is_reliable() {
+            self.answers_move_on(dst);
+        }
     }
 
     fn acks_move_on(&mut self, dst: Hop) {
@@ -322,6 +324,13 @@ impl Endpoint {
         }
         let bytes = response.emit();
         record.last = Some(bytes.clone());
+        if status >= 200 {
+            // Nothing is made of the request any more; of a 2xx to an INVITE the dialog keeps the words. A transaction lives on for 32 s.
+            record.request = Message::request(record.key.method.clone(), Vec::new());
+            if status < 300 && record.key.method == Method::Invite {
+                record.last = None;
+            }
+        }
         let to = record.back.to;
         self.transmit(&(to, None), bytes);
         self.sync_server(tx);
