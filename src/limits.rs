@@ -64,6 +64,8 @@ pub const SIP_WRITES_QUEUED_BYTES_MAX: usize = 512 * 1024;
 pub const SIP_MESSAGES_QUEUED_MAX: usize = 1024;
 /// Peers of UDP remembered with the socket that they came in by, where there are several.
 pub const SIP_UDP_PEERS_MAX: usize = 4096;
+/// Sources of broken connections told apart for the log; those beyond are counted only.
+pub const SIP_TOLD_MAX: usize = 1024;
 /// Records read of one DNS answer; more would not be tried before a caller loses patience.
 pub const DNS_RECORDS_MAX: usize = 32;
 /// DNS answers remembered: a gateway speaks with a handful of domains, some six questions each.
@@ -168,6 +170,8 @@ pub const CONTACT_URI_BYTES_MAX: usize = 300;
 /// Answers to SIP requests with credentials that are kept for their repeats. They are kept 32 s (64*T1) as far as there is room: at 10,000
 /// registrations a second 3 s, in which a phone has repeated its request twice.
 pub const SIP_REPEATS_MAX: usize = 32_768;
+/// Phones that were challenged and have not answered yet. Of more at a time those that give up at an unknown hash are not told apart.
+pub const SIP_UNANSWERED_MAX: usize = 8192;
 /// Sources, and accounts of sources, whose failed log-ins are counted. A source is banned long before it has filled this with names.
 pub const BANS_MAX: usize = 16_384;
 /// Sources of failed log-ins told apart. More at a time is an attack, and those share the log's general rate.

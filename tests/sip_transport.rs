@@ -5,10 +5,14 @@
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::rdata::{A, NAPTR, SRV};
+use hickory_resolver::proto::rr::{Name, RData, Record};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -72,12 +76,16 @@ struct Gateway {
 impl Gateway {
     /// `ip` is where it listens; `more` are further keys of `[sip]`, made from the base of its ports.
     fn start(name: &str, ip: &str, more: impl FnOnce(&Folder, u16) -> String) -> Gateway {
+        Gateway::start_with(name, ip, "", more)
+    }
+    /// `tables` come behind all others.
+    fn start_with(name: &str, ip: &str, tables: &str, more: impl FnOnce(&Folder, u16) -> String) -> Gateway {
         let (folder, base) = (Folder::new(name), free_ports());
         let more = more(&folder, base);
         let listen = if more.contains("\nlisten =") { String::new() } else { format!("listen = \"{ip}:{base}\"\n") };
         let text = format!(
             "[sip]\n{listen}tls_listen = \"{ip}:{}\"\n{more}\n[api]\nlisten = \"127.0.0.1:{}\"\n[media]\nports = [{}, {}]\n[line]\ndigit_map = \"9000|x.T\"\n\
-             [[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"2001\"\n",
+             [[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"2001\"\n{tables}",
             base + 1,
             base + 2,
             base + 4,
@@ -107,6 +115,40 @@ impl Gateway {
             std::thread::sleep(Duration::from_millis(20));
         }
         Gateway { folder, process, sip: at(base), tls: at(base + 1) }
+    }
+    fn ask(&self, args: &[&str]) -> Value {
+        let config = self.folder.0.join("g.toml");
+        let out = self.folder.tipring(&[args, &["--json", "--config", config.to_str().expect("a plain path")]].concat());
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", String::from_utf8_lossy(&out.stderr)))
+    }
+    fn sim(&self, args: &[&str]) {
+        let config = self.folder.0.join("g.toml");
+        let out = self.folder.tipring(&[&["sim", "phone1"], args, &["--config", config.to_str().expect("a plain path")]].concat());
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    /// The phone dials this, hears what it hears until `done`, and hangs up. The call's record.
+    fn phone_dials(&self, digits: &str, done: impl Fn() -> bool) -> Value {
+        let until = |what: &str, look: &dyn Fn() -> bool| {
+            let began = Instant::now();
+            while !look() {
+                assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+                std::thread::sleep(Duration::from_millis(60));
+            }
+        };
+        let notes = || self.ask(&["sim", "phone1", "notes"]).as_array().cloned().unwrap_or_default();
+        let records = || std::fs::read_to_string(self.folder.0.join("g/calls.jsonl")).unwrap_or_default();
+        let (before, lines) = (notes().len(), records().lines().count());
+        self.sim(&["off-hook"]);
+        until("dial tone", &|| notes().iter().skip(before).any(|n| n["what"] == "dial-tone"));
+        self.sim(&["dial", digits]);
+        until("the call", &done);
+        self.sim(&["on-hook"]);
+        until("the record", &|| records().lines().count() > lines);
+        until("idle", &|| self.ask(&["ports"])[0]["state"] == "idle");
+        serde_json::from_str(records().lines().last().expect("there is one")).expect("a record is JSON")
+    }
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.0.join("g.log")).unwrap_or_default()
     }
     fn plain(name: &str) -> Gateway {
         Gateway::start(name, "127.0.0.1", |_, _| String::new())
@@ -486,6 +528,73 @@ fn mutual_tls_refuses_strangers() {
     let mut talk = gateway.tls(Some((certificate.expect("it was made"), key(&known)))).expect("the handshake");
     talk.ask();
     talk.call_echo("127.0.0.1");
+}
+
+/// A name server of our own, for as long as the test runs.
+fn name_server(rows: Vec<(&'static str, RData)>) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((n, src)) = socket.recv_from(&mut buffer) {
+            let Ok(ask) = Message::from_vec(&buffer[..n]) else { continue };
+            let Some(query) = ask.queries.first().cloned() else { continue };
+            let name = query.name().to_ascii().to_ascii_lowercase();
+            let of_name: Vec<_> = rows.iter().filter(|(n, _)| *n == name).collect();
+            let mut answer = Message::response(ask.metadata.id, ask.metadata.op_code);
+            answer.metadata.recursion_available = true;
+            answer.metadata.response_code = if of_name.is_empty() { ResponseCode::NXDomain } else { ResponseCode::NoError };
+            answer.add_query(query.clone());
+            for (_, data) in of_name.into_iter().filter(|(_, data)| data.record_type() == query.query_type()) {
+                answer.add_answer(Record::from_rdata(query.name().clone(), 60, data.clone()));
+            }
+            let _gone = socket.send_to(&answer.to_vec().expect("it is small"), src);
+        }
+    });
+    address
+}
+
+/// The whole way out: a domain's NAPTR, its SRV, a server that is not there, and the next one, which must prove the domain by TLS.
+#[test]
+fn a_call_finds_its_way_by_dns_fails_over_and_reaches_only_who_proves_the_name() {
+    let b = Gateway::start("far", "127.0.0.1", |folder, _| {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["good.test".to_owned()]).expect("a name");
+        let made = params.self_signed(&key).expect("it can be signed");
+        std::fs::write(folder.0.join("c.pem"), made.pem()).expect("the test's folder can be written");
+        std::fs::write(folder.0.join("k.pem"), key.serialize_pem()).expect("the test's folder can be written");
+        "tls_cert = \"c.pem\"\ntls_key = \"k.pem\"".into()
+    });
+    let dead = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let name = |n: &str| Name::from_ascii(n).expect("a name");
+    let bytes = |text: &str| text.as_bytes().to_vec().into_boxed_slice();
+    let naptr = |order, service: &str, to: &str| RData::NAPTR(NAPTR::new(order, 1, bytes("s"), bytes(service), bytes(""), name(to)));
+    let tls = |port| RData::SRV(SRV::new(1, 1, port, name("server.test.")));
+    let dns = name_server(vec![
+        ("good.test.", naptr(1, "SIP+D2T", "_sip._tcp.good.test.")),
+        ("good.test.", naptr(2, "SIPS+D2T", "_sips._tcp.good.test.")),
+        ("_sip._tcp.good.test.", tls(dead)),
+        ("_sips._tcp.good.test.", tls(b.tls.port())),
+        ("bad.test.", naptr(1, "SIPS+D2T", "_sips._tcp.bad.test.")),
+        ("_sips._tcp.bad.test.", tls(b.tls.port())),
+        ("server.test.", RData::A(A::new(127, 0, 0, 1))),
+    ]);
+    let tables = "[[account]]\nname = \"good\"\nserver = \"sip:good.test\"\nregister = false\nuser = \"a\"\n\
+                  [[account]]\nname = \"bad\"\nserver = \"sip:bad.test\"\nregister = false\nuser = \"a\"\n\
+                  [[route]]\nprefix = \"7\"\nstrip = 1\naccount = \"good\"\n[[route]]\nprefix = \"6\"\nstrip = 1\naccount = \"bad\"\n";
+    let ca = b.folder.0.join("c.pem");
+    let a = Gateway::start_with("near", "127.0.0.1", tables, |_, _| format!("dns = \"{dns}\"\ntls_ca = \"{}\"", ca.display()));
+    let in_call = || a.ask(&["calls"])[0]["state"] == "talking" || b.log().contains("to 9000");
+    let record = a.phone_dials("79000#", in_call);
+    assert_eq!(record["completed"], true, "{record}\n{}", a.log());
+    assert_eq!(b.log().matches("to 9000").count(), 1, "{}", b.log());
+    let (near, far) = (a.ask(&["status"]), b.ask(&["status"]));
+    assert_eq!((&near["sip_transport"]["open_out"], &far["sip_transport"]["open_in"]), (&1.into(), &1.into()), "one TLS connection");
+    // The same server under a name that it cannot prove hears nothing.
+    let failed = || a.log().contains("503 No way there");
+    let record = a.phone_dials("69000#", failed);
+    assert_eq!(record["completed"], false, "{record}");
+    assert_eq!(b.log().matches("to 9000").count(), 1, "{}", b.log());
 }
 
 #[test]

@@ -134,6 +134,12 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("tracing", &["shell"]),
     ("clap", &["shell"]),
     ("png", &["shell"]),
+    // TLS and DNS: the core knows names and hops only.
+    ("rustls", &["shell"]),
+    ("tokio_rustls", &["shell"]),
+    ("webpki", &["shell"]),
+    ("rcgen", &["shell"]),
+    ("hickory_resolver", &["shell"]),
     ("getrandom", &["shell"]),
     ("serde_json", &["shell", "api"]),
     ("serde", &["shell", "api", "config"]),

@@ -36,6 +36,32 @@ pub struct Status {
     pub media: MediaCounters,
     /// SIP datagrams that were no SIP.
     pub sip_garbage: u64,
+    /// SIP's sockets and connections.
+    #[serde(default)]
+    pub sip_transport: SipTransportCounters,
+}
+
+/// SIP's sockets and connections since the start.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SipTransportCounters {
+    /// Connections open now that others opened.
+    pub open_in: usize,
+    /// Connections open now, or being opened, by us.
+    pub open_out: usize,
+    /// Connections that others opened.
+    pub accepted: u64,
+    /// Connections turned away because there were too many, in all or from one source.
+    pub refused: u64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: u64,
+    /// Connections closed because what came was not SIP or too long.
+    pub garbage: u64,
+    /// Connections closed because something did not come in time.
+    pub timed_out: u64,
+    /// Keep-alives answered: pings of connections, STUN.
+    pub keep_alives: u64,
+    /// Datagrams that the system did not take.
+    pub udp_not_sent: u64,
 }
 
 /// How one port stands with the directory.

@@ -353,6 +353,11 @@ impl Gateway {
         self.accounts.all.iter().enumerate().map(view).collect()
     }
 
+    /// Whether any server of an account can be reached, as far as is known.
+    pub(super) fn has_way(&self, account: AccountId) -> bool {
+        self.accounts.get(account).is_some_and(|a| a.servers.iter().any(|(_, targets)| !targets.is_empty()))
+    }
+
     /// The port that a call to an account rings: the first of its ports that is idle, or else the first, which is then busy.
     pub(super) fn port_for(&self, account: AccountId) -> Option<PortId> {
         let of_account = |p: &usize| self.config.ports[*p].account == Some(account);

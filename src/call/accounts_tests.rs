@@ -71,7 +71,7 @@ impl Stage {
             services: 0,
             legs: (0..4).map(leg).collect(),
             media: MediaPolicy { laws: vec![Law::Mu], jitter_max_ms: 200, watchdog_ms: 30_000, t38: None },
-            emergency_targets: vec![EmergencyTarget::Account(AccountId(0))],
+            emergency_targets: vec![EmergencyTarget::Account(AccountId(0)), EmergencyTarget::Port(PortId(2))],
             accounts,
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
@@ -238,6 +238,27 @@ fn caps_are_kept_and_an_emergency_passes_them_by() {
     let mut none = Stage::new(vec![account("office", Some("4930"), 1)], OutsideCaps { at_once: 0, per_hour: 60 });
     none.dial(0, "05001", false);
     assert!(none.invites.is_empty() && none.records[0].result.contains("outside_calls_max"));
+}
+
+#[test]
+fn an_emergency_call_goes_on_to_the_next_target_when_the_server_does_not_take_it() {
+    for says in [486, 403, 503] {
+        let mut s = Stage::new(vec![account("office", Some("4930"), 1)], OutsideCaps::default());
+        s.says = says;
+        s.dial(0, "911", true);
+        assert_eq!(s.called(), "sip:911@office.example");
+        assert!(s.lines.contains(&(PortId(2), LineCommand::Ring { cadence_ms: None })), "{says}: {:?}", s.words);
+        // The control: an ordinary call that is refused rings nobody.
+        let rung = s.lines.len();
+        s.dial(0, "05001", false);
+        assert!(!s.lines[rung..].iter().any(|(_, l)| matches!(l, LineCommand::Ring { .. })));
+    }
+    // A server without an address is no target at all.
+    let mut named = account("office", Some("4930"), 1);
+    named.servers = vec!["sip:office.example".into()];
+    let mut s = Stage::new(vec![named], OutsideCaps::default());
+    s.dial(0, "911", true);
+    assert!(s.invites.is_empty() && s.lines.contains(&(PortId(2), LineCommand::Ring { cadence_ms: None })));
 }
 
 #[test]

@@ -191,6 +191,8 @@ struct Call {
     asked_again: bool,
     target: Option<Target>,
     emergency: bool,
+    /// Targets that an emergency call has been tried at, from the first.
+    emergency_tried: usize,
     /// It goes (or came) through this account.
     account: Option<AccountId>,
     timers: TimerTable<Wait, 5>,
@@ -617,6 +619,7 @@ impl Gateway {
             asked_again: false,
             target: None,
             emergency: false,
+            emergency_tried: 0,
             account: None,
             timers,
             cause: None,

@@ -231,7 +231,20 @@ impl Gateway {
             }
             return;
         }
+        if call.emergency && call.talk.flow == Flow::None && self.next_emergency_target(id).is_some() {
+            self.log(Some(id), true, format!("the emergency call failed there: {}; trying the next target", cause.words()));
+            return self.emergency_again(now, id);
+        }
         self.close(now, id, cause);
+    }
+
+    /// The target did not take the emergency call: the next one, as if this had never been tried.
+    fn emergency_again(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        (call.state, call.target, call.account) = (State::Resolving, None, None);
+        if let Ok(number) = Number::parse(&call.dialled.clone()) {
+            self.place_emergency(now, id, number);
+        }
     }
 
     /// A call between two of our ports.
@@ -295,16 +308,29 @@ impl Gateway {
         }
     }
 
-    /// The first target that is neither the caller nor taken by another emergency call.
-    fn place_emergency(&mut self, now: Instant, id: CallId, number: Number) {
-        let free = |this: &Gateway, target: &EmergencyTarget| match target {
-            EmergencyTarget::Peer(_) | EmergencyTarget::Account(_) => true,
-            EmergencyTarget::Port(port) => match this.call_of(*port) {
-                Some(other) => other != id && this.calls.get(&other).is_none_or(|c| !c.emergency),
+    /// The next of the targets, after those that were tried, which an emergency call can go to.
+    fn next_emergency_target(&self, id: CallId) -> Option<(usize, EmergencyTarget)> {
+        let free = |target: &EmergencyTarget| match target {
+            EmergencyTarget::Peer(_) => true,
+            EmergencyTarget::Account(account) => self.has_way(*account),
+            EmergencyTarget::Port(port) => match self.call_of(*port) {
+                Some(other) => other != id && self.calls.get(&other).is_none_or(|c| !c.emergency),
                 None => true,
             },
         };
-        let target = self.config.emergency_targets.iter().find(|t| free(self, t)).cloned();
+        let tried = self.calls.get(&id).map_or(0, |c| c.emergency_tried);
+        let mut left = self.config.emergency_targets.iter().enumerate().skip(tried);
+        left.find(|(_, target)| free(target)).map(|(i, target)| (i, target.clone()))
+    }
+
+    /// The first target that is neither the caller nor taken by another emergency call, and that there is a way to.
+    fn place_emergency(&mut self, now: Instant, id: CallId, number: Number) {
+        let target = self.next_emergency_target(id).map(|(i, target)| {
+            if let Some(call) = self.calls.get_mut(&id) {
+                call.emergency_tried = i + 1;
+            }
+            target
+        });
         match target {
             Some(EmergencyTarget::Port(port)) => self.call_port(now, id, port, "emergency"),
             Some(EmergencyTarget::Peer(contact)) => self.call_peer(now, id, Target { number, contact, fingerprint: None, learned: false }),
@@ -313,7 +339,7 @@ impl Gateway {
                 let why = if self.config.emergency_targets.is_empty() {
                     "no emergency target is configured"
                 } else {
-                    "every emergency target is the caller itself or has an emergency call already"
+                    "every emergency target is the caller itself, has an emergency call already, or cannot be reached"
                 };
                 let words = format!("AN EMERGENCY CALL COULD NOT BE PLACED: {why}");
                 self.actions.push_back(Action::Log(LogLine { call: Some(id), warn: true, words }));

@@ -96,6 +96,8 @@ pub struct Daemon {
     pub totals: Totals,
     /// What the simulated machines told.
     pub notes: simulate::Notes,
+    /// The sockets' and connections' numbers, as of the last request.
+    pub sip_counters: sip_transport::Counters,
     /// When it began.
     pub started: crate::clock::Instant,
     commands: Producer<'static, Command>,
@@ -155,6 +157,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         media,
         totals: Totals::default(),
         notes: simulate::Notes::new(config.ports.len()),
+        sip_counters: sip_transport::Counters::default(),
         started: clock::now(),
         commands: command_in,
         events: event_out,
@@ -220,7 +223,10 @@ impl Daemon {
                 },
                 _ = wake.recv(&mut byte) => self.take_events(),
                 Some(answer) = answers.recv() => self.take_answer(answer),
-                Some(request) = api.recv() => gateway_api::answer(self, request),
+                Some(request) = api.recv() => {
+                    self.sip_counters = sip.counters();
+                    gateway_api::answer(self, request);
+                }
                 () = tokio::time::sleep_until(tokio::time::Instant::from_std(clock::to_std(deadline))) => {}
                 _ = term.recv() => self.begin_stop("SIGTERM"),
                 _ = int.recv() => self.begin_stop("SIGINT"),

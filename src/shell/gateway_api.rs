@@ -274,6 +274,7 @@ fn status(daemon: &mut Daemon) -> Value {
         accounts: daemon.gateway.accounts().into_iter().map(sip_accounts::row).collect(),
         media: counters,
         sip_garbage: daemon.gateway.sip().counters().garbage,
+        sip_transport: daemon.sip_counters.into(),
     };
     json!(status)
 }

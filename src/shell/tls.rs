@@ -285,6 +285,15 @@ pub fn peer_certificate(shown: Option<&[CertificateDer<'_>]>) -> Option<Arc<[u8]
     shown?.first().map(|c| Arc::from(c.as_ref()))
 }
 
+/// Draws the first random bytes. The library gathers its entropy then, which takes a good part of a second: better at the start, beside
+/// everything else, than while the first caller waits and the daemon with it.
+pub fn warm_up() {
+    let mut bytes = [0u8; 32];
+    if provider().secure_random.fill(&mut bytes).is_err() {
+        tracing::warn!("TLS: the cryptographic library has no random bytes yet");
+    }
+}
+
 /// Both sides of TLS of one daemon. The client's is made when it is first needed: many daemons never call by TLS, and whom the system
 /// trusts is a long list.
 pub struct Sides {

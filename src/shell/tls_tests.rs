@@ -82,7 +82,8 @@ fn every_fault_is_named_with_its_key_and_file() {
         s.faults()
     };
     assert_eq!(faults(&|s| s.certificate = Some((good.clone(), key.clone()))), []);
-    let table: [(&str, &str, &dyn Fn(&mut Settings)); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Settings);
+    let table: [(&str, &str, Change<'_>); 5] = [
         ("tls_cert", "with its key", &|s| s.certificate = Some((good.clone(), stranger.clone()))),
         ("tls_cert", "no certificate in it", &|s| s.certificate = Some((empty.clone(), key.clone()))),
         ("tls_key", "empty.pem", &|s| s.certificate = Some((good.clone(), empty.clone()))),

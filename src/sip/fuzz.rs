@@ -43,6 +43,47 @@ pub fn message(bytes: &[u8]) {
     assert_eq!(again, wanted);
 }
 
+/// A stream: whatever the pieces in which it comes (their sizes are the first bytes), the same messages and keep-alives come out, what is
+/// held is bounded, and each message is whole by [`stream_message_len`] too.
+pub fn stream(bytes: &[u8]) {
+    use super::stream::{Broken, Frame, Framer};
+    fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<Broken>) {
+        let (mut framer, mut frames) = (Framer::new(), Vec::new());
+        for piece in pieces {
+            framer.push(piece);
+            loop {
+                match framer.next() {
+                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(None) => break,
+                    Err(broken) => return (frames, Some(broken)),
+                }
+            }
+        }
+        (frames, None)
+    }
+    let (sizes, stream) = bytes.split_at(bytes.len().min(4));
+    let whole = read(core::iter::once(stream));
+    let (mut rest, mut turn) = (stream, 0);
+    let cut = read(core::iter::from_fn(|| {
+        let size = 1 + sizes.get(turn % sizes.len().max(1)).map_or(0, |s| usize::from(*s));
+        turn += 1;
+        let (piece, more) = rest.split_at(size.min(rest.len()));
+        rest = more;
+        (!piece.is_empty()).then_some(piece)
+    }));
+    // A head that is too long is told as far as it had come.
+    match (&whole.1, &cut.1) {
+        (Some(Broken::NoEnd(a)), Some(Broken::NoEnd(b))) => assert!(a.starts_with(b) || b.starts_with(a)),
+        (a, b) => assert_eq!(a, b),
+    }
+    assert_eq!(whole.0, cut.0);
+    for frame in &whole.0 {
+        if let Frame::Message(message) = frame {
+            assert_eq!(stream_message_len(message), Ok(Some(message.len())));
+        }
+    }
+}
+
 /// URIs, addresses and Vias, one a line: what is read goes round, and compares as it should with itself and with what stands in the next line.
 pub fn uri(bytes: &[u8]) {
     let mut last: Option<Uri> = None;
@@ -313,6 +354,20 @@ mod tests {
                 let bytes = mutate(&bytes, &mut rng);
                 message(&bytes);
                 conversation(&bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn the_corpus_of_streams_comes_out_the_same_in_any_pieces() {
+        let mut rng = Rng::new(5626);
+        let files = files("sip_stream");
+        assert!(files.len() >= 7);
+        for (name, bytes) in files {
+            println!("{name}");
+            stream(&bytes);
+            for _ in 0..200 {
+                stream(&mutate(&bytes, &mut rng));
             }
         }
     }

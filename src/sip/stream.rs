@@ -107,7 +107,7 @@ impl Framer {
         self.half_ping = false;
         if !self.first_line_read {
             match rest.iter().position(|b| *b == b'\n') {
-                Some(end) if is_first_line(&rest[..end]) => self.first_line_read = true,
+                Some(end) if end <= SIP_HEAD_BYTES_MAX && is_first_line(&rest[..end]) => self.first_line_read = true,
                 None if rest.len() <= SIP_HEAD_BYTES_MAX => return Ok(None),
                 _ => return Err(Broken::NotSip),
             }

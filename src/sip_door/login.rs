@@ -3,14 +3,15 @@
 use super::answer::Reply;
 use super::{Asked, Door, Rooms};
 use crate::clock::Instant;
-use crate::digest::{Asked as Proven, Credentials, Malformed, Verdict};
+use crate::digest::{Algorithm, Asked as Proven, Credentials, Malformed, Verdict};
 use crate::directory::User;
-use crate::sip::message::{Uri, readable};
+use crate::sip::message::{Method, Uri, readable};
 
 impl Door {
     /// The user whose credentials the request carries; else what to answer.
     pub(super) fn login(&mut self, now: Instant, asked: &Asked<'_>, rooms: &mut Rooms<'_>) -> Result<User, Reply> {
-        let Some(c) = self.credentials(asked, rooms)? else { return Err(self.challenge(now, asked, rooms, false)) };
+        let Some(c) = self.credentials(asked, rooms)? else { return Err(self.challenge(now, asked, rooms, None, false)) };
+        self.offers.answered(self.registrant(asked), c.algorithm);
         let source = asked.src.addr.ip();
         if let Some(left_s) = rooms.bans.left_s(now, source, &c.username) {
             self.counters.banned += 1;
@@ -19,7 +20,7 @@ impl Door {
         // A datagram's source is easily forged. Who shows a nonce that was issued there has received our answers there; from anybody else
         // nothing is believed, told, or held against the address.
         if !rooms.authenticator.issued_to(now, &c.nonce, source) {
-            return Err(self.challenge(now, asked, rooms, true));
+            return Err(self.challenge(now, asked, rooms, Some(&c), true));
         }
         if !names_the_same(&c.uri, &asked.uri) {
             return Err(self.reply(asked, 400, "Digest URI Is Another"));
@@ -31,7 +32,7 @@ impl Door {
                 rooms.bans.succeeded(source, &c.username);
                 User::parse(&c.username).map_err(|_| self.reply(asked, 403, "Forbidden"))
             }
-            Verdict::Stale => Err(self.challenge(now, asked, rooms, true)),
+            Verdict::Stale => Err(self.challenge(now, asked, rooms, Some(&c), true)),
             Verdict::Wrong => {
                 if let Some(line) = rooms.failures.failed(now, source, &c.username) {
                     self.log(format!("{line} door=sip"));
@@ -41,7 +42,7 @@ impl Door {
                 {
                     self.log(ban.to_string());
                 }
-                Err(self.challenge(now, asked, rooms, false))
+                Err(self.challenge(now, asked, rooms, Some(&c), false))
             }
         }
     }
@@ -61,10 +62,13 @@ impl Door {
         if malformed { Err(self.reply(asked, 400, "Malformed Authorization")) } else { Ok(None) }
     }
 
-    /// 401 with a challenge a hash, best first (RFC 8760 s.2.3), all of one nonce.
-    fn challenge(&mut self, now: Instant, asked: &Asked<'_>, rooms: &mut Rooms<'_>, stale: bool) -> Reply {
+    /// 401 with a challenge a hash, best first (RFC 8760 s.2.3), all of one nonce. `answered` are the credentials that do not serve.
+    fn challenge(&mut self, now: Instant, asked: &Asked<'_>, rooms: &mut Rooms<'_>, answered: Option<&Credentials>, stale: bool) -> Reply {
+        let cseq = asked.message.cseq().map_or(0, |c| c.number);
+        let md5_alone = *asked.method == Method::Register && self.offers.md5_alone(now, self.registrant(asked), cseq, answered.is_some());
         let challenges = rooms.authenticator.challenge(now, stale, asked.src.addr.ip());
-        challenges.into_iter().fold(self.reply(asked, 401, "Unauthorized"), |reply, mut challenge| {
+        let offered = challenges.into_iter().filter(|c| !md5_alone || c.algorithm == Algorithm::Md5);
+        offered.fold(self.reply(asked, 401, "Unauthorized"), |reply, mut challenge| {
             challenge.auth_int = true;
             reply.with("WWW-Authenticate", challenge.emit())
         })

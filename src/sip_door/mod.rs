@@ -11,6 +11,7 @@ mod answer;
 mod contact;
 mod login;
 mod lookup;
+mod offers;
 mod register;
 mod repeats;
 
@@ -24,6 +25,7 @@ use crate::sip::message::{Host, Message, Method, ParseError, Uri, Via};
 use crate::sip::{Hop, Transport};
 use answer::Reply;
 use core::net::IpAddr;
+use offers::Offers;
 use repeats::{Kept, Repeats};
 use std::collections::VecDeque;
 
@@ -120,6 +122,7 @@ pub struct Door {
     config: Config,
     seed: u64,
     repeats: Repeats,
+    offers: Offers,
     noise: LogGate,
     ban_lines: LogGate,
     lines: VecDeque<String>,
@@ -134,6 +137,7 @@ impl Door {
             config,
             seed,
             repeats: Repeats::default(),
+            offers: Offers::default(),
             noise: LogGate::default(),
             ban_lines: LogGate::default(),
             lines: VecDeque::new(),

@@ -428,9 +428,45 @@ fn look_ups_need_an_account_where_the_operator_says_so() {
 }
 
 #[test]
+fn a_phone_that_gives_up_at_a_hash_it_does_not_know_is_offered_md5_alone_when_it_comes_again() {
+    let mut s = Stage::new(false);
+    let (src, ask) = (udp(PHONE), s.request("REGISTER", "sip:lan.test", "sip:2001@lan.test", ""));
+    let n = s.serial;
+    let again =
+        |cseq: u32, more: &str| ask.replace(&format!("CSeq: {n} "), &format!("CSeq: {cseq} ")).replace("Max-F", &format!("{more}Max-F"));
+    let offered = |s: &mut Stage, ask: &str| -> Vec<Challenge> {
+        let (_, answer) = s.send(src, ask).unwrap();
+        assert_eq!(answer.status(), Some(401));
+        let all = answer.headers.iter().filter(|h| h.is("WWW-Authenticate"));
+        all.flat_map(|h| Challenge::parse_all(core::str::from_utf8(&h.value).unwrap())).collect()
+    };
+    assert_eq!([offered(&mut s, &ask).len(), offered(&mut s, &ask).len()], [3, 3], "a repeat is no giving up");
+    let other = ask.replace("Call-ID: ", "Call-ID: other");
+    assert_eq!(offered(&mut s, &other).len(), 3, "nor is another phone");
+    s.now = s.now + ms(40_000);
+    let [md5] = offered(&mut s, &again(n + 1, ""))[..].to_vec().try_into().unwrap();
+    assert_eq!(md5.algorithm, Algorithm::Md5);
+    let login = credentials(&md5, "2001", "pw2001", "REGISTER", "sip:lan.test", Qop::Auth, 1);
+    assert_eq!(s.status(src, &again(n + 2, &login)), 200);
+    s.now = s.now + ms(1_000_000);
+    let [stale] = offered(&mut s, &again(n + 3, &login))[..].to_vec().try_into().unwrap();
+    assert!(stale.stale && stale.algorithm == Algorithm::Md5, "it is still the same phone");
+    // Who answers with a better hash knows them all.
+    let c = s.challenge(src, Algorithm::Sha256);
+    let login = credentials(&c, "2001", "pw2001", "REGISTER", "sip:lan.test", Qop::Auth, 1);
+    assert_eq!(s.status(src, &again(n + 4, &login)), 200);
+    assert_eq!([offered(&mut s, &again(n + 5, "")).len(), offered(&mut s, &again(n + 5, "")).len()], [3, 3]);
+}
+
+#[test]
 fn memory_is_bounded_whatever_comes() {
     let mut s = Stage::new(false);
     let mut repeats = Repeats::default();
+    let mut offers = Offers::default();
+    for i in 0..5 * crate::limits::SIP_UNANSWERED_MAX as u64 {
+        offers.md5_alone(Instant::from_ms(i), i / 2, i as u32, false);
+    }
+    assert!(offers.len() <= crate::limits::SIP_UNANSWERED_MAX);
     for i in 0..3 * SIP_REPEATS_MAX {
         repeats.keep(s.now, i as u128, Kept::Waits);
     }

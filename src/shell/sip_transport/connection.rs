@@ -46,7 +46,7 @@ pub(super) fn serve(shared: Arc<Shared>, seat: Seat, queue: Queue, src: Hop, str
             }
             Ok(Err(e)) => {
                 shared.table.count(|c| c.handshakes_failed += 1);
-                tracing::debug!("TLS with {src}: {e}");
+                tell(&shared, src, &format!("TLS: {e}"));
             }
             Err(_late) => shared.table.count(|c| c.timed_out += 1),
         }
@@ -102,7 +102,17 @@ async fn connect(shared: &Shared, addr: SocketAddr) -> Result<TcpStream, String>
 
 async fn fail(shared: &Shared, seat: Seat, dst: Hop, why: String) {
     drop(seat);
+    tell(shared, dst, &why);
     let _nobody_asks = shared.came.send(Incoming::Failed { dst, why }).await;
+}
+
+/// One line a source and minute; the counters know of all.
+fn tell(shared: &Shared, hop: Hop, words: &str) {
+    if shared.table.may_tell(clock::now(), hop.addr.ip()) {
+        tracing::info!("SIP connection with {hop}: {words}");
+    } else {
+        tracing::debug!("SIP connection with {hop}: {words}");
+    }
 }
 
 /// Why a connection is over.
@@ -139,11 +149,13 @@ async fn run<S: AsyncRead + AsyncWrite>(
     drop(seat);
     let why = match end {
         End::Closed => "the peer closed the connection".to_owned(),
-        End::Broken(why) => why,
+        End::Broken(why) => {
+            tell(&shared, hop, &why);
+            why
+        }
         End::Idle | End::Farewell if unsent => "the connection ended".to_owned(),
         End::Idle | End::Farewell => return,
     };
-    tracing::debug!("{hop}: {why}");
     let _nobody_asks = shared.came.send(Incoming::Failed { dst: hop, why }).await;
 }
 

@@ -146,6 +146,9 @@ impl SipTransport {
             tls,
             stop: stopping,
         });
+        if !settings.tls_listen.is_empty() {
+            tokio::task::spawn_blocking(tls::warm_up);
+        }
         let mut local = Vec::new();
         let mut udp = udp::Sockets::default();
         for address in &settings.listen {

@@ -1,13 +1,16 @@
 //! Which connections are open, under the hop that names each, and how many may be: in all, from one source, and by us.
 
+use crate::clock::Instant;
 use crate::limits::{
-    SIP_CONNECTIONS_IN_MAX, SIP_CONNECTIONS_OUT_MAX, SIP_CONNECTIONS_PER_SOURCE_MAX, SIP_WRITES_QUEUED_BYTES_MAX, SIP_WRITES_QUEUED_MAX,
+    SIP_CONNECTIONS_IN_MAX, SIP_CONNECTIONS_OUT_MAX, SIP_CONNECTIONS_PER_SOURCE_MAX, SIP_TOLD_MAX, SIP_WRITES_QUEUED_BYTES_MAX,
+    SIP_WRITES_QUEUED_MAX,
 };
 use crate::sip::{Hop, Transport};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What was counted.
@@ -36,6 +39,25 @@ pub struct Counters {
     /// Datagrams that the system did not take.
     pub udp_not_sent: u64,
 }
+
+impl From<Counters> for crate::api::gateway::SipTransportCounters {
+    fn from(c: Counters) -> Self {
+        crate::api::gateway::SipTransportCounters {
+            open_in: c.open_in,
+            open_out: c.open_out,
+            accepted: c.accepted,
+            refused: c.refused_full + c.refused_source,
+            handshakes_failed: c.handshakes_failed,
+            garbage: c.garbage,
+            timed_out: c.timed_out,
+            keep_alives: c.pings_answered + c.stun_answered,
+            udp_not_sent: c.udp_not_sent,
+        }
+    }
+}
+
+/// How often one source may have a line in the log.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Who counts as one source: an IPv4 address; the /64 that one IPv6 host may be given whole.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -107,6 +129,8 @@ struct Inner {
     last_id: u64,
     counters: Counters,
     full_told: bool,
+    /// When a source last had a line in the log.
+    told: HashMap<Source, Instant>,
 }
 
 /// The table. One lock, held for a look-up.
@@ -215,6 +239,23 @@ impl Table {
     /// Counts something.
     pub fn count(&self, what: impl FnOnce(&mut Counters)) {
         what(&mut lock(&self.0).counters);
+    }
+
+    /// Whether this source may have a line in the log now: one a minute.
+    pub fn may_tell(&self, now: Instant, ip: IpAddr) -> bool {
+        let told = &mut lock(&self.0).told;
+        let source = Source::of(ip);
+        if told.get(&source).is_some_and(|at| now.since(*at) < TOLD_EVERY) {
+            return false;
+        }
+        if told.len() >= SIP_TOLD_MAX {
+            told.retain(|_, at| now.since(*at) < TOLD_EVERY);
+        }
+        if told.len() < SIP_TOLD_MAX {
+            told.insert(source, now);
+            return true;
+        }
+        false
     }
 
     /// Connections of either kind.
@@ -328,6 +369,17 @@ mod tests {
         assert_eq!(table.open_connections(), 0);
         let inner = lock(&table.0);
         assert!(inner.sources.is_empty() && inner.entries.is_empty());
+    }
+
+    #[test]
+    fn one_line_a_source_and_minute_within_bounds() {
+        let table = Table::default();
+        let ip = |i: u32| IpAddr::V4(i.into());
+        let at = |s: u64| Instant::from_ms(s * 1000);
+        assert!(table.may_tell(at(0), ip(0)) && !table.may_tell(at(59), ip(0)) && table.may_tell(at(60), ip(0)));
+        let lines = (1..5000).filter(|i| table.may_tell(at(60), ip(*i))).count();
+        assert_eq!(lines, SIP_TOLD_MAX - 1);
+        assert!(table.may_tell(at(120), ip(9999)));
     }
 
     #[test]
