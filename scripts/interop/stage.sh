@@ -108,7 +108,7 @@ all_held() {
   [ -z "$wrong" ] || fail "$wrong"
 }
 # dial GW PORT NUMBER
-dial() { sim "$1" "$2" off-hook; noticed "$1" "$2" dial-tone; sim "$1" "$2" dial "$3"; }
+dial() { does "$1" "$2" dial-tone sim "$1" "$2" off-hook; sim "$1" "$2" dial "$3"; }
 # like SAID HEARD WHAT [LEAST]: at least 0.9 alike, or LEAST.
 like() {
   local r; r=$(python3 "$here/audio.py" likeness "$1" "$2") || fail "$3: $r"
@@ -132,7 +132,7 @@ sipp_run() {
   (cd "$work" && sipp -sf "$here/sipp/$scenario.xml" -i 127.0.0.1 -mi 127.0.0.1 -p "$port" -mp $((port + 20)) -m 1 -t u1 -timeout 40 -timeout_error -nostdin \
     -trace_err -error_file sipp-err.log -trace_msg -message_file sipp-msg.log "$@" > sipp-out.log 2>&1 < /dev/null)
 }
-sipp_fault() { tail -n 2 "$work/sipp-err.log" 2>/dev/null | tr '\n' ' '; }
+sipp_fault() { tail -n 2 "$work/sipp-err.log" 2>/dev/null | tr '\n' ' ' | cut -c1-300; }
 
 # --- baresip
 

@@ -29,6 +29,9 @@ const ABOVE_NOISE_DB: f32 = 6.0;
 const BELOW_DCS_LEAST_DB: f32 = 6.0;
 /// Frames of 20 ms in which the noise is looked for: 5 s, so that there is the gap between two turns in it.
 const NOISE_FRAMES: usize = 256;
+/// Hum is taken off a carrier if it is no more than this below the frame that announced the carrier, dB: the receivers do not mind less, and
+/// the filter draws out what a slip of the line's clock does to them.
+const HUM_BELOW_DCS_DB: f32 = 3.0;
 /// Most gain, dB: below that G.711 leaves nothing of a signal.
 const GAIN_MAX_DB: f32 = 40.0;
 /// Power that lasted this long and was neither V.21 nor a training that could be followed is told, s.
@@ -52,6 +55,10 @@ pub struct FastEar {
     gain: f32,
     /// Levels of the last frames of each channel, dBm0.
     levels: [Recent; 2],
+    /// Levels of their hum.
+    hum: [Recent; 2],
+    /// The carrier is heard without its hum.
+    filtered: bool,
 }
 
 /// The last [`NOISE_FRAMES`] levels.
@@ -63,6 +70,10 @@ struct Recent {
 
 impl Recent {
     const NEW: Recent = Recent { dbm0: [0.0; NOISE_FRAMES], at: 0 };
+    fn push(&mut self, dbm0: f32) {
+        self.dbm0[self.at] = dbm0;
+        self.at = (self.at + 1) % NOISE_FRAMES;
+    }
     /// The quietest: what the line sounds like when nobody speaks on it.
     fn noise_dbm0(&self) -> f32 {
         self.dbm0.iter().copied().fold(0.0, f32::min)
@@ -83,16 +94,23 @@ impl FastEar {
             Some(Ear { modem: modem()?, clock, up: None, v21_seen: false, failed: false })
         };
         let ears: Option<Vec<Ear>> = PPM.into_iter().map(ear).collect();
-        Some(FastEar { ears: ears?, waiting: None, channel: 0, gain: 1.0, levels: [Recent::NEW; 2] })
+        Some(FastEar {
+            ears: ears?,
+            waiting: None,
+            channel: 0,
+            gain: 1.0,
+            levels: [Recent::NEW; 2],
+            hum: [Recent::NEW; 2],
+            filtered: false,
+        })
     }
-    /// Takes the level of the next 20 ms of a channel, as the receivers' detectors have it: of the differences between samples, in which
-    /// what is left of mains hum counts for nothing (and 1700 Hz for 2 dB more than its level).
-    pub fn level(&mut self, channel: usize, frame: &Frame) {
-        if let Some(recent) = self.levels.get_mut(channel) {
-            let differences: Frame = core::array::from_fn(|i| frame[i].saturating_sub(frame[i.saturating_sub(1)]));
-            recent.dbm0[recent.at] = dbm0_of(mean_square(&differences)) - 2.0;
-            recent.at = (recent.at + 1) % NOISE_FRAMES;
-        }
+    /// Takes the level of the next 20 ms of a channel (as they are, and without their hum), as the receivers' detectors have it: of the
+    /// differences between samples, in which what is left of mains hum counts for nothing (and 1700 Hz for 2 dB more than its level).
+    pub fn level(&mut self, channel: usize, frame: &Frame, clean: &Frame) {
+        let (Some(levels), Some(hum)) = (self.levels.get_mut(channel), self.hum.get_mut(channel)) else { return };
+        let differences: Frame = core::array::from_fn(|i| clean[i].saturating_sub(clean[i.saturating_sub(1)]));
+        levels.push(dbm0_of(mean_square(&differences)) - 2.0);
+        hum.push(dbm0_of(mean_square(frame) - mean_square(clean)));
     }
     /// Does as the session says.
     pub fn obey(&mut self, listen: Listen, session: &Session) {
@@ -105,6 +123,7 @@ impl FastEar {
                 let gain_db = (LEVEL_DBM0 - dbm0).clamp(-10.0, GAIN_MAX_DB);
                 self.gain = 10f32.powf(gain_db / 20.0);
                 let noise = self.levels.get(channel).map_or(f32::NEG_INFINITY, Recent::noise_dbm0);
+                self.filtered = self.hum.get(channel).is_some_and(|hum| hum.noise_dbm0() > dbm0 - HUM_BELOW_DCS_DB);
                 for ear in &mut self.ears {
                     ear.modem.set_cutoff_dbm0(cutoff(dbm0, noise) + gain_db);
                 }
@@ -133,13 +152,21 @@ impl FastEar {
             self.restart(rate, short);
         }
     }
-    /// Hears 20 ms of a channel that begin at sample `start`.
-    pub fn rx(&mut self, channel: usize, frame: &Frame, start: u64, v21: bool, session: &mut Session, report: &mut Report) {
+    /// Hears 20 ms of a channel, as they are and without their hum, that begin at sample `start`.
+    pub fn rx(
+        &mut self,
+        channel: usize,
+        (frame, clean): (&Frame, &Frame),
+        start: u64,
+        v21: bool,
+        session: &mut Session,
+        report: &mut Report,
+    ) {
         if channel != self.channel || self.waiting.is_none() {
             return;
         }
         let gain = self.gain;
-        let louder = frame.map(|s| (f32::from(s) * gain) as i16);
+        let louder = if self.filtered { clean } else { frame }.map(|s| (f32::from(s) * gain) as i16);
         let mut next = Listen::Same;
         for (number, ear) in self.ears.iter_mut().enumerate() {
             ear.v21_seen |= v21;

@@ -179,7 +179,7 @@ impl Decoder {
             // Hum that is louder than the fax must not hide it from the modems.
             let clean = c.hum.rx(&frame);
             if let Some(fast) = &mut self.fast {
-                fast.level(n, &clean);
+                fast.level(n, &frame, &clean);
             }
             // Once fax machines speak, the exchange has done its part and what roars is a page.
             if !self.session.spoken && c.sounds.len() < limits::EVENTS_MAX {
@@ -189,7 +189,7 @@ impl Decoder {
             let v21 = c.line.v21_present();
             self.tell(n);
             if let Some(fast) = &mut self.fast {
-                fast.rx(n, &clean, start, v21, &mut self.session, &mut self.report);
+                fast.rx(n, (&frame, &clean), start, v21, &mut self.session, &mut self.report);
             }
         }
     }

@@ -312,7 +312,7 @@ fn a_page_is_read_from_a_quiet_line_with_much_noise() {
     let Some(channels) = samples(&file) else { return };
     let mut chance = tipring_dsp::noise::Gauss::new(3);
     // The call at -36 dBm0, the noise 16 dB below it: louder than a cutoff that hangs on the level of the DCS alone.
-    let noise = 10f32.powf((-52.5 - 3.14 + 87.3) / 20.0);
+    let noise = tipring_dsp::level::power_of(-52.5).sqrt();
     let mut d = Decoder::new(Options { channels: 2, ..Options::default() });
     for at in (0..channels[0].len()).step_by(1000) {
         for (n, c) in channels.iter().enumerate() {
@@ -407,6 +407,22 @@ fn a_page_is_read_from_a_quiet_line_with_louder_hum() {
     assert!(r.training.iter().any(|t| t.tcf_ok == Some(true)), "{:?}", r.training);
     assert_eq!(r.pages.len(), 1, "{:?}", r.warnings);
     assert!(r.pages[0].rows >= 1100 && r.pages[0].bad_rows < r.pages[0].rows / 20, "{} {}", r.pages[0].rows, r.pages[0].bad_rows);
+}
+
+/// Without hum to speak of nothing is filtered: what a slip of the line's clock does to the image modem would last longer, and cost rows.
+#[test]
+#[cfg(feature = "spandsp")]
+fn a_sample_repeated_every_eleven_seconds_costs_no_row() {
+    let Some(file) = shared().map(|s| s.join("recordings/fax/faxstf3-to-officejet8620.wav")) else { return };
+    let Some(channels) = samples(&file) else { return };
+    let mut slipped = channels[0].clone();
+    let mut at = 88_000;
+    while at < slipped.len() {
+        slipped.insert(at, slipped[at - 1]);
+        at += 88_000;
+    }
+    let r = heard(&slipped);
+    assert_eq!(r.pages.iter().map(|p| (p.rows, p.bad_rows)).collect::<Vec<_>>(), [(1121, 0)], "{:?}", r.warnings);
 }
 
 #[test]

@@ -605,6 +605,28 @@ fn an_update_before_the_answer_and_in_the_call_is_answered() {
 }
 
 #[test]
+fn a_digit_in_signalling_is_played_to_the_line() {
+    let mut scene = in_a_call(Manners::Takes);
+    let kept = |line: &&str| ["Via", "From", "To", "Call-ID", "Max-Forwards"].iter().any(|name| line.starts_with(&format!("{name}:")));
+    let ack = scene.wire.listener.last_ack.clone();
+    let target = ack.split(' ').nth(1).expect("an ACK was sent").to_owned();
+    let headers: Vec<String> = ack.lines().filter(kept).map(|l| l.replace("branch=z9hG4bK", "branch=z9hG4bKinfo")).collect();
+    let body = "Signal=5\r\nDuration=250\r\n";
+    let info = format!(
+        "INFO {target} SIP/2.0\r\n{}\r\nCSeq: 90000 INFO\r\nContent-Type: application/dtmf-relay\r\nContent-Length: {}\r\n\r\n{body}",
+        headers.join("\r\n"),
+        body.len()
+    );
+    scene.carry(1, Some(Parcel { src: at(0), dst: at(1), bytes: info.into_bytes() }));
+    let digits = scene.office(1).digits.clone();
+    assert_eq!(digits, [(b'5', 250)], "{}", scene.wire.story());
+    // The dialog goes on with its own numbers, which the peer does not know of: it is left.
+    scene.act(1, Act::HangUp);
+    scene.run_ms(1_000);
+    assert!(scene.office(1).gateway.is_idle());
+}
+
+#[test]
 fn what_we_cannot_do_is_refused_with_the_reason_and_changes_nothing() {
     let mut scene = in_a_call(Manners::Takes);
     scene.act(0, Act::Secure);

@@ -26,6 +26,8 @@ pub struct Office {
     pub ringing: bool,
     /// The last thing that the line was told to do.
     pub heard: Option<LineCommand>,
+    /// Digits to be played to the line: which, and for how long in ms.
+    pub digits: Vec<(u8, u16)>,
     pub records: Vec<CallRecord>,
     pub log: Vec<String>,
 }
@@ -62,6 +64,7 @@ impl Office {
             off_hook: false,
             ringing: false,
             heard: None,
+            digits: Vec::new(),
             records: Vec::new(),
             log: Vec::new(),
         }
@@ -171,7 +174,8 @@ impl Office {
                 fax.redirect(to.remote, to.max_datagram, to.error_correction);
             }
             Command::PassThrough(_) => self.passes_through = true,
-            Command::Patch(..) | Command::PlayDigit(..) | Command::Simulate(..) => {}
+            Command::PlayDigit(_, key, duration_ms) => self.digits.push((key, duration_ms)),
+            Command::Patch(..) | Command::Simulate(..) => {}
         }
     }
     fn retire(&mut self, now: Instant) {

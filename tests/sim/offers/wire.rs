@@ -89,6 +89,8 @@ pub struct Listener {
     pub products: Vec<SocketAddr>,
     /// An end that is known to break rules.
     pub exempt: Option<SocketAddr>,
+    /// The last ACK: whoever writes a request of that dialog by hand begins with it.
+    pub last_ack: String,
     offers: BTreeMap<Asked, Option<Session>>,
     /// The description in the 2xx of an INVITE, by its bytes.
     answers: BTreeMap<(Asked, Vec<u8>), Vec<u8>>,
@@ -128,6 +130,9 @@ impl Listener {
             Ok(sdp) => sdp,
             Err(why) => return self.fault(&format!("a description that cannot be read: {why}")),
         };
+        if message.method() == Some(&Method::Ack) {
+            self.last_ack = String::from_utf8_lossy(&parcel.bytes).into_owned();
+        }
         match (message.method(), message.status()) {
             (Some(Method::Invite | Method::Update), _) => self.invite(parcel, &message, sdp),
             (Some(Method::Ack), _) => self.ack(parcel, &message),

@@ -75,7 +75,8 @@ fn digits_by_info_are_heard_and_other_types_refused() {
     let mut w = World::new(GOOD, 83);
     let (a, b) = w.connected();
     let State::Confirmed { mut dialog, .. } = w.ends[0].usages[&a].state.clone() else { panic!() };
-    let table: &[(&str, &str, u16, Option<(char, u32)>)] = &[
+    type Row = (&'static str, &'static str, u16, Option<(char, u32)>);
+    let table: &[Row] = &[
         ("application/dtmf-relay", "Signal=5\r\nDuration=200\r\n", 200, Some(('5', 200))),
         ("application/dtmf", "#", 200, Some(('#', 160))),
         ("application/dtmf-relay", "Signal=99", 400, None),
