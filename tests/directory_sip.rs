@@ -1,6 +1,7 @@
 //! The directory's SIP door through its sockets: `tipring directory` as a process, phones as plain sockets on loopback.
 #![cfg(feature = "shell")]
 #![allow(clippy::unwrap_used)] // a test may
+#![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};

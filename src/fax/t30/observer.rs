@@ -490,15 +490,14 @@ mod tests {
 
     #[test]
     fn a_page_that_correction_did_not_mend_was_not_delivered() {
+        type Frame = (Side, u8, &'static [u8]);
         let (l, n) = (Side::Line, Side::Net);
         let begin: [(Side, u8, &[u8]); 3] = [(n, 0x01, &[0, 0x74, 0]), (l, 0xC1, &DCS_V17_ECM), (n, 0x21, &[])];
         // Page and block ends: PPS-EOP, PPS-NULL, PPS-MPS, EOR-EOP, EOR-NULL, EOR-MPS.
-        let (pps_eop, pps_null, pps_mps): ((Side, u8, &[u8]), (Side, u8, &[u8]), (Side, u8, &[u8])) =
+        let (pps_eop, pps_null, pps_mps): (Frame, Frame, Frame) =
             ((l, 0xFD, &[0xF4, 0, 0, 1]), (l, 0xFD, &[0, 0, 0, 1]), (l, 0xFD, &[0xF2, 0, 0, 1]));
-        let (eor_eop, eor_null, eor_mps): ((Side, u8, &[u8]), (Side, u8, &[u8]), (Side, u8, &[u8])) =
-            ((l, 0xF3, &[0xF4]), (l, 0xF3, &[0]), (l, 0xF3, &[0xF2]));
-        let (ppr, err, mcf, dcn): ((Side, u8, &[u8]), (Side, u8, &[u8]), (Side, u8, &[u8]), (Side, u8, &[u8])) =
-            ((n, 0x3D, &[0xFF]), (n, 0x38, &[]), (n, 0x31, &[]), (l, 0xDF, &[]));
+        let (eor_eop, eor_null, eor_mps): (Frame, Frame, Frame) = ((l, 0xF3, &[0xF4]), (l, 0xF3, &[0]), (l, 0xF3, &[0xF2]));
+        let (ppr, err, mcf, dcn): (Frame, Frame, Frame, Frame) = ((n, 0x3D, &[0xFF]), (n, 0x38, &[]), (n, 0x31, &[]), (l, 0xDF, &[]));
         let (theirs, given_up, not_corrected) = ((n, 0x5F, &[][..]), FaxResult::PageGivenUp, FaxResult::NotCorrected);
         type Heard<'a> = &'a [(Side, u8, &'a [u8])];
         let table: &[(Heard<'_>, FaxResult, u16)] = &[
