@@ -107,6 +107,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "config",
         &[
             "call::EmergencyTarget",
+            "digest::Algorithm",
             "digit_map",
             "directory",
             "id",

@@ -2,6 +2,7 @@
 
 use super::error::{ConfigError, Source};
 use super::sip::Sip;
+use crate::digest::Algorithm;
 use crate::directory::bans::BanPolicy;
 use crate::directory::registrar::AddressConflict;
 use crate::directory::{NumberPlan, Policy};
@@ -40,6 +41,8 @@ pub struct Config {
     pub api_idle_s: u32,
     /// How long a nonce serves, in seconds.
     pub nonce_lifetime_s: u32,
+    /// The hashes that the SIP door's challenges offer, in this order.
+    pub hashes: Vec<Algorithm>,
     /// Who may look up.
     pub lookups: Lookups,
     /// Who failed to log in too often at the SIP door.
@@ -100,6 +103,7 @@ struct RegistrationTable {
     lease_max_s: Spanned<u32>,
     address_conflict: Spanned<String>,
     nonce_lifetime_s: u32,
+    hashes: Spanned<Vec<String>>,
 }
 impl Default for RegistrationTable {
     fn default() -> Self {
@@ -109,6 +113,7 @@ impl Default for RegistrationTable {
             lease_max_s: Spanned::new(0..0, 86_400),
             address_conflict: Spanned::new(0..0, "refuse".into()),
             nonce_lifetime_s: 300,
+            hashes: Spanned::new(0..0, Algorithm::ALL.iter().map(|a| a.name().to_owned()).collect()),
         }
     }
 }
@@ -207,6 +212,20 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
             None
         }
     };
+    let mut hashes = Vec::new();
+    for name in r.hashes.get_ref() {
+        match Algorithm::parse(name) {
+            Some(hash) if !hashes.contains(&hash) => hashes.push(hash),
+            _ => wrong(
+                r.hashes.span(),
+                "registration.hashes",
+                format!("{name:?} is unknown or stands twice; known are SHA-512-256, SHA-256 and MD5"),
+            ),
+        }
+    }
+    if hashes.is_empty() {
+        wrong(r.hashes.span(), "registration.hashes", "names no hash: nobody could log in".into());
+    }
     if *file.bans.source_failures.get_ref() < file.bans.account_failures {
         wrong(file.bans.source_failures.span(), "bans.source_failures", "is less than account_failures, which are among them".into());
     }
@@ -240,6 +259,7 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
         api_connections_max: file.api.connections_max,
         api_idle_s: file.api.idle_s,
         nonce_lifetime_s: r.nonce_lifetime_s,
+        hashes,
         lookups: file.lookup.credentials,
         bans: BanPolicy {
             account_failures: file.bans.account_failures,

@@ -38,7 +38,7 @@ pub(super) fn door(config: &Config, sip: &Sip) -> Door {
     }
     let lookups_need_account = config.lookups == Lookups::Accounts;
     let seed = u64::from_ne_bytes(clock::random());
-    Door::new(sip_door::Config { domain: config.domain.clone(), addresses, lookups_need_account }, seed)
+    Door::new(sip_door::Config { domain: config.domain.clone(), addresses, lookups_need_account, hashes: config.hashes.clone() }, seed)
 }
 
 /// Serves until the daemon stops; then lets what waits for the disk be answered.

@@ -55,7 +55,7 @@ impl Door {
         for header in asked.message.headers.iter().filter(|h| h.is("Authorization")) {
             let text = core::str::from_utf8(&header.value).map_err(|_| Malformed::BadSyntax);
             match text.and_then(Credentials::parse) {
-                Ok(c) if c.realm == rooms.authenticator.realm() => return Ok(Some(c)),
+                Ok(c) if c.realm == rooms.authenticator.realm() && self.config.hashes.contains(&c.algorithm) => return Ok(Some(c)),
                 // Another realm's, another scheme, or a hash or qop that we did not offer: ask for ours.
                 Ok(_) | Err(Malformed::NotDigest | Malformed::Unsupported) => {}
                 Err(Malformed::BadSyntax | Malformed::BadParameter(_)) => malformed = true,
@@ -64,13 +64,17 @@ impl Door {
         if malformed { Err(self.reply(asked, 400, "Malformed Authorization")) } else { Ok(None) }
     }
 
-    /// 401 with a challenge a hash, best first (RFC 8760 s.2.3), all of one nonce. `answered` are the credentials that do not serve.
+    /// 401 with a challenge a hash in the configured order (best first unless it says otherwise, RFC 8760 s.2.3), all of one nonce. `answered` are the credentials that do not serve.
     fn challenge(&mut self, now: Instant, asked: &Asked<'_>, rooms: &mut Rooms<'_>, answered: Option<&Credentials>, stale: bool) -> Reply {
         let cseq = asked.message.cseq().map_or(0, |c| c.number);
-        let md5_alone = *asked.method == Method::Register && self.offers.md5_alone(now, self.registrant(asked), cseq, answered.is_some());
+        let may_md5 = self.config.hashes.contains(&Algorithm::Md5);
+        let md5_alone =
+            may_md5 && *asked.method == Method::Register && self.offers.md5_alone(now, self.registrant(asked), cseq, answered.is_some());
         let challenges = rooms.authenticator.challenge(now, stale, asked.src.addr.ip());
-        let offered = challenges.into_iter().filter(|c| !md5_alone || c.algorithm == Algorithm::Md5);
-        offered.fold(self.reply(asked, 401, "Unauthorized"), |reply, mut challenge| {
+        let hashes = self.config.hashes.iter().filter(|h| !md5_alone || **h == Algorithm::Md5);
+        let offered = hashes.filter_map(|h| challenges.iter().find(|c| c.algorithm == *h));
+        offered.fold(self.reply(asked, 401, "Unauthorized"), |reply, challenge| {
+            let mut challenge = challenge.clone();
             challenge.auth_int = true;
             reply.with("WWW-Authenticate", challenge.emit())
         })

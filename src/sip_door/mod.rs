@@ -16,7 +16,7 @@ mod register;
 mod repeats;
 
 use crate::clock::{Instant, WallMs};
-use crate::digest::Authenticator;
+use crate::digest::{Algorithm, Authenticator};
 use crate::directory::bans::Bans;
 use crate::directory::logins::{Failures, LogGate};
 use crate::directory::{Directory, Record};
@@ -41,6 +41,8 @@ pub struct Config {
     pub addresses: Vec<IpAddr>,
     /// Look-ups need an account.
     pub lookups_need_account: bool,
+    /// The hashes that challenges offer, in this order. Credentials of another are not taken.
+    pub hashes: Vec<Algorithm>,
 }
 
 /// The machines behind the door, which other doors use too.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::ms;
-use crate::digest::{Algorithm, Asked as Proven, Challenge, Ha1, Qop};
+use crate::digest::{Asked as Proven, Challenge, Ha1, Qop};
 use crate::directory::bans::BanPolicy;
 use crate::directory::registrar::AddressConflict;
 use crate::directory::{Account, NumberPlan, Policy, Request, Response, User};
@@ -51,7 +51,10 @@ impl Stage {
             directory.handle(now, wall, Request::SetAccount(Account { user: User::parse(name).unwrap(), number: own, ha1 }));
         }
         Stage {
-            door: Door::new(Config { domain: "lan.test".into(), addresses: Vec::new(), lookups_need_account }, 7),
+            door: Door::new(
+                Config { domain: "lan.test".into(), addresses: Vec::new(), lookups_need_account, hashes: Algorithm::ALL.to_vec() },
+                7,
+            ),
             directory,
             authenticator: Authenticator::new("lan.test", [9; 32], 300),
             failures: Failures::default(),
@@ -425,6 +428,27 @@ fn look_ups_need_an_account_where_the_operator_says_so() {
     let login = credentials(&c, "2001", "pw2001", "INVITE", uri, Qop::Auth, 1);
     let ask = s.request("INVITE", uri, uri, &login);
     assert_eq!([s.status(src, &ask), s.status(src, &ask)], [480, 480], "and a repeat is no replay");
+}
+
+#[test]
+fn the_operator_says_which_hashes_are_offered_and_in_which_order() {
+    let offered = |s: &mut Stage| -> Vec<Challenge> {
+        let ask = s.request("REGISTER", "sip:lan.test", "sip:2001@lan.test", "");
+        let (_, answer) = s.send(udp(PHONE), &ask).unwrap();
+        let all = answer.headers.iter().filter(|h| h.is("WWW-Authenticate"));
+        all.flat_map(|h| Challenge::parse_all(core::str::from_utf8(&h.value).unwrap())).collect()
+    };
+    let mut s = Stage::new(false);
+    s.door.config.hashes = vec![Algorithm::Md5, Algorithm::Sha256];
+    let all = offered(&mut s);
+    assert_eq!(all.iter().map(|c| c.algorithm).collect::<Vec<_>>(), [Algorithm::Md5, Algorithm::Sha256]);
+    // A hash that is not offered is not taken, even with the right password; one that is, is.
+    for (hash, status) in [(Algorithm::Sha512_256, 401), (Algorithm::Md5, 200)] {
+        let c = Challenge { algorithm: hash, ..all[0].clone() };
+        let login = credentials(&c, "2001", "pw2001", "REGISTER", "sip:lan.test", Qop::Auth, 1);
+        let ask = s.request("REGISTER", "sip:lan.test", "sip:2001@lan.test", &format!("{login}Contact: <sip:2001@10.0.0.7>\r\n"));
+        assert_eq!(s.status(udp(PHONE), &ask), status, "{hash:?}");
+    }
 }
 
 #[test]

@@ -79,12 +79,21 @@ mod tests {
         enable(&to).expect("Linux stamps datagrams");
         let from = UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports");
         let address = to.local_addr().expect("it is bound");
-        from.send_to(b"tip", address).expect("loopback takes it");
-        super::super::sleep_until(crate::shell::clock::to_std(crate::shell::clock::now() + crate::clock::ms(30)));
-        let mut buffer = [0; 16];
-        let (n, src, age_us) = receive(&to, &mut buffer).expect("it waits in the socket");
-        assert_eq!((&buffer[..n], src), (&b"tip"[..], from.local_addr().expect("it is bound")));
-        assert!((29_000..AGE_MAX_US).contains(&age_us), "{age_us} us");
+        // The kernel switches stamping on from a work queue when the first socket of the machine asks for it: a datagram that is there sooner
+        // is stamped when it is read. So the first ones may miss it; one that had its time does not.
+        let mut ages_us = Vec::new();
+        for _ in 0..20 {
+            from.send_to(b"tip", address).expect("loopback takes it");
+            super::super::sleep_until(crate::shell::clock::to_std(crate::shell::clock::now() + crate::clock::ms(30)));
+            let mut buffer = [0; 16];
+            let (n, src, age_us) = receive(&to, &mut buffer).expect("it waits in the socket");
+            assert_eq!((&buffer[..n], src), (&b"tip"[..], from.local_addr().expect("it is bound")));
+            ages_us.push(age_us);
+            if (29_000..AGE_MAX_US).contains(&age_us) {
+                return;
+            }
+        }
+        panic!("{ages_us:?} us");
     }
 
     #[test]

@@ -366,7 +366,7 @@ fn full_tables_refuse_and_say_so() {
 fn a_flood_of_strangers_neither_grows_the_tables_nor_stops_the_calls_that_stand() {
     let mut w = World::new(GOOD, 24);
     let (a, b) = w.connected();
-    w.ends[1].config.transactions_max = 1_536;
+    w.ends[1].config.transactions_max = 8 * crate::limits::CALLS_MAX;
     let config = w.ends[1].config.clone();
     for n in 0..20_000 {
         let method = ["INVITE", "OPTIONS", "BYE", "REGISTER", "CANCEL", "FLY"][n % 6];
@@ -400,7 +400,7 @@ fn stranger(n: usize, from: &str) -> Vec<u8> {
 fn a_flood_of_strangers_calls_refused_or_ringing_does_not_keep_us_from_calling() {
     for refuse in [true, false] {
         let mut w = World::new(GOOD, 25);
-        w.ends[1].config.transactions_max = 1_536;
+        w.ends[1].config.transactions_max = 8 * crate::limits::CALLS_MAX;
         let config = w.ends[1].config.clone();
         for n in 0..20_000 {
             w.ends[1].handle_datagram(w.now, addr(77), &stranger(n, "<sip:9@192.0.2.77>"));
