@@ -35,6 +35,10 @@ pub const SIP_RECEIVE_BYTES: usize = 4 << 20;
 /// SIP transactions alive at a time, both sides. On UDP those of an INVITE and of a BYE live on for 32 s (RFC 3261 timers J, RFC 6026 timer L):
 /// a thousand calls a second hold 64,000, and half of the table is for requests of others. At most 1 kB each, the answer that is repeated.
 pub const SIP_TRANSACTIONS_MAX: usize = 160_000;
+/// Bytes of a branch, a tag or a Call-ID of a request to us. Proxies that pack state into them write some 200.
+pub const SIP_NAME_BYTES_MAX: usize = 512;
+/// Sources of refused calls that are told apart in the log of a minute.
+pub const REFUSED_SOURCES_MAX: usize = 1024;
 /// SIP dialogs alive at a time.
 pub const SIP_DIALOGS_MAX: usize = 2 * CALLS_MAX;
 /// Forks of one outgoing call that are kept apart. A further one that answers gets no ACK and ends by its own 64*T1.

@@ -119,7 +119,10 @@ impl Gateway {
         let number = Number::parse(to);
         let refuse = |this: &mut Gateway, status: u16, why: &str| {
             this.refuse_dialog(now, dialog, status, None);
-            this.log(None, false, format!("call from {from} at {source} to {to} refused: {status} {why}"));
+            if let Some(unsaid) = this.refusals.pass(now, source.addr.ip()) {
+                let more = if unsaid > 0 { format!("; {unsaid} more before it") } else { String::new() };
+                this.log(None, false, format!("call from {from} at {source} to {to} refused: {status} {why}{more}"));
+            }
         };
         if number.is_err() && account.is_none() {
             return refuse(self, 404, "no such number");

@@ -24,6 +24,7 @@ mod answer;
 mod cause;
 mod outgoing;
 mod record;
+mod refusals;
 mod session;
 mod switchover;
 mod view;
@@ -237,6 +238,7 @@ pub struct Gateway {
     actions: VecDeque<Action>,
     commands: VecDeque<Command>,
     log_lost: u64,
+    refusals: refusals::Refusals,
     rng: Rng,
     next_call: u64,
     wall_minus_now_ms: i64,
@@ -272,6 +274,7 @@ impl Gateway {
             actions: VecDeque::new(),
             commands: VecDeque::new(),
             log_lost: 0,
+            refusals: refusals::Refusals::default(),
             rng,
             next_call: 1,
             wall_minus_now_ms: 0,

@@ -17,6 +17,7 @@ use crate::clock::Rng;
 use crate::digest::{Algorithm, Asked, Challenge, Ha1};
 use crate::limits::{AUTH_REALMS_MAX, AUTH_ROUNDS_MAX, CHALLENGES_MAX};
 use core::fmt;
+use core::net::IpAddr;
 use std::sync::Arc;
 
 #[derive(Clone, PartialEq, Eq)]
@@ -142,6 +143,9 @@ impl std::error::Error for GiveUp {}
 pub struct Authorizer {
     login: Login,
     remembered: Vec<Remembered>,
+    /// Who asked for the credentials of a call's INVITE. Nobody else in its dialog is shown any: the peer's own 401, with a nonce of its
+    /// choice, would make us give it what our password can be guessed from.
+    asked_by: Option<IpAddr>,
     attempts: u64,
     rng: Rng,
 }
@@ -155,7 +159,7 @@ impl fmt::Debug for Authorizer {
 impl Authorizer {
     /// For this login; `rng` makes the client's nonces.
     pub fn new(login: Login, rng: Rng) -> Authorizer {
-        Authorizer { login, remembered: Vec::new(), attempts: 0, rng }
+        Authorizer { login, remembered: Vec::new(), asked_by: None, attempts: 0, rng }
     }
 
     /// A new request begins.
@@ -249,9 +253,17 @@ impl Authorizer {
         }
     }
 
-    /// Whether a challenge is remembered, so that the next request carries credentials unasked.
-    pub fn is_primed(&self) -> bool {
-        !self.remembered.is_empty()
+    /// Whether a challenge is remembered, so that the next request to `to` carries credentials unasked.
+    pub fn is_primed_for(&self, to: IpAddr) -> bool {
+        !self.remembered.is_empty() && self.asked_by.is_none_or(|asker| asker == to)
+    }
+
+    /// Whether a challenge from there is answered: to the INVITE that `begins` a call always, in its dialog only if the same asked then.
+    pub fn may_be_asked_by(&mut self, from: IpAddr, begins: bool) -> bool {
+        if begins {
+            self.asked_by = Some(from);
+        }
+        self.asked_by == Some(from)
     }
 }
 

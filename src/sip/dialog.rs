@@ -1,6 +1,6 @@
 //! What two ends of a dialog keep about each other (RFC 3261 s.12): tags, numbers, route set, remote target.
 
-use super::hop::{Hop, Target};
+use super::hop::{Hop, Target, Transport};
 use super::message::{Message, Method, NameAddr, Uri};
 use core::net::IpAddr;
 
@@ -141,9 +141,10 @@ impl Dialog {
         };
         let flow = self.flow.0;
         let hop = target.as_ref().and_then(Hop::of_uri).filter(|hop| *hop != flow);
-        // A URI that says nothing of transports does not lead from a connection to datagrams, and never from TLS into the open.
+        // A URI that says nothing of transports does not lead from a connection to datagrams. Nothing leads from TLS into the open.
         let silent = |uri: &Uri| !uri.params.has("transport");
-        let kept = flow.transport.is_reliable() && hop.is_some_and(|h| !h.transport.is_reliable()) && target.as_ref().is_some_and(silent);
+        let kept = flow.transport.is_reliable() && hop.is_some_and(|h| !h.transport.is_reliable()) && target.as_ref().is_some_and(silent)
+            || flow.transport == Transport::Tls && hop.is_some_and(|h| h.transport != Transport::Tls);
         match hop.filter(|_| !kept) {
             None => vec![self.flow.clone()],
             Some(_) if router.is_none() && self.by_flow && !flow.transport.is_reliable() => vec![self.flow.clone()],

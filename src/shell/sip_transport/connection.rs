@@ -144,7 +144,7 @@ async fn run<S: AsyncRead + AsyncWrite>(
         // A stream that stands gets what is queued, and TLS its close_notify.
         let _cut_off = timeout(FAREWELL, connection.say_farewell()).await;
     }
-    let unsent = connection.has_unsent();
+    let (unsent, has_spoken) = (connection.has_unsent(), connection.has_spoken);
     drop(connection);
     drop(seat);
     let why = match end {
@@ -156,6 +156,10 @@ async fn run<S: AsyncRead + AsyncWrite>(
         End::Idle | End::Farewell if unsent => "the connection ended".to_owned(),
         End::Idle | End::Farewell => return,
     };
+    // Nothing waits for a stranger that never said a word; telling of it would have all transactions looked through.
+    if !has_spoken {
+        return;
+    }
     let _nobody_asks = shared.came.send(Incoming::Failed { dst: hop, why }).await;
 }
 

@@ -24,6 +24,7 @@ impl Endpoint {
 
     fn answer_challenge(&mut self, now: Instant, tx: u64, purpose: Purpose, response: &Message) -> bool {
         let Some(record) = self.clients.get_mut(&tx) else { return false };
+        let from = record.at.0.addr.ip();
         let login = match purpose {
             Purpose::Invite(id) | Purpose::ReInvite(id) | Purpose::Update(id) | Purpose::Prack(id) => {
                 self.usages.get_mut(&id).and_then(|u| u.login.as_deref_mut())
@@ -31,6 +32,9 @@ impl Endpoint {
             _ => record.login.as_deref_mut(),
         };
         let Some(login) = login else { return false };
+        if !login.may_be_asked_by(from, matches!(purpose, Purpose::Invite(_))) {
+            return false;
+        }
         let mut attempt = record.attempt.unwrap_or_else(|| login.begin());
         if login.challenged(&mut attempt, response).is_err() {
             return false;

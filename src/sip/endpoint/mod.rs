@@ -34,7 +34,7 @@ use super::dialog::Dialog;
 use super::message::{Message, Method, NameAddr, Uri, readable};
 use super::transaction::{Client, ClientInvite, Deadlines, Server, ServerInvite, ServerKey, T1_64_MS, T1_MS, TIMER_C_MS, Timer};
 use crate::clock::{Instant, Rng, TimerTable, ms};
-use crate::limits::{SIP_FORKS_MAX, SIP_TARGETS_MAX, SIP_TRANSMITS_MAX};
+use crate::limits::{SIP_FORKS_MAX, SIP_NAME_BYTES_MAX, SIP_TARGETS_MAX, SIP_TRANSMITS_MAX};
 use crate::sip::hop::{Hop, Target, Transport};
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};

@@ -45,6 +45,12 @@ impl Endpoint {
     fn handle_request(&mut self, now: Instant, src: Hop, mut request: Message) {
         let back = stamp_via(&mut request, src);
         let Some(key) = ServerKey::of(&request) else { return };
+        // These stand in several tables for as long as the transaction lives: without a bound of their own a count bounds no memory.
+        let names = [Some(&key.branch[..]), request.call_id().ok(), request.from_tag(), request.to_tag()];
+        if names.iter().flatten().any(|name| name.len() > SIP_NAME_BYTES_MAX) {
+            self.counters.malformed += 1;
+            return self.refuse_malformed(src, Fault::bad("Branch, Tag Or Call-ID Too Long"), request);
+        }
         let method = key.method.clone();
         if request.method() == Some(&Method::Ack) {
             return self.handle_ack(now, &key, &request);

@@ -69,15 +69,17 @@ impl Endpoint {
         let Launch { mut request, mut further, mut tcp_tried, purpose, dialog, attempt, mut login } = launch;
         let branch = self.branch();
         let ours = matches!(request.method(), Some(Method::Invite | Method::Update)) && !matches!(purpose, Purpose::Outside(_));
-        // Credentials that were asked for once go along unasked.
+        // Credentials that were asked for once go along unasked, to who asked.
+        let to = further.front().map(|way| way.0.addr.ip());
+        let known = |login: &Authorizer| to.is_some_and(|to| login.is_primed_for(to));
         match purpose {
             Purpose::Invite(id) | Purpose::ReInvite(id) | Purpose::Update(id) | Purpose::Prack(id) => {
-                if let Some(login) = self.usages.get_mut(&id).and_then(|u| u.login.as_deref_mut()).filter(|l| l.is_primed()) {
+                if let Some(login) = self.usages.get_mut(&id).and_then(|u| u.login.as_deref_mut()).filter(|l| known(l)) {
                     login.authorize(&mut request);
                 }
             }
             _ => {
-                if let Some(login) = login.as_deref_mut().filter(|l| l.is_primed()) {
+                if let Some(login) = login.as_deref_mut().filter(|l| known(l)) {
                     login.authorize(&mut request);
                 }
             }

@@ -310,6 +310,10 @@ pub(super) fn media_type_is(value: &[u8], wanted: &[u8]) -> bool {
 
 /// The content of the first part of `body` whose type is `wanted` (RFC 2046 s.5.1, one level).
 pub(super) fn multipart_part<'a>(body: &'a [u8], boundary: &[u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    // s.5.1.1: at most 70 characters. A longer one would make the search below costly.
+    if !(1..=70).contains(&boundary.len()) {
+        return None;
+    }
     let mark = [b"--", boundary].concat();
     let mut rest = &body[find(body, &mark)? + mark.len()..];
     while !rest.starts_with(b"--") {
