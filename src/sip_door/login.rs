@@ -24,7 +24,7 @@ impl Door {
         if !rooms.authenticator.issued_to(now, &c.nonce, source) {
             return Err(self.challenge(now, asked, rooms, Some(&c), true));
         }
-        if !names_the_same(&c.uri, &asked.uri) {
+        if !self.names_the_same(&c.uri, &asked.uri) {
             return Err(self.reply(asked, 400, "Digest URI Is Another"));
         }
         let proven = Proven { method: asked.method.as_str(), uri: &c.uri, body: &asked.message.body };
@@ -79,13 +79,14 @@ impl Door {
             reply.with("WWW-Authenticate", challenge.emit())
         })
     }
-}
 
-/// Whether the URI of the credentials is that of the request. Phones are free with its parameters and port.
-fn names_the_same(said: &str, uri: &Uri) -> bool {
-    said.as_bytes() == uri.as_bytes()
-        || Uri::parse(said.as_bytes()).is_ok_and(|said| {
-            let user = |u: &Uri| readable(u.user.as_deref().unwrap_or_default());
-            said.host == uri.host && user(&said) == user(uri)
-        })
+    /// Whether the URI of the credentials is that of the request. Phones are free with its parameters and port, and some (SIPp) write our
+    /// address where the request names our domain.
+    fn names_the_same(&self, said: &str, uri: &Uri) -> bool {
+        said.as_bytes() == uri.as_bytes()
+            || Uri::parse(said.as_bytes()).is_ok_and(|said| {
+                let user = |u: &Uri| readable(u.user.as_deref().unwrap_or_default());
+                (said.host == uri.host || self.is_ours(&said) && self.is_ours(uri)) && user(&said) == user(uri)
+            })
+    }
 }

@@ -431,6 +431,17 @@ fn look_ups_need_an_account_where_the_operator_says_so() {
 }
 
 #[test]
+fn credentials_may_name_our_address_for_our_domain_but_nobody_elses() {
+    for (uri, status) in [("sip:10.0.0.1:5060", 200), ("sip:lan.test:5060", 200), ("sip:other.test", 400), ("sip:2002@lan.test", 400)] {
+        let mut s = Stage::new(false);
+        let c = s.challenge(udp(PHONE), Algorithm::Md5);
+        let login = credentials(&c, "2001", "pw2001", "REGISTER", uri, Qop::Auth, 1);
+        let ask = s.request("REGISTER", "sip:lan.test", "sip:2001@lan.test", &format!("{login}Contact: <sip:2001@10.0.0.7>\r\n"));
+        assert_eq!(s.status(udp(PHONE), &ask), status, "{uri}");
+    }
+}
+
+#[test]
 fn the_operator_says_which_hashes_are_offered_and_in_which_order() {
     let offered = |s: &mut Stage| -> Vec<Challenge> {
         let ask = s.request("REGISTER", "sip:lan.test", "sip:2001@lan.test", "");
