@@ -165,8 +165,8 @@ async fn what_is_no_sip_is_cut_off_and_what_cannot_be_measured_is_answered_first
         // The other end may have had enough before all is written.
         let _cut = stream.write_all(garbage).await;
         assert_eq!(rest(&mut stream).await, b"");
-        assert!(next_failure(&mut t).await.1.contains("no SIP"));
     }
+    // Nothing was told of those three, who never said a word of SIP: the first thing that comes is a message.
     let head = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: x\r\n\r\n";
     let mut stream = TcpStream::connect(local(&t, Transport::Tcp)).await.unwrap();
     stream.write_all(head).await.unwrap();
@@ -190,7 +190,6 @@ async fn every_wait_has_its_end() {
     let mut half = TcpStream::connect(tcp).await.unwrap();
     half.write_all(b"OPTIONS sip:a SIP/2.0\r\nX: ").await.unwrap();
     assert_eq!(rest(&mut half).await, b"");
-    assert!(next_failure(&mut t).await.1.contains("rest of a message"));
     let mut dribble = TcpStream::connect(tcp).await.unwrap();
     let mut sent = 0;
     while sent < 1000 && dribble.write_all(if sent == 0 { b"OPTIONS sip:a SIP/2.0\r\nX: " } else { b"x" }).await.is_ok() {
@@ -198,7 +197,7 @@ async fn every_wait_has_its_end() {
         tokio::time::sleep(SHORT / 10).await;
     }
     assert!((2..500).contains(&sent), "{sent}");
-    assert!(next_failure(&mut t).await.1.contains("rest of a message"));
+    // The connections of strangers end without a word to anybody: the next thing that comes is a message.
     let mut sleeper = TcpStream::connect(tcp).await.unwrap();
     sleeper.write_all(&message("a")).await.unwrap();
     assert_eq!(next_message(&mut t).await.1, message("a"));
