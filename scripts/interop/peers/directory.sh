@@ -17,6 +17,7 @@ tls_listen = "127.0.0.1:$((dir + 1))"
 listen = "127.0.0.1:$dir_api"
 [registration]
 lease_min_s = 10
+address_conflict = "report"
 [lookup]
 credentials = "anyone"
 [accounts]
