@@ -271,7 +271,7 @@ impl Endpoint {
         let mut ack = Message::request(Method::Ack, uri.clone());
         for name in ["Via", "Max-Forwards", "Route", "From", "Call-ID"] {
             for h in record.request.headers.iter().filter(|h| h.is(name)) {
-                ack.headers.push(name, h.value.clone());
+                ack.headers.push(name, h.value);
             }
         }
         ack.headers.push("To", response.headers.get("To").unwrap_or_default().to_vec());
@@ -288,7 +288,7 @@ impl Endpoint {
         // s.22.1: an ACK carries the credentials of its INVITE.
         for h in self.clients.get(&tx).into_iter().flat_map(|r| r.request.headers.iter()) {
             if h.is("Authorization") || h.is("Proxy-Authorization") {
-                message.headers.push(&h.name, h.value.clone());
+                message.headers.push(h.name, h.value);
             }
         }
         if !sdp.is_empty() {

@@ -196,7 +196,7 @@ impl Message {
         let mut headers = Headers::default();
         for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
             for h in request.headers.iter().filter(|h| h.is(name)) {
-                headers.push(name, h.value.clone());
+                headers.push(name, h.value);
             }
         }
         Message { start: StartLine::Response { status, reason: reason.as_bytes().to_vec() }, headers, body: Vec::new() }
@@ -204,13 +204,13 @@ impl Message {
 
     /// Adds a header at the end.
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Message {
-        self.headers.push(name, value.as_ref().to_vec());
+        self.headers.push(name, value);
         self
     }
 
     /// Gives the message a body of this type.
     pub fn with_body(mut self, content_type: &str, body: Vec<u8>) -> Message {
-        self.headers.push("Content-Type", content_type.as_bytes().to_vec());
+        self.headers.push("Content-Type", content_type);
         self.body = body;
         self
     }
@@ -248,7 +248,7 @@ impl Message {
                 length_said = true;
                 push_decimal(&mut out, self.body.len());
             } else {
-                out.extend_from_slice(&h.value);
+                out.extend_from_slice(h.value);
             }
             out.extend_from_slice(b"\r\n");
         }

@@ -139,12 +139,14 @@ fn start_line(line: &[u8]) -> Result<(StartLine, Option<Fault>), ParseError> {
     Ok((StartLine::Request { method, uri: uri.trim_ascii().to_vec() }, fault))
 }
 
+/// Bytes of header values that are given room at once.
+const HEAD_BYTES_USUAL: usize = 1024;
 const TOO_LARGE: Fault = Fault { status: 513, words: "Message Too Large" };
 
 fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
     const MALFORMED: Fault = Fault::bad("Malformed header");
     let mut fault = None;
-    let mut headers = Headers::with_capacity(16);
+    let mut headers = Headers::with_capacity(16, lines.rest.len().min(HEAD_BYTES_USUAL));
     let all = lines.rest.len();
     let mut last_is_read = false;
     while let Some((line, cr_within)) = lines.next_line_and_cr() {
@@ -167,11 +169,7 @@ fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
         last_is_read = read.is_some();
         match read {
             Some((name, at)) => {
-                let mut value = line[at + 1..].trim_ascii().to_vec();
-                if cr_within {
-                    one_line(&mut value);
-                }
-                headers.add(name, value);
+                headers.add(name, line[at + 1..].trim_ascii(), cr_within);
             }
             None => fault = fault.or(Some(MALFORMED)),
         }
@@ -184,7 +182,7 @@ fn content_length(headers: &Headers) -> Result<Option<usize>, Fault> {
     const LENGTH: u8 = place_of("Content-Length");
     let mut said = None;
     for h in headers.iter().filter(|h| h.place() == Some(LENGTH)) {
-        let length = decimal(&h.value).and_then(|n| usize::try_from(n).ok()).ok_or(Fault::bad("Malformed Content-Length"))?;
+        let length = decimal(h.value).and_then(|n| usize::try_from(n).ok()).ok_or(Fault::bad("Malformed Content-Length"))?;
         if said.is_some_and(|s| s != length) {
             return Err(Fault::bad("Several Content-Lengths"));
         }
@@ -220,23 +218,23 @@ fn check(message: &Message) -> Result<(), Fault> {
             FROM | TO | CALL_ID | CSEQ | MAX_FORWARDS | CONTENT_TYPE if again => {
                 return Err(Fault::bad("A header stands there more than once"));
             }
-            FROM | TO => AddrParts::check(&h.value)?,
-            CALL_ID if !is_call_id(&h.value) => return Err(Fault::bad("Malformed Call-ID")),
+            FROM | TO => AddrParts::check(h.value)?,
+            CALL_ID if !is_call_id(h.value) => return Err(Fault::bad("Malformed Call-ID")),
             CSEQ => {
-                let (_, method) = cseq_parts(&h.value)?;
+                let (_, method) = cseq_parts(h.value)?;
                 if message.method().is_some_and(|m| m.as_str().as_bytes() != method) {
                     return Err(Fault::bad("CSeq names another method"));
                 }
             }
             // The topmost is ours to read, the others are only given back.
-            VIA if !again => match split_outside_quotes(&h.value, b',').find(|v| !v.is_empty()) {
+            VIA if !again => match split_outside_quotes(h.value, b',').find(|v| !v.is_empty()) {
                 Some(value) => {
                     ViaParts::parse(value)?;
                 }
                 None => continue,
             },
             CONTACT if is_request => {
-                for value in split_outside_quotes(&h.value, b',').filter(|v| !v.is_empty() && *v != b"*") {
+                for value in split_outside_quotes(h.value, b',').filter(|v| !v.is_empty() && *v != b"*") {
                     AddrParts::check(value)?;
                 }
             }

@@ -3,6 +3,7 @@
 use super::{Fault, Params};
 use crate::sip::Transport;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::ops::Range;
 
 /// The scheme of a URI.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,8 +86,8 @@ pub struct Uri {
     raw: Vec<u8>,
     /// Which kind.
     pub scheme: Scheme,
-    /// The user part (for `tel:` the number), escapes kept, without a password. [`unescape`] reads it.
-    pub user: Option<Vec<u8>>,
+    /// Where the user stands in `raw`.
+    user: Option<Range<u32>>,
     /// The host of `sip:` and `sips:`.
     pub host: Option<Host>,
     /// The port, if it is said.
@@ -101,6 +102,8 @@ pub struct Uri {
 pub(super) struct UriParts<'a> {
     pub(super) scheme: Scheme,
     user: Option<&'a [u8]>,
+    /// Where the user stands, if there is one: behind the scheme.
+    user_at: usize,
     host: Option<HostPart<'a>>,
     port: Option<u16>,
     params: &'a [u8],
@@ -162,7 +165,7 @@ impl<'a> UriParts<'a> {
         } else {
             return Err(BAD);
         };
-        let mut uri = UriParts { scheme, user: None, host: None, port: None, params: &[], has_headers: false };
+        let mut uri = UriParts { scheme, user: None, user_at: colon + 1, host: None, port: None, params: &[], has_headers: false };
         match scheme {
             Scheme::Other => {}
             Scheme::Tel => {
@@ -204,7 +207,11 @@ impl<'a> UriParts<'a> {
         Ok(Uri {
             raw: raw.to_vec(),
             scheme: self.scheme,
-            user: self.user.map(<[u8]>::to_vec),
+            user: self.user.and_then(|user| {
+                // It stands behind the colon of the scheme, in what this was read from.
+                let at = u32::try_from(self.user_at).ok()?;
+                Some(at..at + u32::try_from(user.len()).ok()?)
+            }),
             host: self.host.map(HostPart::own),
             port: self.port,
             params: Params::parse(self.params)?,
@@ -247,16 +254,21 @@ impl Uri {
         let at = self.raw[host..].iter().position(|b| *b == b'?')?;
         Some(&self.raw[host + at + 1..])
     }
+    /// The user part (for `tel:` the number), escapes kept, without a password. [`unescape`] reads it.
+    pub fn user(&self) -> Option<&[u8]> {
+        let range = self.user.as_ref()?;
+        self.raw.get(range.start as usize..range.end as usize)
+    }
     /// The password behind the user, which nobody should use (RFC 3261 s.19.1.1) and which tells two URIs apart.
     pub fn password(&self) -> Option<&[u8]> {
-        let (Scheme::Sip | Scheme::Sips, Some(user)) = (self.scheme, &self.user) else { return None };
+        let (Scheme::Sip | Scheme::Sips, Some(user)) = (self.scheme, self.user()) else { return None };
         let colon = self.raw.iter().position(|b| *b == b':')?;
         let at = self.raw.iter().rposition(|b| *b == b'@')?;
         self.raw.get(colon + 1 + user.len() + 1..at)
     }
     /// The user part with its escapes resolved, readable.
     pub fn user_text(&self) -> String {
-        super::readable(&unescape(self.user.as_deref().unwrap_or_default()))
+        super::readable(&unescape(self.user().unwrap_or_default()))
     }
     /// The transport that it asks for: by `transport=`, or TLS for `sips:`. `None`: it does not say, or none that we know.
     pub fn transport(&self) -> Option<Transport> {

@@ -4,12 +4,13 @@ use super::uri::{Host, HostPart, split_port};
 use super::{Fault, Params};
 use crate::sip::Transport;
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 
 /// One Via value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Via {
     /// `UDP`, `TCP`, `TLS` or another word, upper case.
-    pub transport: String,
+    pub transport: Cow<'static, str>,
     /// Who says it sent the message.
     pub host: Host,
     /// The port it says, 5060 (TLS: 5061) if none.
@@ -64,7 +65,13 @@ impl Via {
     /// Reads one value of Via.
     pub fn parse(value: &[u8]) -> Result<Via, Fault> {
         let ViaParts { transport, host, port, params } = ViaParts::parse(value)?;
-        Ok(Via { transport: transport.to_ascii_uppercase(), host: host.own(), port, params: Params::parse(params)? })
+        let transport = match transport {
+            "UDP" => Cow::Borrowed("UDP"),
+            "TCP" => Cow::Borrowed("TCP"),
+            "TLS" => Cow::Borrowed("TLS"),
+            other => Cow::Owned(other.to_ascii_uppercase()),
+        };
+        Ok(Via { transport, host: host.own(), port, params: Params::parse(params)? })
     }
 
     /// The branch, if it is one that alone names a transaction (RFC 3261 s.17.2.3).
