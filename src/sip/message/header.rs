@@ -3,6 +3,8 @@
 //! A message has a dozen headers and is asked for them some thirty times, so a [`Name`] knows which of the usual headers it is: one
 //! number to compare, and no memory of its own for the usual spellings.
 
+use super::address::AddrParts;
+use super::via::ViaParts;
 use super::{is_token, split_outside_quotes};
 use core::fmt;
 use core::ops::Deref;
@@ -261,11 +263,22 @@ struct Line {
 pub struct Headers {
     lines: Vec<Line>,
     text: Vec<u8>,
+    read: Read,
+}
+
+/// Where the pieces of the addresses stand that every message is asked for, as the check of the message found them; so that nothing is read
+/// twice. Each belongs to the first value of its header, and is forgotten when that header is touched.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Read {
+    pub(super) via: Option<ViaParts>,
+    pub(super) from: Option<AddrParts>,
+    pub(super) to: Option<AddrParts>,
+    pub(super) contact: Option<AddrParts>,
 }
 
 impl Headers {
     pub(super) fn with_capacity(lines: usize, bytes: usize) -> Headers {
-        Headers { lines: Vec::with_capacity(lines), text: Vec::with_capacity(bytes) }
+        Headers { lines: Vec::with_capacity(lines), text: Vec::with_capacity(bytes), read: Read::default() }
     }
     /// Adds a header at the end. CR and LF in the value become spaces, so that no value can make a header of its own.
     pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
@@ -305,6 +318,7 @@ impl Headers {
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let (wanted, value) = (name.into(), value.as_ref());
         let Some(i) = self.lines.iter().position(|h| h.name.is(wanted)) else { return self.push(name, value) };
+        self.read = Read::default();
         let line = &mut self.lines[i];
         let at = line.at as usize;
         if value.len() <= line.end as usize - at {
@@ -321,6 +335,15 @@ impl Headers {
     pub fn remove(&mut self, name: &str) {
         let wanted = name.into();
         self.lines.retain(|h| !h.name.is(wanted));
+        self.read = Read::default();
+    }
+    /// What was found when the message was checked.
+    pub(super) fn read(&self) -> &Read {
+        &self.read
+    }
+    /// Keeps what was found.
+    pub(super) fn note(&mut self, read: Read) {
+        self.read = read;
     }
     /// All headers in order.
     pub fn iter(&self) -> impl Iterator<Item = Header<'_>> {

@@ -293,23 +293,27 @@ impl Message {
     /// The topmost Via.
     pub fn top_via(&self) -> Result<Via, Fault> {
         let value = self.headers.values("Via").next().ok_or(Fault::bad("Missing Via"))?;
-        Via::parse(value)
+        self.headers.read().via.map_or_else(|| Via::parse(value), |parts| parts.own(value))
     }
     /// The From header.
     pub fn from(&self) -> Result<NameAddr, Fault> {
-        NameAddr::parse(self.headers.get("From").ok_or(Fault::bad("Missing From"))?)
+        let value = self.headers.get("From").ok_or(Fault::bad("Missing From"))?;
+        self.headers.read().from.map_or_else(|| NameAddr::parse(value), |parts| parts.own(value))
     }
     /// The To header.
     pub fn to(&self) -> Result<NameAddr, Fault> {
-        NameAddr::parse(self.headers.get("To").ok_or(Fault::bad("Missing To"))?)
+        let value = self.headers.get("To").ok_or(Fault::bad("Missing To"))?;
+        self.headers.read().to.map_or_else(|| NameAddr::parse(value), |parts| parts.own(value))
     }
     /// The tag of From, without making the rest; `None` if there is none, or no From that can be read.
     pub fn from_tag(&self) -> Option<&[u8]> {
-        address::AddrParts::split(self.headers.get("From")?).ok()?.tag()
+        let value = self.headers.get("From")?;
+        self.headers.read().from.or_else(|| address::AddrParts::split(value).ok())?.tag(value)
     }
     /// The tag of To, likewise.
     pub fn to_tag(&self) -> Option<&[u8]> {
-        address::AddrParts::split(self.headers.get("To")?).ok()?.tag()
+        let value = self.headers.get("To")?;
+        self.headers.read().to.or_else(|| address::AddrParts::split(value).ok())?.tag(value)
     }
     /// The Call-ID, compared byte by byte.
     pub fn call_id(&self) -> Result<&[u8], Fault> {
@@ -322,7 +326,11 @@ impl Message {
     }
     /// The first Contact that is an address (not `*`).
     pub fn contact(&self) -> Option<NameAddr> {
-        self.headers.values("Contact").find_map(|v| NameAddr::parse(v).ok())
+        let mut values = self.headers.values("Contact").filter(|v| *v != b"*");
+        match self.headers.read().contact {
+            Some(parts) => parts.own(values.next()?).ok(),
+            None => values.find_map(|v| NameAddr::parse(v).ok()),
+        }
     }
     /// Max-Forwards, if it stands there and is a number.
     pub fn max_forwards(&self) -> Option<u64> {

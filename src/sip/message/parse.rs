@@ -1,7 +1,7 @@
 //! Bytes to [`Message`]. What a refused message is refused for follows RFC 4475; what is let through follows what devices send.
 
 use super::address::AddrParts;
-use super::header::{Headers, Name, one_line, place_of};
+use super::header::{Headers, Name, Read, one_line, place_of};
 use super::uri::UriParts;
 use super::via::ViaParts;
 use super::{Fault, Message, Method, StartLine, cseq_parts, decimal, is_call_id, split_outside_quotes};
@@ -50,9 +50,13 @@ impl Message {
         if fault.is_none() {
             fault = fit_body(&headers, &mut body).err();
         }
-        let message = Message { start, headers, body: body.to_vec() };
-        match fault.or_else(|| check(&message).err()) {
-            None => Ok(message),
+        let mut message = Message { start, headers, body: body.to_vec() };
+        let mut read = Read::default();
+        match fault.or_else(|| check(&message, &mut read).err()) {
+            None => {
+                message.headers.note(read);
+                Ok(message)
+            }
             Some(fault) if message.method().is_some() => Err(ParseError::Refused { fault, message: Box::new(message) }),
             Some(fault) => Err(ParseError::Garbage(fault.words)),
         }
@@ -199,7 +203,7 @@ fn fit_body(headers: &Headers, body: &mut &[u8]) -> Result<(), Fault> {
 }
 
 /// What this layer relies on in every message, in one walk over its headers.
-fn check(message: &Message) -> Result<(), Fault> {
+fn check(message: &Message, read: &mut Read) -> Result<(), Fault> {
     const FROM: u8 = place_of("From");
     const TO: u8 = place_of("To");
     const CALL_ID: u8 = place_of("Call-ID");
@@ -218,7 +222,8 @@ fn check(message: &Message) -> Result<(), Fault> {
             FROM | TO | CALL_ID | CSEQ | MAX_FORWARDS | CONTENT_TYPE if again => {
                 return Err(Fault::bad("A header stands there more than once"));
             }
-            FROM | TO => AddrParts::check(h.value)?,
+            FROM => read.from = Some(AddrParts::checked(h.value)?),
+            TO => read.to = Some(AddrParts::checked(h.value)?),
             CALL_ID if !is_call_id(h.value) => return Err(Fault::bad("Malformed Call-ID")),
             CSEQ => {
                 let (_, method) = cseq_parts(h.value)?;
@@ -228,14 +233,13 @@ fn check(message: &Message) -> Result<(), Fault> {
             }
             // The topmost is ours to read, the others are only given back.
             VIA if !again => match split_outside_quotes(h.value, b',').find(|v| !v.is_empty()) {
-                Some(value) => {
-                    ViaParts::parse(value)?;
-                }
+                Some(value) => read.via = Some(ViaParts::parse(value)?),
                 None => continue,
             },
             CONTACT if is_request => {
                 for value in split_outside_quotes(h.value, b',').filter(|v| !v.is_empty() && *v != b"*") {
-                    AddrParts::check(value)?;
+                    let found = AddrParts::checked(value)?;
+                    read.contact.get_or_insert(found);
                 }
             }
             _ => {}
@@ -255,9 +259,9 @@ fn check(message: &Message) -> Result<(), Fault> {
     }
     match &message.start {
         StartLine::Request { uri, .. } => {
-            let uri = UriParts::split(uri)?;
-            uri.check()?;
-            if uri.has_headers { Err(Fault::bad("Headers in the Request-URI")) } else { Ok(()) }
+            let parts = UriParts::split(uri)?;
+            parts.check(uri)?;
+            if parts.has_headers { Err(Fault::bad("Headers in the Request-URI")) } else { Ok(()) }
         }
         StartLine::Response { .. } => Ok(()),
     }
