@@ -84,13 +84,13 @@ impl AddrParts {
         params::find(self.params.of(value), "tag").filter(|t| !t.is_empty())
     }
 
-    /// The address with memory of its own; `value` is what it was read from.
-    pub(super) fn own(&self, value: &[u8]) -> Result<NameAddr, Fault> {
-        Ok(NameAddr {
+    /// The address with memory of its own; `value` is what it was read from, and checked.
+    pub(super) fn own(&self, value: &[u8]) -> NameAddr {
+        NameAddr {
             display: self.display.map(|(text, quoted)| if quoted { unquote(text.of(value)) } else { text.of(value).to_vec() }),
-            uri: self.parts.own(self.uri.of(value))?,
-            params: Params::parse(self.params.of(value))?,
-        })
+            uri: self.parts.own(self.uri.of(value)),
+            params: Params::of_checked(self.params.of(value)),
+        }
     }
 }
 
@@ -102,7 +102,7 @@ impl NameAddr {
 
     /// Reads one value of From, To, Contact, Route or Record-Route.
     pub fn parse(value: &[u8]) -> Result<NameAddr, Fault> {
-        AddrParts::split(value)?.own(value)
+        Ok(AddrParts::checked(value)?.own(value))
     }
 
     /// The tag parameter; an empty one counts as none.

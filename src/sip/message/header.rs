@@ -108,19 +108,22 @@ const COMPACT: [Option<u8>; 26] = {
 };
 
 /// Which usual header a name is, in whatever spelling.
-pub(super) fn place(name: &[u8]) -> Option<u8> {
-    let first = name.first()?.to_ascii_lowercase();
-    if !first.is_ascii_lowercase() {
-        return None;
-    }
-    let letter = usize::from(first - b'a');
+fn place(name: &[u8]) -> Option<u8> {
+    usual(name).map(|(place, _)| place)
+}
+
+/// Likewise, and the table's own text for it if that is how it is spelled.
+fn usual(name: &[u8]) -> Option<(u8, Option<&'static str>)> {
+    let first = name.first()?;
+    let letter = usize::from(first.to_ascii_lowercase().checked_sub(b'a').filter(|l| *l < 26)?);
     if name.len() == 1 {
-        return COMPACT[letter];
+        let place = COMPACT[letter]?;
+        return Some((place, first.is_ascii_lowercase().then_some(USUAL[usize::from(place)].1)));
     }
     let (from, many) = BY_LETTER[letter];
-    (from..from + many).find(|i| {
-        let long = USUAL[usize::from(*i)].0.as_bytes();
-        long.len() == name.len() && (long == name || long.eq_ignore_ascii_case(name))
+    let length_fits = (from..from + many).filter(|i| USUAL[usize::from(*i)].0.len() == name.len());
+    length_fits.map(|i| (i, USUAL[usize::from(i)].0)).find_map(|(i, long)| {
+        if long.as_bytes() == name { Some((i, Some(long))) } else { long.as_bytes().eq_ignore_ascii_case(name).then_some((i, None)) }
     })
 }
 
@@ -161,12 +164,10 @@ pub struct Name {
 impl Name {
     /// A name as it stands in a message. `None` if it is no token.
     pub(super) fn parse(bytes: &[u8]) -> Option<Name> {
-        let place = place(bytes);
-        if let Some(i) = place {
-            let (long, compact) = USUAL[usize::from(i)];
-            if let Some(usual) = [long, compact].into_iter().find(|u| u.as_bytes() == bytes) {
-                return Some(Name { place, spelled: Cow::Borrowed(usual) });
-            }
+        let usual = usual(bytes);
+        let place = usual.map(|(place, _)| place);
+        if let Some((_, Some(text))) = usual {
+            return Some(Name { place, spelled: Cow::Borrowed(text) });
         }
         if bytes.is_empty() || !bytes.iter().all(|b| is_token(*b)) {
             return None;
@@ -353,6 +354,10 @@ impl Headers {
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let wanted = name.into();
         self.lines.iter().find(|h| h.name.is(wanted)).map(|h| self.value(h))
+    }
+    /// The value of the first usual header of this place.
+    pub(super) fn get_usual(&self, place: u8) -> Option<&[u8]> {
+        self.lines.iter().find(|h| h.name.place == Some(place)).map(|h| self.value(h))
     }
     /// How many header lines have this name.
     pub fn count(&self, name: &str) -> usize {

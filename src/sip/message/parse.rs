@@ -4,7 +4,10 @@ use super::address::AddrParts;
 use super::header::{Headers, Name, Read, one_line, place_of};
 use super::uri::UriParts;
 use super::via::ViaParts;
-use super::{Fault, Message, Method, StartLine, cseq_parts, decimal, is_call_id, split_outside_quotes};
+use super::{
+    CALL_ID, CONTENT_LENGTH, CONTENT_TYPE, CSEQ, FROM, Fault, MAX_FORWARDS, Message, Method, StartLine, TO, cseq_parts, decimal,
+    is_call_id, split_outside_quotes,
+};
 use crate::limits::{SIP_BYTES_MAX, SIP_HEAD_BYTES_MAX, SIP_HEADERS_MAX};
 use core::fmt;
 
@@ -183,9 +186,8 @@ fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
 
 /// Content-Length as far as it is said and agreed upon.
 fn content_length(headers: &Headers) -> Result<Option<usize>, Fault> {
-    const LENGTH: u8 = place_of("Content-Length");
     let mut said = None;
-    for h in headers.iter().filter(|h| h.place() == Some(LENGTH)) {
+    for h in headers.iter().filter(|h| h.place() == Some(CONTENT_LENGTH)) {
         let length = decimal(h.value).and_then(|n| usize::try_from(n).ok()).ok_or(Fault::bad("Malformed Content-Length"))?;
         if said.is_some_and(|s| s != length) {
             return Err(Fault::bad("Several Content-Lengths"));
@@ -204,14 +206,8 @@ fn fit_body(headers: &Headers, body: &mut &[u8]) -> Result<(), Fault> {
 
 /// What this layer relies on in every message, in one walk over its headers.
 fn check(message: &Message, read: &mut Read) -> Result<(), Fault> {
-    const FROM: u8 = place_of("From");
-    const TO: u8 = place_of("To");
-    const CALL_ID: u8 = place_of("Call-ID");
-    const CSEQ: u8 = place_of("CSeq");
     const VIA: u8 = place_of("Via");
     const CONTACT: u8 = place_of("Contact");
-    const MAX_FORWARDS: u8 = place_of("Max-Forwards");
-    const CONTENT_TYPE: u8 = place_of("Content-Type");
     let is_request = message.method().is_some();
     let mut seen = 0u64;
     for h in message.headers.iter() {

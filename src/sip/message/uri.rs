@@ -170,10 +170,8 @@ impl UriParts {
         let (mut scheme_end, mut at, mut semicolon, mut question) = (None, None, None, None);
         // The first colon behind that of the scheme; and the last behind the `@` and in front of `;` and `?`.
         let (mut first_colon, mut last_colon) = (None, None);
-        let mut i = 0;
-        while let Some(skipped) = raw[i..].iter().position(|b| MARK[usize::from(*b)]) {
-            i += skipped;
-            match raw[i] {
+        for (i, b) in raw.iter().enumerate().filter(|(_, b)| MARK[usize::from(**b)]) {
+            match b {
                 b':' if scheme_end.is_none() => scheme_end = Some(i),
                 b':' => {
                     first_colon = first_colon.or(Some(i));
@@ -186,7 +184,6 @@ impl UriParts {
                 b'?' => question = question.or(Some(i)),
                 _ => return Err(BAD),
             }
-            i += 1;
         }
         let colon = scheme_end.ok_or(BAD)?;
         let scheme = match &raw[..colon] {
@@ -239,17 +236,17 @@ impl UriParts {
         if self.params.is_empty() { Ok(()) } else { Params::check(self.params.of(raw)) }
     }
 
-    /// The URI with memory of its own; `raw` is what it was read from.
-    pub(super) fn own(&self, raw: &[u8]) -> Result<Uri, Fault> {
-        Ok(Uri {
+    /// The URI with memory of its own; `raw` is what it was read from, and checked.
+    pub(super) fn own(&self, raw: &[u8]) -> Uri {
+        Uri {
             raw: raw.to_vec(),
             scheme: self.scheme,
             user: self.user,
             host: self.host.map(|host| host.own(raw)),
             port: self.port,
-            params: if self.params.is_empty() { Params::default() } else { Params::parse(self.params.of(raw))? },
+            params: Params::of_checked(self.params.of(raw)),
             has_headers: self.has_headers,
-        })
+        }
     }
 }
 
@@ -282,7 +279,9 @@ impl Uri {
 
     /// Reads a URI without its angle brackets.
     pub fn parse(raw: &[u8]) -> Result<Uri, Fault> {
-        UriParts::split(raw)?.own(raw)
+        let parts = UriParts::split(raw)?;
+        parts.check(raw)?;
+        Ok(parts.own(raw))
     }
 
     /// The URI as it came or was built.

@@ -65,7 +65,7 @@ impl ViaParts {
     }
 
     /// The Via with memory of its own; `value` is what it was read from.
-    pub(super) fn own(&self, value: &[u8]) -> Result<Via, Fault> {
+    pub(super) fn own(&self, value: &[u8]) -> Via {
         let transport = match self.transport.of(value) {
             b"UDP" => Cow::Borrowed("UDP"),
             b"TCP" => Cow::Borrowed("TCP"),
@@ -73,14 +73,14 @@ impl ViaParts {
             // A token is ASCII.
             other => Cow::Owned(other.iter().map(|b| char::from(b.to_ascii_uppercase())).collect()),
         };
-        Ok(Via { transport, host: self.host.own(value), port: self.port, params: Params::parse(self.params.of(value))? })
+        Via { transport, host: self.host.own(value), port: self.port, params: Params::of_checked(self.params.of(value)) }
     }
 }
 
 impl Via {
     /// Reads one value of Via.
     pub fn parse(value: &[u8]) -> Result<Via, Fault> {
-        ViaParts::parse(value)?.own(value)
+        Ok(ViaParts::parse(value)?.own(value))
     }
 
     /// The branch, if it is one that alone names a transaction (RFC 3261 s.17.2.3).
