@@ -297,6 +297,12 @@ impl Endpoint {
     pub fn call_id(&self, id: DialogId) -> Option<String> {
         self.usages.get(&id).map(|u| readable(&u.call_id))
     }
+    /// Whether the call that we make was heard of: at least a 100 came.
+    pub fn is_proceeding(&self, id: DialogId) -> bool {
+        let Some(State::Calling { tx, .. }) = self.usages.get(&id).map(|u| &u.state) else { return false };
+        let machine = self.clients.get(tx).map(|c| &c.machine);
+        matches!(machine, Some(ClientMachine::Invite(m)) if m.state() == crate::sip::transaction::client_invite::State::Proceeding)
+    }
     /// What was counted.
     pub fn counters(&self) -> Counters {
         self.counters
