@@ -236,6 +236,53 @@ pub fn capabilities(policy: &MediaPolicy, at: SocketAddr) -> Vec<u8> {
     session.emit()
 }
 
+/// What a peer says that it can do, in its answer to OPTIONS.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Abilities {
+    /// T.38, over whatever.
+    pub t38: bool,
+    /// Voice codecs by their names, in the peer's order; the static ones without a name by their payload type.
+    pub audio: Vec<String>,
+    /// It carries the tones of modems and fax machines untouched on one of them (V.152).
+    pub vbd: bool,
+    /// Keys as events (RFC 4733).
+    pub telephone_event: bool,
+}
+
+impl Abilities {
+    /// For logs and records.
+    pub fn words(&self) -> String {
+        let fax = if self.t38 { "T.38" } else { "no T.38" };
+        let said = [(self.vbd, "voice-band data (V.152)"), (self.telephone_event, "telephone-event")];
+        let rest = said.into_iter().filter(|(yes, _)| *yes).map(|(_, words)| words);
+        core::iter::once(fax).chain(self.audio.iter().map(String::as_str)).chain(rest).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Reads them from a description with a media line for each medium (RFC 3264 s.9: port 0 is no refusal here), or with a capability set
+/// (RFC 3407). `None`: it cannot be read, or names no medium, which says nothing.
+pub fn abilities(sdp: &[u8]) -> Option<Abilities> {
+    let session = Session::parse(sdp).ok()?;
+    let sets = || session.media.iter().map(|m| &m.capabilities).chain([&session.capabilities]).flat_map(|c| &c.list);
+    if session.media.is_empty() && sets().next().is_none() {
+        return None;
+    }
+    let image = session.media.iter().any(|m| m.kind == Kind::Image || m.t38.is_some()) || sets().any(|c| c.kind == Kind::Image);
+    let in_rtp = session.media.iter().flat_map(|m| &m.payloads).any(|p| p.codec == Codec::RtpT38);
+    let payloads = || session.media.iter().filter(|m| m.kind == Kind::Audio).flat_map(|m| &m.payloads);
+    let voice = payloads().filter(|p| !matches!(p.codec, Codec::TelephoneEvent | Codec::ComfortNoise | Codec::RtpT38));
+    let name = |p: &sdp::Payload| match p.codec.rtpmap().split('/').next() {
+        None | Some("") => p.pt.to_string(),
+        Some(name) => name.to_owned(),
+    };
+    Some(Abilities {
+        t38: image || in_rtp,
+        audio: voice.map(name).collect(),
+        vbd: payloads().any(sdp::Payload::is_vbd),
+        telephone_event: payloads().any(|p| p.codec == Codec::TelephoneEvent),
+    })
+}
+
 /// What an answer depends on beside the offer.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {

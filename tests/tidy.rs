@@ -106,6 +106,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "call::EmergencyPlan",
             "call::EmergencyTarget",
             "digest::Algorithm",
             "digit_map",

@@ -153,6 +153,13 @@ pub struct Call {
     pub started: String,
     /// The peer gateway.
     pub peer: Option<String>,
+    /// What the peer answered when it was asked what it can do: `status` (SIP's), `t38` (null: it did not say), and where it said so
+    /// `audio`, `vbd`, `telephone_event`.
+    #[serde(default)]
+    pub peer_says: Option<serde_json::Value>,
+    /// How a fax in it goes, and why so.
+    #[serde(default)]
+    pub fax_choice: Option<String>,
 }
 
 /// One row of `GET /v1/routes`, and the body of `POST /v1/routes`

@@ -383,13 +383,30 @@ impl Gateway {
 
     /// INVITE through an account.
     pub(super) fn call_account(&mut self, now: Instant, id: CallId, account: AccountId, number: &str, route: &'static str) {
+        let ways = self.accounts.get(account).map(Account::targets).unwrap_or_default();
+        self.call_account_by(now, id, account, number, route, ways);
+    }
+
+    /// The same by these ways to its servers.
+    pub(super) fn call_account_by(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        account: AccountId,
+        number: &str,
+        route: &'static str,
+        mut targets: Vec<Target>,
+    ) {
         let (Some(call), Some(through)) = (self.calls.get_mut(&id), self.accounts.get(account)) else { return };
         call.account = Some(account);
         let name = through.config.name.clone();
         call.record.account = Some(name.clone());
-        let targets = through.targets();
         if targets.is_empty() {
-            return self.close(now, id, Cause::NoServer(name));
+            return self.target_failed(now, id, Cause::NoServer(name));
+        }
+        if call.emergency {
+            // One at a time: the endpoint would give each 32 s (RFC 3263 s.4.3), an emergency has not so long.
+            targets = call.hunt.first_way(targets);
         }
         let c = &through.config;
         let ours = c.user.clone().unwrap_or_default();

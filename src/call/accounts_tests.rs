@@ -1,7 +1,7 @@
 //! Accounts in the calls of a gateway: what leaves, what does not, and who may call in. The outside server is played by the test.
 
 use super::*;
-use crate::call::{CallRecord, Config, EmergencyTarget, LegSockets, PortConfig};
+use crate::call::{CallRecord, Config, EmergencyPlan, EmergencyTarget, LegSockets, PortConfig};
 use crate::clock::WallMs;
 use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::MediaPolicy;
@@ -71,7 +71,10 @@ impl Stage {
             services: 0,
             legs: (0..4).map(leg).collect(),
             media: MediaPolicy { laws: vec![Law::Mu], jitter_max_ms: 200, watchdog_ms: 30_000, t38: None },
-            emergency_targets: vec![EmergencyTarget::Account(AccountId(0)), EmergencyTarget::Port(PortId(2))],
+            emergency: EmergencyPlan {
+                targets: vec![EmergencyTarget::Account(AccountId(0)), EmergencyTarget::Port(PortId(2))],
+                ..EmergencyPlan::default()
+            },
             accounts,
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,

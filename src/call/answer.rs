@@ -99,7 +99,8 @@ impl Gateway {
                 }
             }
             // We send no description before the answer.
-            sip::Event::ProgressAcked { .. } | sip::Event::OptionsAnswered { .. } => {}
+            sip::Event::ProgressAcked { .. } => {}
+            sip::Event::OptionsAnswered { options, status, sdp, .. } => self.peer_says(options, status, sdp.as_deref()),
             sip::Event::Response { request, status, response, .. } => self.request_answered(now, request, status, response.as_ref()),
         }
     }
@@ -195,8 +196,8 @@ impl Gateway {
         if !matches!(call.state, State::Inviting | State::Alerting) {
             return;
         }
-        if status > 100 {
-            call.state = State::Alerting;
+        if status > 100 && core::mem::replace(&mut call.state, State::Alerting) == State::Inviting {
+            self.target_rings(now, id);
         }
         if let Some(sdp) = sdp {
             self.preview(now, id, sdp, reliable);
@@ -210,8 +211,9 @@ impl Gateway {
     fn answered(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
         let wall = self.wall(now);
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.timers.stop(Wait::LearnedRoute);
-        call.timers.stop(Wait::Answer);
+        for wait in [Wait::LearnedRoute, Wait::Answer, Wait::Silence] {
+            call.timers.stop(wait);
+        }
         call.query = None;
         let End::Port(port) = call.from else { return };
         let taken = read_some(sdp).and_then(|answer| {
@@ -221,8 +223,7 @@ impl Gateway {
         self.forget_early_silence(id);
         if let Err(why) = taken.and_then(|()| self.settle(now, id)) {
             self.log(Some(id), true, format!("the peer's answer cannot be used: {}", why.words()));
-            self.close(now, id, Cause::NoCommonMedia);
-            return;
+            return self.target_failed(now, id, Cause::NoCommonMedia);
         }
         let Some(call) = self.calls.get_mut(&id) else { return };
         if call.state == State::Closing {
@@ -234,6 +235,7 @@ impl Gateway {
         self.commands.push_back(Command::Line(port, LineCommand::Connect));
         let codec = self.flow_word(id);
         self.log(Some(id), false, format!("answered, {codec}"));
+        self.ask_for_fax(now, id);
     }
 
     /// The called line went off hook.
@@ -245,6 +247,7 @@ impl Gateway {
             return;
         }
         call.timers.stop(Wait::Answer);
+        call.timers.stop(Wait::Silence);
         call.state = State::Up;
         call.record.answered = Some(wall);
         call.answered_at = Some(now);
@@ -313,6 +316,9 @@ impl Gateway {
             (_, End::Peer, sip::EndCause::Cancelled | sip::EndCause::Bye) => Cause::CallerGaveUp,
             _ => Cause::DialogEnded(why.to_string()),
         };
-        self.close(now, id, cause);
+        match call.state {
+            State::Inviting | State::Alerting => self.target_failed(now, id, cause),
+            State::Resolving | State::Up | State::Closing => self.close(now, id, cause),
+        }
     }
 }

@@ -22,7 +22,9 @@
 mod accounts;
 mod answer;
 mod cause;
+mod emergency;
 mod outgoing;
+mod question;
 mod record;
 mod refusals;
 mod session;
@@ -31,6 +33,8 @@ mod view;
 
 pub use accounts::{AccountConfig, AccountView, CallerId, LocateId, OutsideCaps};
 pub use cause::Cause;
+pub use emergency::{EmergencyPlan, EmergencyTarget};
+pub use question::PeerSays;
 pub use record::{CallRecord, Direction};
 pub use view::{CallView, PortView};
 
@@ -44,6 +48,8 @@ use crate::resolve::{self, NoRoute, QueryId, Resolver, Target};
 use crate::sip::{self, DialogId, Endpoint};
 use crate::tick::{Command, Event};
 use accounts::Accounts;
+use emergency::Hunt;
+use question::Question;
 use session::{Flow, Talk};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -72,17 +78,6 @@ pub struct PortConfig {
     pub fax: bool,
 }
 
-/// Where emergency calls go.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum EmergencyTarget {
-    /// A port of this gateway (an exchange line, or the desk that takes them).
-    Port(PortId),
-    /// A SIP peer, called with the number as dialled.
-    Peer(SocketAddr),
-    /// An account at an outside server, called with the number as dialled.
-    Account(AccountId),
-}
-
 /// The gateway's settings that the calls need.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -94,9 +89,8 @@ pub struct Config {
     pub legs: Vec<LegSockets>,
     /// Codecs, telephone events, T.38.
     pub media: MediaPolicy,
-    /// Where emergency calls go, in order: a later one serves calls from the first itself, or while another emergency call has it. Empty
-    /// means that such a call ends with reorder and a loud log line.
-    pub emergency_targets: Vec<EmergencyTarget>,
+    /// Where emergency calls go, and how long each place may take.
+    pub emergency: EmergencyPlan,
     /// Accounts at outside servers, in `AccountId` order.
     pub accounts: Vec<AccountConfig>,
     /// A called line rings at most so long.
@@ -140,6 +134,8 @@ pub enum Wait {
     Answer,
     /// Any sign from a learned route.
     LearnedRoute,
+    /// Any sign from the target of an emergency call.
+    Silence,
     /// Another try of an offer of ours after both sides asked at once (491); or the peer's answer to T.38, for so long as the fax can wait.
     Switchover,
     /// Legs to give back their counters.
@@ -192,11 +188,13 @@ struct Call {
     asked_again: bool,
     target: Option<Target>,
     emergency: bool,
-    /// Targets that an emergency call has been tried at, from the first.
-    emergency_tried: usize,
+    /// How far an emergency call has come in the list of targets.
+    hunt: Hunt,
+    /// Whether the peer was asked what it can do.
+    question: Question,
     /// It goes (or came) through this account.
     account: Option<AccountId>,
-    timers: TimerTable<Wait, 5>,
+    timers: TimerTable<Wait, 6>,
     cause: Option<Cause>,
     answered_at: Option<Instant>,
     ended_at: Option<Instant>,
@@ -304,8 +302,8 @@ impl Gateway {
         match event {
             Event::Line(port, event) => self.handle_line(now, port, event),
             Event::V21Preamble(port) => self.fax_answers(now, port),
-            Event::Cng(port) => self.hint(port, "CNG heard: a fax machine is calling"),
-            Event::AnswerTone(port) => self.hint(port, "2100 Hz heard: a modem or fax machine is answering"),
+            Event::Cng(port) => self.fax_tone(now, port, "CNG heard: a fax machine is calling"),
+            Event::AnswerTone(port) => self.fax_tone(now, port, "2100 Hz heard: a modem or fax machine is answering"),
             Event::MediaArrived(port) => self.media_arrived(port),
             Event::LegSilent { port, silent_ms } => self.leg_silent(now, port, silent_ms),
             Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, &leg),
@@ -328,8 +326,9 @@ impl Gateway {
             }
             LineEvent::WentOnHook => {
                 self.ports[p].off_hook = false;
-                if self.emergency_waits_for(port) {
+                if let Some(id) = self.emergency_waits_for(port) {
                     self.commands.push_back(Command::Line(port, LineCommand::Ring { cadence_ms: None }));
+                    self.target_rings(now, id);
                 } else if let Some(id) = self.call_of(port) {
                     let call = &self.calls[&id];
                     let cause = match (call.from == End::Port(port), call.state) {
@@ -347,18 +346,20 @@ impl Gateway {
             LineEvent::Flash => self.hint(port, "hook flash"),
             LineEvent::RingTimeout | LineEvent::CallTimeout => self.close_port(now, port, Cause::NoAnswer),
             // Whoever was talking there has just lost the call to an emergency: it rings when they put the receiver down.
-            LineEvent::RingRefused if self.emergency_waits_for(port) => {}
-            LineEvent::RingRefused => self.close_port(now, port, Cause::Busy),
+            LineEvent::RingRefused => match self.emergency_waits_for(port) {
+                Some(id) => self.target_off_hook(now, id),
+                None => self.close_port(now, port, Cause::Busy),
+            },
             LineEvent::LockedOut => self.log(None, true, format!("{}: left off hook", self.port_name(port))),
             LineEvent::PortGone => self.device(now, port, false),
             LineEvent::PortBack => self.device(now, port, true),
         }
     }
 
-    /// An emergency call is to ring this port.
-    fn emergency_waits_for(&self, port: PortId) -> bool {
-        let call = self.call_of(port).and_then(|id| self.calls.get(&id));
-        call.is_some_and(|c| c.emergency && c.to == End::Port(port) && c.state == State::Alerting)
+    /// The emergency call that is to ring this port.
+    fn emergency_waits_for(&self, port: PortId) -> Option<CallId> {
+        let waits = |c: &Call| c.emergency && c.to == End::Port(port) && c.state == State::Alerting;
+        self.call_of(port).filter(|id| self.calls.get(id).is_some_and(waits))
     }
 
     fn device(&mut self, now: Instant, port: PortId, present: bool) {
@@ -370,8 +371,10 @@ impl Gateway {
     }
 
     fn close_port(&mut self, now: Instant, port: PortId, cause: Cause) {
-        if let Some(id) = self.call_of(port) {
-            self.close(now, id, cause);
+        match (self.emergency_waits_for(port), self.call_of(port)) {
+            (Some(id), _) => self.target_failed(now, id, cause),
+            (None, Some(id)) => self.close(now, id, cause),
+            (None, None) => {}
         }
     }
 
@@ -425,7 +428,8 @@ impl Gateway {
 
     fn timed_out(&mut self, now: Instant, id: CallId, wait: Wait) {
         match wait {
-            Wait::Answer => self.close(now, id, Cause::NoAnswer),
+            Wait::Answer => self.not_answered(now, id),
+            Wait::Silence => self.target_silent(now, id),
             Wait::Resolve => self.close(now, id, Cause::NoRoute(NoRoute::DirectorySilent)),
             Wait::LearnedRoute => self.ask_directory_too(now, id),
             Wait::Switchover => self.switch_due(now, id),
@@ -607,9 +611,11 @@ impl Gateway {
             talked_ms: None,
             audio: None,
             fax: None,
+            peer_says: None,
+            fax_choice: None,
             fax_as_audio: false,
         };
-        let timers = TimerTable::new([Wait::Answer, Wait::LearnedRoute, Wait::Switchover, Wait::Counters, Wait::Resolve]);
+        let timers = TimerTable::new([Wait::Answer, Wait::LearnedRoute, Wait::Silence, Wait::Switchover, Wait::Counters, Wait::Resolve]);
         let call = Call {
             from,
             to,
@@ -622,7 +628,8 @@ impl Gateway {
             asked_again: false,
             target: None,
             emergency: false,
-            emergency_tried: 0,
+            hunt: Hunt::default(),
+            question: Question::default(),
             account: None,
             timers,
             cause: None,

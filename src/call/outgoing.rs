@@ -1,7 +1,7 @@
 //! A port dials: number, route, and the call to it (port, echo service, or peer gateway).
 
 use super::session::{Flow, Talk, Want};
-use super::{Action, Call, Cause, Direction, EmergencyTarget, End, Gateway, LogLine, State, Wait};
+use super::{Cause, Direction, End, Gateway, State, Wait};
 use crate::clock::{Instant, ms};
 use crate::id::{CallId, PortId};
 use crate::line::Command as LineCommand;
@@ -147,7 +147,11 @@ impl Gateway {
             (false, true) => "learned",
             (false, false) => "directory",
         };
-        let words = format!("calling {} at {} ({})", target.number, target.contact, if learned { "learned" } else { "from the directory" });
+        let how = match route {
+            "directory" => "from the directory",
+            other => other,
+        };
+        let words = format!("calling {} at {} ({how})", target.number, target.contact);
         if !self.send_invite(now, id, invite, route, words) {
             return;
         }
@@ -164,7 +168,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return false };
         if call.talk.leg.is_none() {
             let Some(leg) = self.free_legs.pop_front() else {
-                self.close(now, id, Cause::LimitReached("media sockets"));
+                self.target_failed(now, id, Cause::LimitReached("media sockets"));
                 return false;
             };
             call.talk.leg = Some(leg);
@@ -173,7 +177,7 @@ impl Gateway {
         invite.offer = offer;
         let peer = invite.targets.first().map(|(hop, _)| hop.addr);
         let Ok(dialog) = self.sip.invite(now, invite) else {
-            self.close(now, id, Cause::LimitReached("SIP dialogs"));
+            self.target_failed(now, id, Cause::LimitReached("SIP dialogs"));
             return false;
         };
         let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
@@ -186,7 +190,7 @@ impl Gateway {
         if call.record.route.is_empty() || route != "learned" {
             call.record.route = route;
         }
-        call.timers.set(Wait::Answer, now + ms(self.config.no_answer_ms));
+        self.watch_target(now, id);
         self.log(Some(id), false, words);
         true
     }
@@ -209,6 +213,9 @@ impl Gateway {
             Cause::PeerRefused(486 | 600, _) => Cause::Busy,
             other => other,
         };
+        if call.emergency {
+            return self.target_failed(now, id, cause);
+        }
         if learned && stale {
             call.cause = Some(cause.clone());
         }
@@ -231,20 +238,7 @@ impl Gateway {
             }
             return;
         }
-        if call.emergency && call.talk.flow == Flow::None && self.next_emergency_target(id).is_some() {
-            self.log(Some(id), true, format!("the emergency call failed there: {}; trying the next target", cause.words()));
-            return self.emergency_again(now, id);
-        }
         self.close(now, id, cause);
-    }
-
-    /// The target did not take the emergency call: the next one, as if this had never been tried.
-    fn emergency_again(&mut self, now: Instant, id: CallId) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        (call.state, call.target, call.account) = (State::Resolving, None, None);
-        if let Ok(number) = Number::parse(&call.dialled.clone()) {
-            self.place_emergency(now, id, number);
-        }
     }
 
     /// A call between two of our ports.
@@ -264,12 +258,12 @@ impl Gateway {
         call.record.route = route;
         if busy || gone || call.from == End::Port(port) {
             call.to = End::Peer;
-            self.close(now, id, if gone { Cause::DeviceGone } else { Cause::Busy });
+            self.target_failed(now, id, if gone { Cause::DeviceGone } else { Cause::Busy });
             return;
         }
         call.state = State::Alerting;
-        call.timers.set(Wait::Answer, now + ms(self.config.no_answer_ms));
         let caller = call.from;
+        self.watch_target(now, id);
         self.ports[usize::from(port.0)].call = Some(id);
         self.commands.push_back(Command::Line(port, LineCommand::Ring { cadence_ms: None }));
         if let End::Port(from) = caller {
@@ -304,72 +298,6 @@ impl Gateway {
             End::Peer => {
                 call.state = State::Alerting;
                 self.line_answered(now, place);
-            }
-        }
-    }
-
-    /// The next of the targets, after those that were tried, which an emergency call can go to.
-    fn next_emergency_target(&self, id: CallId) -> Option<(usize, EmergencyTarget)> {
-        let free = |target: &EmergencyTarget| match target {
-            EmergencyTarget::Peer(_) => true,
-            EmergencyTarget::Account(account) => self.has_way(*account),
-            EmergencyTarget::Port(port) => match self.call_of(*port) {
-                Some(other) => other != id && self.calls.get(&other).is_none_or(|c| !c.emergency),
-                None => true,
-            },
-        };
-        let tried = self.calls.get(&id).map_or(0, |c| c.emergency_tried);
-        let mut left = self.config.emergency_targets.iter().enumerate().skip(tried);
-        left.find(|(_, target)| free(target)).map(|(i, target)| (i, target.clone()))
-    }
-
-    /// The first target that is neither the caller nor taken by another emergency call, and that there is a way to.
-    fn place_emergency(&mut self, now: Instant, id: CallId, number: Number) {
-        let target = self.next_emergency_target(id).map(|(i, target)| {
-            if let Some(call) = self.calls.get_mut(&id) {
-                call.emergency_tried = i + 1;
-            }
-            target
-        });
-        match target {
-            Some(EmergencyTarget::Port(port)) => self.call_port(now, id, port, "emergency"),
-            Some(EmergencyTarget::Peer(contact)) => self.call_peer(now, id, Target { number, contact, fingerprint: None, learned: false }),
-            Some(EmergencyTarget::Account(account)) => self.call_account(now, id, account, number.as_str(), "emergency"),
-            None => {
-                let why = if self.config.emergency_targets.is_empty() {
-                    "no emergency target is configured"
-                } else {
-                    "every emergency target is the caller itself, has an emergency call already, or cannot be reached"
-                };
-                let words = format!("AN EMERGENCY CALL COULD NOT BE PLACED: {why}");
-                self.actions.push_back(Action::Log(LogLine { call: Some(id), warn: true, words }));
-                let cause = if self.config.emergency_targets.is_empty() { Cause::NoRoute(NoRoute::Unknown) } else { Cause::Busy };
-                self.close(now, id, cause);
-            }
-        }
-    }
-
-    /// An emergency call never finds the table or the sockets full: the youngest ordinary call that has what is missing goes.
-    fn make_room(&mut self, now: Instant) {
-        let ordinary = |c: &Call| !c.emergency && c.state != State::Closing;
-        if self.free_legs.is_empty() {
-            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c) && c.talk.leg.is_some()).map(|(id, _)| *id);
-            if let Some(id) = victim {
-                self.close(now, id, Cause::Preempted);
-                // Its sockets come back when the board has taken the leg off; the order to do so is queued before any order of this call.
-                if let Some(call) = self.calls.get_mut(&id)
-                    && let Some(leg) = call.talk.leg.take()
-                {
-                    call.talk.legs_out = 0;
-                    self.free_legs.push_back(leg);
-                    self.finish(now, id);
-                }
-            }
-        }
-        if self.table_full() {
-            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c)).map(|(id, _)| *id);
-            if let Some(id) = victim {
-                self.close(now, id, Cause::Preempted);
             }
         }
     }

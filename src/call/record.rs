@@ -1,5 +1,6 @@
 //! The call record (CDR): one a call, written when its legs have given back their counters.
 
+use super::question::PeerSays;
 use crate::clock::WallMs;
 use crate::fax::t38::relay::FaxStats;
 use crate::media::AudioStats;
@@ -70,6 +71,10 @@ pub struct CallRecord {
     pub audio: Option<(&'static str, AudioStats)>,
     /// The fax leg.
     pub fax: Option<FaxStats>,
+    /// What the peer answered when it was asked what it can do (question.rs); `None`: it was not asked, or the call was over before.
+    pub peer_says: Option<PeerSays>,
+    /// How a fax in this call went, and why so.
+    pub fax_choice: Option<String>,
     /// A fax machine answered, and the peer had no T.38: its tones went as audio. Nobody here can say what became of the pages.
     pub fax_as_audio: bool,
 }

@@ -94,6 +94,12 @@ impl Talk {
             early_silent: false,
         }
     }
+
+    /// Somebody else is called: nothing is agreed or flows any more. The sockets stay, and legs on their way back are awaited.
+    pub(super) fn begin_anew(&mut self, session_id: u64) {
+        let fresh = Talk::new(session_id);
+        *self = Talk { audio_flow: self.audio_flow, leg: self.leg, legs_out: self.legs_out, fax: self.fax, ..fresh };
+    }
 }
 
 impl Gateway {

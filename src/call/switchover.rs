@@ -37,7 +37,15 @@ impl Gateway {
         call.talk.fax = true;
         let called = call.to == End::Port(port) && call.from == End::Peer;
         let audio = matches!(call.talk.flow, Flow::Audio(_));
-        if !(called && audio && call.state == State::Up) {
+        if !(audio && call.state == State::Up) {
+            return;
+        }
+        let no_t38 = call.peer_has_no_t38();
+        if !called {
+            // The offer is the other side's to make. One that has no T.38 makes none.
+            if no_t38 && call.dialog.is_some() {
+                self.as_audio(id, "the peer says that it has no T.38");
+            }
             return;
         }
         match call.talk.switch {
@@ -46,13 +54,25 @@ impl Gateway {
             Switch::Idle => {
                 self.log(Some(id), false, format!("V.21 preamble heard on {}: a fax machine answers", self.port_name(port)));
                 if self.config.media.t38.is_none() {
-                    self.pass_through(id);
-                    return;
+                    return self.as_audio(id, "T.38 is switched off here");
+                }
+                if no_t38 {
+                    if let Some(call) = self.calls.get_mut(&id) {
+                        call.talk.switch = Switch::Over;
+                    }
+                    return self.as_audio(id, "the peer says that it has no T.38");
                 }
                 self.offer(now, id, Want::T38);
                 self.drain_sip(now);
             }
         }
+    }
+
+    /// The fax goes as audio from the start, for this reason.
+    fn as_audio(&mut self, id: CallId, why: &str) {
+        self.log(Some(id), false, format!("the fax goes as audio: {why}"));
+        self.fax_goes(id, format!("audio: {why}"));
+        self.pass_through(id);
     }
 
     /// A re-INVITE with our offer.
@@ -73,6 +93,14 @@ impl Gateway {
             Some(Ok(())) => {
                 call.talk.switch = Switch::Offered(want);
                 call.timers.set(Wait::Switchover, now + ms(PATIENCE_MS));
+                if want == Want::T38 {
+                    let why = match call.record.peer_says.as_ref().map(|s| s.can.is_some()) {
+                        Some(true) => "the peer says that it can",
+                        Some(false) => "the peer does not say what it can do",
+                        None => "before the peer has said what it can do",
+                    };
+                    self.fax_goes(id, format!("T.38 offered: {why}"));
+                }
             }
             // The peer's own offer is under way: it decides, or its end brings us back here.
             refused => {
@@ -118,12 +146,14 @@ impl Gateway {
             // Answered with audio only: the image line was refused, the session goes on.
             (Ok(()), Want::T38) if !fax => {
                 self.log(Some(id), false, "the peer takes audio in place of T.38; the fax goes on so".into());
+                self.fax_goes(id, "audio: the peer takes it in place of T.38");
                 self.pass_through(id);
             }
             (Ok(()), _) => {}
             (Err(why), Want::T38) => {
                 // It may believe that there is no audio any more, or something else that we do not know: a new offer says what holds.
                 self.log(Some(id), false, format!("the peer's answer to T.38 cannot be used ({}); audio is offered again", why.words()));
+                self.fax_goes(id, format!("audio: the peer's answer to T.38 cannot be used ({})", why.words()));
                 self.pass_through(id);
                 self.bring_audio_back(now, id);
             }
@@ -160,6 +190,7 @@ impl Gateway {
         match want {
             Want::T38 => {
                 self.log(Some(id), false, format!("the peer refuses T.38 ({why}); the fax goes on as audio"));
+                self.fax_goes(id, format!("audio: the peer refuses T.38 ({why})"));
                 self.pass_through(id);
             }
             Want::Audio => match self.settle(now, id) {
@@ -221,6 +252,9 @@ impl Gateway {
         }
         let Some(call) = self.calls.get_mut(&id) else { return };
         let fax = call.talk.flow == Flow::T38;
+        if fax && before != Some(Flow::T38) {
+            call.record.fax_choice = Some("T.38: the peer offered it".into());
+        }
         let overtaken = matches!(call.talk.switch, Switch::Later(want) if fax || want == Want::Audio);
         if overtaken || fax || before == Some(Flow::T38) {
             // T.38 that the peer switched to, or away from, is not offered again.
@@ -259,6 +293,7 @@ impl Gateway {
         }
         let late = call.talk.negotiation.state() == offer_answer::State::Waiting && !matches!(call.talk.switch, Switch::Offered(_));
         let held_back = core::mem::take(&mut call.talk.awaits_ack);
+        self.ask_for_fax(now, id);
         if late {
             self.late_answer(now, id, sdp);
         } else if held_back && let Err(why) = self.settle(now, id) {

@@ -1,7 +1,7 @@
 //! What a gateway tells of its calls and ports, for the command line and tests.
 
 use super::session::Flow;
-use super::{Call, Direction, Gateway, PortState};
+use super::{Call, Direction, Gateway, PeerSays, PortState};
 use crate::clock::WallMs;
 use crate::id::{CallId, PortId};
 use crate::number::Number;
@@ -29,6 +29,10 @@ pub struct CallView {
     pub started: WallMs,
     /// The peer gateway.
     pub peer: Option<SocketAddr>,
+    /// What it answered when it was asked what it can do.
+    pub peer_says: Option<PeerSays>,
+    /// How a fax in it goes, and why so.
+    pub fax_choice: Option<String>,
 }
 
 /// A line for `tipring ports`.
@@ -61,6 +65,8 @@ impl Gateway {
             },
             started: c.record.started,
             peer: c.record.peer,
+            peer_says: c.record.peer_says.clone(),
+            fax_choice: c.record.fax_choice.clone(),
         };
         self.calls.iter().map(view).collect()
     }

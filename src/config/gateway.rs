@@ -6,7 +6,9 @@
 use super::accounts::{self, Account, Route};
 use super::error::{ConfigError, Source};
 use super::sip::Sip;
+use crate::call::{EmergencyPlan, EmergencyTarget};
 use crate::limits::{CALLS_MAX, ECHO_PLACES_MAX, PORTS_MAX};
+use core::ops::RangeInclusive;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -152,17 +154,32 @@ impl Default for Line {
 }
 
 /// `[emergency]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Emergency {
     /// Numbers; empty means those of the country.
-    #[serde(default)]
     pub numbers: Vec<String>,
     /// `port:NAME` (an exchange line or the desk that takes them), `account:NAME` or `sip:ADDRESS:PORT`.
     pub target: Option<String>,
-    /// The same, for calls from `target` itself, or while another emergency call has it.
+    /// The same, for calls that `target` does not take: it refuses, is silent, does not answer, has another, or calls itself.
     pub second_target: Option<String>,
+    /// A target without any sign for so long is left for the next.
+    pub silence_ms: u64,
+    /// A target that rings is given so long before the next is tried.
+    pub no_answer_s: u64,
 }
+
+impl Default for Emergency {
+    fn default() -> Self {
+        let EmergencyPlan { silence_ms, no_answer_ms, .. } = EmergencyPlan::default();
+        Emergency { numbers: Vec::new(), target: None, second_target: None, silence_ms, no_answer_s: no_answer_ms / 1000 }
+    }
+}
+
+/// Shorter, and a lost datagram passes for a dead server; longer, and the caller has hung up.
+const EMERGENCY_SILENCE_MS: RangeInclusive<u64> = 1_000..=10_000;
+/// Shorter, and nobody can have reached the receiver.
+const EMERGENCY_NO_ANSWER_S: RangeInclusive<u64> = 10..=120;
 
 impl Emergency {
     /// The targets, in order.
@@ -324,6 +341,14 @@ impl GatewayConfig {
         for target in self.emergency.targets().filter(|t| self.emergency_target(t).is_none()) {
             problem("emergency.target", format!("{target:?} is neither port:NAME of a port here, nor account:NAME, nor sip:ADDRESS:PORT"));
         }
+        let e = &self.emergency;
+        for (key, value, range) in
+            [("silence_ms", e.silence_ms, EMERGENCY_SILENCE_MS), ("no_answer_s", e.no_answer_s, EMERGENCY_NO_ANSWER_S)]
+        {
+            if !range.contains(&value) {
+                problem(&format!("emergency.{key}"), format!("{value}: must be {} to {}", range.start(), range.end()));
+            }
+        }
         if self.ports.is_empty() || self.ports.len() > PORTS_MAX {
             problem("port", format!("{} ports; 1 to {PORTS_MAX} are possible", self.ports.len()));
         }
@@ -372,9 +397,17 @@ impl GatewayConfig {
         problems
     }
 
+    /// Where emergency calls go.
+    pub fn emergency_plan(&self) -> EmergencyPlan {
+        EmergencyPlan {
+            targets: self.emergency.targets().filter_map(|t| self.emergency_target(t)).collect(),
+            silence_ms: self.emergency.silence_ms,
+            no_answer_ms: self.emergency.no_answer_s * 1000,
+        }
+    }
+
     /// What `emergency.target` names.
-    pub fn emergency_target(&self, target: &str) -> Option<crate::call::EmergencyTarget> {
-        use crate::call::EmergencyTarget;
+    pub fn emergency_target(&self, target: &str) -> Option<EmergencyTarget> {
         if let Some(name) = target.strip_prefix("port:") {
             let port = self.ports.iter().position(|p| p.name == name)?;
             return Some(EmergencyTarget::Port(crate::id::PortId(port as u16)));

@@ -494,7 +494,7 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTra
         services: config.line.echo_places,
         legs: (0..legs).map(leg).collect(),
         media: media.clone(),
-        emergency_targets: config.emergency.targets().filter_map(|t| config.emergency_target(t)).collect(),
+        emergency: config.emergency_plan(),
         accounts: sip_accounts::configs(config),
         no_answer_ms: u64::from(config.line.no_answer_s) * 1000,
         learned_silence_ms: config.line.learned_silence_ms,

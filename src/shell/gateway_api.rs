@@ -300,6 +300,8 @@ fn calls(daemon: &Daemon) -> Value {
         media: c.media.into(),
         started: rfc3339(c.started),
         peer: c.peer.map(|p| p.to_string()),
+        peer_says: c.peer_says.as_ref().map(super::records::peer_says),
+        fax_choice: c.fax_choice,
     });
     json!(rows.collect::<Vec<_>>())
 }

@@ -1,7 +1,7 @@
 //! Call records on disk: one JSON line a call in `calls.jsonl`. Names are fixed; add beside them.
 
 use super::clock::rfc3339;
-use crate::call::CallRecord;
+use crate::call::{CallRecord, PeerSays};
 use serde_json::{Value, json};
 use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -65,8 +65,19 @@ pub fn to_json(r: &CallRecord) -> Value {
         "started": rfc3339(r.started), "answered": r.answered.map(rfc3339), "ended": rfc3339(r.ended),
         "seconds": r.talked_ms.map(|ms| round2(ms as f64 / 1000.0)),
         "route": r.route, "peer": r.peer.map(|p| p.to_string()), "account": r.account, "completed": r.completed, "result": r.result, "q850": r.q850,
+        "peer_says": r.peer_says.as_ref().map(peer_says), "fax_choice": r.fax_choice,
         "audio": audio, "fax": r.fax.as_ref().map(fax_json).or_else(|| r.fax_as_audio.then(|| json!({"mode": "g711"}))),
     })
+}
+
+/// What the peer answered when it was asked, as in the records and in `calls`.
+pub fn peer_says(says: &PeerSays) -> Value {
+    match &says.can {
+        Some(can) => json!({
+            "status": says.status, "t38": can.t38, "audio": can.audio, "vbd": can.vbd, "telephone_event": can.telephone_event,
+        }),
+        None => json!({"status": says.status, "t38": null}),
+    }
 }
 
 fn fax_json(f: &crate::fax::t38::relay::FaxStats) -> Value {

@@ -123,6 +123,52 @@ fn req_k1_k3_pages_cross_a_network_that_loses_packets() {
 }
 
 #[test]
+fn req_b2_both_gateways_ask_each_other_when_the_call_comes_up_and_tell_what_was_said() {
+    let tray = Tray::new("asked");
+    let pages = letters(13, 1);
+    let mut world = registered(fax_offices(13, &tray, true));
+    let (sent, received, a, b) = send(&mut world, &tray, &pages);
+    assert!(sent.ok && received.ok, "{sent:?} {received:?} {}", story(&world));
+    for record in [&a, &b] {
+        let says = record.peer_says.as_ref().expect("it was asked");
+        let can = says.can.as_ref().expect("it said so");
+        assert_eq!((says.status, can.t38, can.vbd, can.audio.join(" ").as_str()), (200, true, true, "PCMU PCMA"));
+    }
+    // The called side chooses and says so in its re-INVITE; the calling side is told.
+    assert_eq!(b.fax_choice.as_deref(), Some("T.38 offered: the peer says that it can"));
+    assert_eq!(a.fax_choice.as_deref(), Some("T.38: the peer offered it"));
+    // The answer was there long before V.21 could need it.
+    let at = |w: &World, site: usize, words: &str| w.journal(site).logs.iter().find(|(_, l)| l.words.starts_with(words)).map(|(at, _)| *at);
+    let (said, needed) = (at(&world, B, "the peer says that it can do T.38"), at(&world, B, "V.21 preamble heard"));
+    let (said, needed) = (said.expect("it is logged"), needed.expect("it is logged"));
+    assert!(needed.ms_since(said) > 1_000, "{said:?} {needed:?}");
+    comes_to_rest(&mut world);
+}
+
+#[test]
+fn req_b2_a_peer_that_says_it_has_no_t38_is_not_re_invited_to_it() {
+    for without in [A, B] {
+        let tray = Tray::new(&format!("none{without}"));
+        let pages = letters(14, 1);
+        let mut spec = fax_offices(14, &tray, true);
+        spec.gateways[without].media.t38 = None;
+        let mut world = registered(spec);
+        let (sent, received, a, b) = send(&mut world, &tray, &pages);
+        assert!(sent.ok && received.ok, "{sent:?} {received:?} {}", story(&world));
+        assert_identical(&pages, &received);
+        let (with, other) = if without == A { (&b, &a) } else { (&a, &b) };
+        let can = with.peer_says.as_ref().and_then(|s| s.can.as_ref()).expect("it was asked and said so");
+        assert!(!can.t38 && with.fax_as_audio, "{with:?}");
+        assert_eq!(with.fax_choice.as_deref(), Some("audio: the peer says that it has no T.38"));
+        // Nothing was offered, so nothing was refused.
+        assert_eq!(other.peer_says, None, "who has no T.38 does not ask");
+        let refused = |w: &World, site: usize| w.journal(site).logs.iter().any(|(_, l)| l.words.contains("refuse"));
+        assert!(!refused(&world, A) && !refused(&world, B), "{}", story(&world));
+        comes_to_rest(&mut world);
+    }
+}
+
+#[test]
 fn req_k1_a_peer_without_t38_still_gets_the_page_as_audio() {
     for refuser in [A, B] {
         let tray = Tray::new(&format!("audio{refuser}"));

@@ -2,6 +2,7 @@
 
 mod calls;
 mod chaos;
+mod emergencies;
 mod faxes;
 mod offers;
 mod peers;

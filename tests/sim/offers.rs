@@ -7,6 +7,7 @@
 
 mod office;
 mod peer;
+mod question;
 mod wire;
 
 use office::Office;

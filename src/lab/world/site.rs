@@ -164,7 +164,7 @@ pub struct Site {
     pub journal: Journal,
     out: Vec<Out>,
     has_directory: bool,
-    emergency: Vec<call::EmergencyTarget>,
+    emergency: call::EmergencyPlan,
 }
 
 impl Site {
@@ -175,7 +175,8 @@ impl Site {
             let plug = Plug { inner: machine(port, rng.next_u64()), closed: false, tell_again: flag.clone(), told: None };
             Box::new(plug) as Box<dyn Port>
         });
-        let emergency = spec.emergency.iter().map(|e| e.target(sip_address)).collect();
+        let targets = spec.emergency.iter().map(|e| e.target(sip_address)).collect();
+        let emergency = call::EmergencyPlan { targets, silence_ms: spec.emergency_silence_ms, no_answer_ms: spec.emergency_no_answer_ms };
         Site {
             index,
             ports: ports.collect(),
@@ -225,7 +226,7 @@ impl Site {
             services: self.spec.services,
             legs: (0..self.spec.legs as u16).map(leg).collect(),
             media: self.spec.media.clone(),
-            emergency_targets: self.emergency.clone(),
+            emergency: self.emergency.clone(),
             accounts: Vec::new(),
             no_answer_ms: self.spec.no_answer_ms,
             learned_silence_ms: self.spec.learned_silence_ms,

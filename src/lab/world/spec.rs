@@ -60,6 +60,10 @@ pub struct GatewaySpec {
     pub media: MediaPolicy,
     /// Where emergency calls go, in order.
     pub emergency: Vec<EmergencySpec>,
+    /// A target of theirs without a sign for so long is left for the next.
+    pub emergency_silence_ms: u64,
+    /// One that rings is given so long.
+    pub emergency_no_answer_ms: u64,
     /// Echo places.
     pub services: usize,
     /// Pairs of media sockets.
@@ -85,6 +89,8 @@ pub enum EmergencySpec {
     Port(u16),
     /// This site.
     Site(usize),
+    /// A host that is not of the world: the test plays it, or nobody does.
+    Outside(SocketAddr),
 }
 
 impl EmergencySpec {
@@ -92,6 +98,7 @@ impl EmergencySpec {
         match self {
             EmergencySpec::Port(p) => EmergencyTarget::Port(crate::id::PortId(p)),
             EmergencySpec::Site(site) => EmergencyTarget::Peer(sip_of(site)),
+            EmergencySpec::Outside(address) => EmergencyTarget::Peer(address),
         }
     }
 }
@@ -110,6 +117,8 @@ impl GatewaySpec {
                 t38: Some(T38Policy { max_datagram: 400, redundancy_control: 3, redundancy_image: 2, ecm: true }),
             },
             emergency: Vec::new(),
+            emergency_silence_ms: 4_000,
+            emergency_no_answer_ms: 40_000,
             services: 2,
             legs,
             calls_max: crate::limits::CALLS_MAX,

@@ -87,7 +87,13 @@ fn gateway(c: &crate::config::gateway::GatewayConfig) -> Vec<String> {
         ),
         format!("tones of {}, digit map {}", c.line.country, c.line.digit_map),
         match &c.emergency.target {
-            Some(target) => format!("emergency numbers {} go to {target}", c.emergency_numbers().join(", ")),
+            Some(_) => format!(
+                "emergency numbers {} go to {}; {} ms of silence, or {} s without an answer, lead on to the next",
+                c.emergency_numbers().join(", "),
+                c.emergency.targets().collect::<Vec<_>>().join(", then "),
+                c.emergency.silence_ms,
+                c.emergency.no_answer_s
+            ),
             None => format!("WARNING: emergency numbers {} go nowhere: set emergency.target", c.emergency_numbers().join(", ")),
         },
         match &c.directory {

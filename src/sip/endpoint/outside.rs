@@ -1,4 +1,4 @@
-//! Requests outside any call: OPTIONS of our own, and those that another machine of this room makes and wants answered (a registration).
+//! Requests that change no call: OPTIONS of our own (inside a dialog, too), and those that another machine of this room makes and wants answered (a registration).
 
 use super::*;
 
@@ -24,6 +24,23 @@ impl Endpoint {
             .with("Accept", "application/sdp");
         let options = OptionsId(self.next_id());
         self.send_request(now, request, [(hop, None)], Purpose::Options(options), None);
+        Ok(options)
+    }
+
+    /// Asks the other end of a call that stands what it can do: OPTIONS inside the dialog, which goes where the call goes. The answer, as
+    /// `Event::OptionsAnswered`, changes nothing in the dialog whatever it is (RFC 5057).
+    pub fn ask(&mut self, now: Instant, id: DialogId) -> Result<OptionsId, CommandError> {
+        if !self.may_ask() {
+            self.counters.full += 1;
+            return Err(CommandError::LimitReached);
+        }
+        let usage = self.usages.get_mut(&id).ok_or(CommandError::UnknownDialog)?;
+        let State::Confirmed { dialog, closing: false, .. } = &mut usage.state else { return Err(CommandError::WrongState) };
+        let (request, ways) = dialog.next_request(Method::Options);
+        let hop = ways.first().map_or(Hop::udp(self.config.own_addr()), |way| way.0);
+        let request = request.with("Contact", self.contact(hop)).with("Accept", "application/sdp");
+        let options = OptionsId(self.next_id());
+        self.send_request(now, request, ways, Purpose::Options(options), None);
         Ok(options)
     }
 

@@ -2,7 +2,7 @@
 
 use super::wire::Parcel;
 use std::net::SocketAddr;
-use tipring::call::{Action, CallRecord, Config, Gateway, LegSockets, OutsideCaps, PortConfig};
+use tipring::call::{Action, CallRecord, Config, EmergencyPlan, Gateway, LegSockets, OutsideCaps, PortConfig};
 use tipring::clock::Instant;
 use tipring::id::{LegId, PortId};
 use tipring::line::{Command as LineCommand, Event as LineEvent};
@@ -47,7 +47,7 @@ impl Office {
             services: 0,
             legs: (0..4).map(leg).collect(),
             media,
-            emergency_targets: Vec::new(),
+            emergency: EmergencyPlan::default(),
             accounts: Vec::new(),
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,

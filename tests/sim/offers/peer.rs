@@ -83,6 +83,10 @@ impl Peer {
         }
     }
 
+    /// What it answers OPTIONS with.
+    pub fn can(&mut self, sdp: Vec<u8>) {
+        self.sip.set_capabilities(sdp);
+    }
     fn rtp(&self) -> SocketAddr {
         SocketAddr::new(self.at.ip(), self.port)
     }

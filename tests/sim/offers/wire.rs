@@ -17,6 +17,15 @@ pub struct Link {
 
 pub const CALM: Link = Link { loss_percent: 0, duplicate_percent: 0, delay_ms: 5, jitter_ms: 0 };
 
+/// What becomes of answers to OPTIONS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Options {
+    Kept,
+    /// Another status, and nothing said.
+    Becomes(u16),
+    Lost,
+}
+
 /// A datagram on its way.
 pub struct Parcel {
     pub src: SocketAddr,
@@ -35,18 +44,36 @@ pub struct Wire {
     count: u64,
     /// A rule switched off: the repeat of an answer has other words.
     pub second_answer: bool,
+    pub options: Options,
     pub listener: Listener,
 }
 
 impl Wire {
     pub fn new(link: Link, seed: u64) -> Wire {
-        Wire { link, rng: Rng::new(seed), flying: BTreeMap::new(), count: 0, second_answer: false, listener: Listener::default() }
+        Wire {
+            link,
+            rng: Rng::new(seed),
+            flying: BTreeMap::new(),
+            count: 0,
+            second_answer: false,
+            options: Options::Kept,
+            listener: Listener::default(),
+        }
     }
 
     pub fn send(&mut self, now: Instant, mut parcel: Parcel) {
         if self.second_answer && self.listener.is_repeated_answer(&parcel) {
             let text = String::from_utf8_lossy(&parcel.bytes).replace("a=sendrecv", "a=recvonly");
             parcel.bytes = text.into_bytes();
+        }
+        if self.options != Options::Kept
+            && let Some(answer) = Message::parse(&parcel.bytes).ok().filter(|m| m.status().is_some())
+            && answer.cseq().is_ok_and(|c| c.method == Method::Options)
+        {
+            let Options::Becomes(status) = self.options else { return };
+            let mut other = Message::response_to(&answer, status, "As Told");
+            other.body.clear();
+            parcel.bytes = other.emit();
         }
         self.listener.hear(&parcel);
         let copies = if self.rng.below(100) < u64::from(self.link.duplicate_percent) { 2 } else { 1 };

@@ -1,0 +1,103 @@
+//! What can the other end carry? Asked over the session (OPTIONS inside the dialog), as soon as a call with a fax machine at our end stands,
+//! long before its V.21 preamble could need the answer: no fax ever waits for it.
+//!
+//! A machine is known by the configuration of its port, because the caller asked for one (RFC 6913), or because it was heard (CNG, CED).
+//! What comes of an answer:
+//!
+//! ```text
+//!   200 with a description that names an image line or T.38 ---> T.38 is offered when the machine answers; the re-INVITE says so
+//!   200 with a description of audio alone ----------------------> T.38 is not offered: the fax goes as audio, without the detour of a refusal
+//!   200 without one, 405, 481, 501, silence, not here yet ------> the peer has not said: T.38 is offered, and it may refuse
+//! ```
+//! Nothing that OPTIONS is answered with ends a call, 481 included: OPTIONS belongs to no usage of the dialog (RFC 5057), and there
+//! are servers that know their dialogs by INVITE alone. Whether the peer is gone is told by media, session timer and BYE.
+
+use super::{Call, Gateway, State};
+use crate::clock::Instant;
+use crate::id::{CallId, PortId};
+use crate::negotiate::{self, Abilities};
+use crate::sip::OptionsId;
+
+/// What a peer answered when it was asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerSays {
+    /// SIP's status; 408: nothing came.
+    pub status: u16,
+    /// What it can do, if it said so.
+    pub can: Option<Abilities>,
+}
+
+impl PeerSays {
+    /// For logs.
+    fn words(&self) -> String {
+        match &self.can {
+            Some(can) => format!("the peer says that it can do {}", can.words()),
+            None => format!("the peer does not say what it can do ({})", self.status),
+        }
+    }
+}
+
+/// How far the question has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Question {
+    #[default]
+    NotAsked,
+    /// The answer is awaited.
+    Asked(OptionsId),
+    /// It is in the record.
+    Answered,
+}
+
+impl Call {
+    /// The peer said what it can do, and T.38 is not among it.
+    pub(super) fn peer_has_no_t38(&self) -> bool {
+        self.record.peer_says.as_ref().and_then(|s| s.can.as_ref()).is_some_and(|can| !can.t38)
+    }
+}
+
+impl Gateway {
+    /// The call stands: if a fax machine is known at our end, the peer is asked.
+    pub(super) fn ask_for_fax(&mut self, now: Instant, id: CallId) {
+        if self.calls.get(&id).is_some_and(|c| c.talk.fax) {
+            self.ask_peer(now, id);
+        }
+    }
+
+    /// A tone of a fax machine was heard at `port`.
+    pub(super) fn fax_tone(&mut self, now: Instant, port: PortId, words: &str) {
+        self.hint(port, words);
+        if let Some(id) = self.call_of(port) {
+            self.ask_peer(now, id);
+            self.drain_sip(now);
+        }
+    }
+
+    fn ask_peer(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let (Some(dialog), State::Up, Question::NotAsked, true) = (call.dialog, call.state, call.question, self.config.media.t38.is_some())
+        else {
+            return;
+        };
+        // Should the endpoint have no room, T.38 is offered without asking, as to any peer that says nothing.
+        if let Ok(options) = self.sip.ask(now, dialog) {
+            call.question = Question::Asked(options);
+        }
+    }
+
+    /// The answer, or that there is none.
+    pub(super) fn peer_says(&mut self, options: OptionsId, status: u16, sdp: Option<&[u8]>) {
+        let Some((&id, call)) = self.calls.iter_mut().find(|(_, c)| c.question == Question::Asked(options)) else { return };
+        let can = sdp.filter(|_| status == 200).and_then(negotiate::abilities);
+        let says = PeerSays { status, can };
+        let words = says.words();
+        (call.question, call.record.peer_says) = (Question::Answered, Some(says));
+        self.log(Some(id), false, words);
+    }
+
+    /// How this call's fax goes, and why: for the record, where the last word stands.
+    pub(super) fn fax_goes(&mut self, id: CallId, way: impl Into<String>) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.record.fax_choice = Some(way.into());
+        }
+    }
+}
