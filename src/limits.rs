@@ -35,6 +35,12 @@ pub const SIP_RECEIVE_BYTES: usize = 4 << 20;
 /// SIP transactions alive at a time, both sides. On UDP those of an INVITE and of a BYE live on for 32 s (RFC 3261 timers J, RFC 6026 timer L):
 /// a thousand calls a second hold 64,000, and half of the table is for requests of others. At most 1 kB each, the answer that is repeated.
 pub const SIP_TRANSACTIONS_MAX: usize = 160_000;
+/// Bytes of what peers asked and of our answers to it that are kept meanwhile. The half of the table that is theirs, at 1.2 kB each; only
+/// long headers, of which a message may have 32 kB, reach this first.
+pub const SIP_KEPT_BYTES_MAX: usize = 96 << 20;
+/// Calls of one source (an IPv4 address, an IPv6 /64) that ring here and are not answered yet: two a port, should one proxy bring them all,
+/// and a third of the places that calls to us have.
+pub const SIP_RINGING_PER_SOURCE_MAX: usize = CALLS_MAX / 2;
 /// Bytes of a branch, a tag or a Call-ID of a request to us. Proxies that pack state into them write some 200.
 pub const SIP_NAME_BYTES_MAX: usize = 512;
 /// Sources of refused calls that are told apart in the log of a minute.
@@ -133,6 +139,7 @@ pub const AUDIO_PACKET_SAMPLES_MAX: usize = 960;
 pub const DIGITS_QUEUED_MAX: usize = 32;
 
 const _: () = assert!(CALLS_MAX >= PORTS_MAX, "every port can be in a call");
+const _: () = assert!(SIP_RINGING_PER_SOURCE_MAX >= 2 * PORTS_MAX, "all ports can ring for one proxy, with a call waiting each");
 const _: () = assert!(SIP_DIALOGS_MAX >= CALLS_MAX, "every call can have its dialog");
 const _: () = assert!(SIP_HEAD_BYTES_MAX < SIP_BYTES_MAX, "a message of the longest head has room for a body");
 const _: () = assert!(COMMAND_QUEUE >= 8 * PORTS_MAX, "a burst of a few commands a port fits");

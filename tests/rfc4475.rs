@@ -25,7 +25,7 @@ enum Read {
 }
 use Read::{Dropped, Refused, Well};
 
-/// What the user agent says to it at once. `0`: nothing.
+/// What the user agent says to it within 200 ms (s.17.2.1 of RFC 3261, for a call that nobody decides about). `0`: nothing.
 type Answer = u16;
 
 /// File, section of the RFC, what the reader makes of it, what the user agent answers. Where the RFC leaves a choice, a word on ours.
@@ -118,9 +118,10 @@ fn here() -> Endpoint {
     Endpoint::new(Config::new("192.0.2.250:5060".parse().unwrap(), "tipring"), 4475)
 }
 
-/// What an endpoint says and tells when this datagram comes.
+/// What an endpoint says and tells when this datagram comes and nobody on our side says anything.
 fn put(endpoint: &mut Endpoint, bytes: &[u8]) -> (Vec<Vec<u8>>, Vec<Event>) {
     endpoint.handle_datagram(Instant::from_ms(1_000_000), "192.0.2.77:5999".parse().unwrap(), bytes);
+    endpoint.handle_timeout(Instant::from_ms(1_000_200));
     let said = std::iter::from_fn(|| endpoint.poll_transmit()).map(|t| t.bytes).collect();
     (said, std::iter::from_fn(|| endpoint.poll_event()).collect())
 }

@@ -143,9 +143,9 @@ impl std::error::Error for GiveUp {}
 pub struct Authorizer {
     login: Login,
     remembered: Vec<Remembered>,
-    /// Who asked for the credentials of a call's INVITE. Nobody else in its dialog is shown any: the peer's own 401, with a nonce of its
+    /// Of a call: where its server was found. Nobody else in its dialog is shown credentials: the peer's own 401, with a nonce of its
     /// choice, would make us give it what our password can be guessed from.
-    asked_by: Option<IpAddr>,
+    hops: Vec<IpAddr>,
     attempts: u64,
     rng: Rng,
 }
@@ -159,7 +159,15 @@ impl fmt::Debug for Authorizer {
 impl Authorizer {
     /// For this login; `rng` makes the client's nonces.
     pub fn new(login: Login, rng: Rng) -> Authorizer {
-        Authorizer { login, remembered: Vec::new(), asked_by: None, attempts: 0, rng }
+        Authorizer { login, remembered: Vec::new(), hops: Vec::new(), attempts: 0, rng }
+    }
+
+    /// For a call with this login, whose server was found at these addresses.
+    pub fn for_call(login: Login, rng: Rng, hops: impl IntoIterator<Item = IpAddr>) -> Authorizer {
+        let mut hops: Vec<IpAddr> = hops.into_iter().collect();
+        hops.sort_unstable();
+        hops.dedup();
+        Authorizer { hops, ..Authorizer::new(login, rng) }
     }
 
     /// A new request begins.
@@ -190,6 +198,16 @@ impl Authorizer {
     /// A 401 or 407 came. `Ok`: send the request again, newly authorized. Challenges of servers and of proxies are both looked at: a
     /// forking proxy brings those of all branches in one response (s.22.3).
     pub fn challenged(&mut self, attempt: &mut Attempt, response: &Message) -> Result<(), GiveUp> {
+        self.respond_to(attempt, response, false)
+    }
+
+    /// The same inside a call: only the realms that asked before may ask again. A far end may send a challenge as well, by way of our own
+    /// server, and its realm is none of ours.
+    pub fn challenged_again(&mut self, attempt: &mut Attempt, response: &Message) -> Result<(), GiveUp> {
+        self.respond_to(attempt, response, true)
+    }
+
+    fn respond_to(&mut self, attempt: &mut Attempt, response: &Message, known_only: bool) -> Result<(), GiveUp> {
         attempt.rounds = attempt.rounds.saturating_add(1);
         if attempt.rounds > AUTH_ROUNDS_MAX {
             return Err(GiveUp::TooOften);
@@ -205,7 +223,8 @@ impl Authorizer {
                 }
             }
             for realm in realms {
-                let Some(ha1) = self.login.ha1(realm) else {
+                let strange = known_only && !self.remembered.iter().any(|k| k.challenge.realm == realm);
+                let Some(ha1) = self.login.ha1(realm).filter(|_| !strange) else {
                     why_not = GiveUp::OtherRealm(readable(realm.as_bytes()));
                     continue;
                 };
@@ -255,15 +274,12 @@ impl Authorizer {
 
     /// Whether a challenge is remembered, so that the next request to `to` carries credentials unasked.
     pub fn is_primed_for(&self, to: IpAddr) -> bool {
-        !self.remembered.is_empty() && self.asked_by.is_none_or(|asker| asker == to)
+        !self.remembered.is_empty() && self.may_be_shown_to(to)
     }
 
-    /// Whether a challenge from there is answered: to the INVITE that `begins` a call always, in its dialog only if the same asked then.
-    pub fn may_be_asked_by(&mut self, from: IpAddr, begins: bool) -> bool {
-        if begins {
-            self.asked_by = Some(from);
-        }
-        self.asked_by == Some(from)
+    /// Whether credentials may go there, unasked or asked.
+    pub fn may_be_shown_to(&self, to: IpAddr) -> bool {
+        self.hops.binary_search(&to).is_ok()
     }
 }
 

@@ -201,6 +201,27 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_gives_a_name_is_reached_where_it_is_seen() {
+        let seen = Hop::udp("198.51.100.4:31000".parse().unwrap());
+        for (contact, routes) in [
+            ("<sip:2@phone.example.com>", ""),
+            ("<sip:2@192.0.2.9>", "Record-Route: <sip:proxy.example.com;lr>\r\n"),
+            ("<sips:2@phone.example.com>", "Record-Route: <sip:proxy.example.com;lr>, <sip:192.0.2.50;lr>\r\n"),
+        ] {
+            let mut m = invite(routes);
+            m.headers.set("Contact", contact.into());
+            let (bye, ways) = Dialog::from_request(&m, b"t", seen).next_request(Method::Bye);
+            assert_eq!(ways, [(seen, None)], "{contact} {routes}");
+            // The name stands where it belongs all the same.
+            assert_eq!(bye.request_uri().unwrap().as_bytes(), contact.trim_matches(['<', '>']).as_bytes());
+            assert_eq!(bye.headers.count("Route"), m.headers.values("Record-Route").count());
+        }
+        // An address first in the route set is asked, whatever names follow.
+        let m = invite("Record-Route: <sip:192.0.2.50;lr>, <sip:proxy.example.com;lr>\r\n");
+        assert_eq!(Dialog::from_request(&m, b"t", seen).next_request(Method::Bye).1[0].0.to_string(), "192.0.2.50:5060");
+    }
+
+    #[test]
     fn a_connection_is_used_before_a_new_one_is_opened_and_tls_stays_tls() {
         let ways = |contact: &str, seen: Hop| {
             let mut m = invite("");

@@ -203,6 +203,7 @@ pub fn conversation(bytes: &[u8]) -> Vec<Event> {
     for id in said.open.clone() {
         let _ = endpoint.hangup(now, id, None);
     }
+    said.listen(&mut endpoint);
     let mut turns = 0;
     while let Some((at, reason)) = endpoint.poll_timeout() {
         now = now.max(at);

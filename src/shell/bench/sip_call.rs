@@ -1,4 +1,4 @@
-//! What an answered call costs the SIP endpoint, the callee's side alone: INVITE read, 100 and 200 sent, ACK, BYE and its 200, every
+//! What an answered call costs the SIP endpoint, the callee's side alone: INVITE read, 200 sent, ACK, BYE and its 200, every
 //! event and message taken out, and the timers of the transactions run out 32 s later. No sockets, no media.
 
 use super::Figure;

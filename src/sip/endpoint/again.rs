@@ -32,11 +32,15 @@ impl Endpoint {
             _ => record.login.as_deref_mut(),
         };
         let Some(login) = login else { return false };
-        if !login.may_be_asked_by(from, matches!(purpose, Purpose::Invite(_))) {
+        if !login.may_be_shown_to(from) {
             return false;
         }
         let mut attempt = record.attempt.unwrap_or_else(|| login.begin());
-        if login.challenged(&mut attempt, response).is_err() {
+        let answered = match purpose {
+            Purpose::Invite(_) => login.challenged(&mut attempt, response),
+            _ => login.challenged_again(&mut attempt, response),
+        };
+        if answered.is_err() {
             return false;
         }
         record.attempt = Some(attempt);

@@ -9,7 +9,7 @@ impl Endpoint {
         let mut rng = Rng::new(seed);
         Endpoint {
             config,
-            salt: rng.next_u64(),
+            salt: [rng.next_u64(), rng.next_u64()],
             rng,
             last_id: 0,
             clients: BTreeMap::new(),
@@ -20,6 +20,9 @@ impl Endpoint {
             usages: BTreeMap::new(),
             usage_index: BTreeMap::new(),
             inbound: 0,
+            ringing_from: BTreeMap::new(),
+            kept: 0,
+            at_hop: BTreeSet::new(),
             deadlines: Deadlines::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -76,6 +79,7 @@ impl Endpoint {
             request = request.with_body("application/sdp", call.offer);
         }
         let id = DialogId(self.next_id());
+        let hops: Vec<IpAddr> = call.targets.iter().map(|t| t.0.addr.ip()).collect();
         let tx = self.send_request(now, request, call.targets, Purpose::Invite(id), None);
         let state = State::Calling { tx, cancelling: Cancelling::No, early: Vec::new() };
         self.add_usage(id, call_id, local_tag, true, state);
@@ -83,7 +87,7 @@ impl Endpoint {
         if let Some(usage) = self.usages.get_mut(&id) {
             usage.words.offered = offered;
             usage.session.least_s = session::LEAST_S;
-            usage.login = call.login.map(|login| Box::new(Authorizer::new(login, rng)));
+            usage.login = call.login.map(|login| Box::new(Authorizer::for_call(login, rng, hops)));
         }
         Ok(id)
     }
@@ -138,15 +142,16 @@ impl Endpoint {
         self.respond(now, tx, response);
         let usage = self.usages.get_mut(&id).expect("looked up above");
         let unacked = Some(Unacked { bytes, back, cseq, repeat_ms: T1_MS, first, offered, quiet });
-        for timer in [Timer::Ring, Timer::Reliable, Timer::PrackWait] {
+        for timer in [Timer::Trying, Timer::Remind, Timer::Ring, Timer::Reliable, Timer::PrackWait] {
             usage.timers.stop(timer);
         }
         usage.timers.set(Timer::Answer, now + ms(T1_MS));
         usage.timers.set(Timer::AckWait, now + ms(T1_64_MS));
         match &mut usage.state {
-            State::Ringing { dialog, .. } => {
-                let dialog = dialog.clone();
+            State::Ringing { dialog, progress, .. } => {
+                let (dialog, source) = (dialog.clone(), progress.source);
                 usage.state = State::Confirmed { dialog, ours: None, theirs: None, unacked, closing: false };
+                self.rings_no_more(source);
             }
             State::Confirmed { theirs, unacked: waiting, .. } => {
                 *theirs = None;
@@ -190,7 +195,11 @@ impl Endpoint {
         if let Some((code, words)) = warning {
             response = response.with("Warning", format!("{code} {} \"{words}\"", self.config.own_addr()));
         }
-        self.respond(now, tx, response);
+        if first && self.is_unsaid(tx) {
+            self.refuse_once(tx, &response);
+        } else {
+            self.respond(now, tx, response);
+        }
         if first {
             self.end(id, Event::Ended { dialog: id, cause: EndCause::HungUp, q850: None });
         }

@@ -47,6 +47,8 @@ pub struct Config {
     pub transactions_max: usize,
     /// Dialogs at a time. Calls to us get at most three quarters of them.
     pub dialogs_max: usize,
+    /// Bytes that what peers asked may hold here until it is forgotten. New calls get three quarters of them.
+    pub kept_bytes_max: usize,
 }
 
 impl Config {
@@ -60,6 +62,7 @@ impl Config {
             session_expires_s: Some(1_800),
             transactions_max: crate::limits::SIP_TRANSACTIONS_MAX,
             dialogs_max: crate::limits::SIP_DIALOGS_MAX,
+            kept_bytes_max: crate::limits::SIP_KEPT_BYTES_MAX,
         }
     }
     /// One more transport or address at which peers reach us.
@@ -211,7 +214,8 @@ impl fmt::Display for EndCause {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum Event {
-    /// Somebody calls. 100 Trying is out; answer with `ringing`, `answer`, `reject` or `hangup`.
+    /// Somebody calls; `ringing`, `progress`, `answer`, `reject` or `hangup`. Who is refused before anything else was said is answered once
+    /// and forgotten; who hears nothing within 200 ms is told 100 Trying.
     Incoming {
         dialog: DialogId,
         to_user: String,
@@ -324,6 +328,12 @@ pub struct Counters {
     pub stray_acks: u64,
     /// Requests refused because a table is full.
     pub full: u64,
+    /// Calls refused because so many of their source ring here already.
+    pub crowded: u64,
+    /// Requests refused because those before them hold all the memory that they may.
+    pub heavy: u64,
+    /// Requests from outside any dialog that were refused and left nothing behind.
+    pub refused: u64,
     /// Datagrams thrown away because nobody took them out.
     pub transmits_lost: u64,
     /// Messages sent, repeats included.
@@ -349,6 +359,8 @@ pub struct Alive {
     pub server_transactions: usize,
     /// Entries of the look-up tables and deadlines beside the above; zero when those are.
     pub index_entries: usize,
+    /// Bytes that the server transactions hold: messages and names.
+    pub kept_bytes: usize,
 }
 
 /// Who wants to be woken, and for what.

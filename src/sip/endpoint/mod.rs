@@ -7,6 +7,7 @@
 //! INVITE -> Ringing ----answer-----------------------/ (200 repeated until ACK; none in 64*T1: BYE)
 //!              \--reject, CANCEL, BYE, 180 s--> gone
 //! ```
+//! A call that is refused before anything was said to it leaves nothing here (stranger.rs): what is kept belongs to calls that were taken.
 //! The contract: after every `handle_*` or command, drain `poll_transmit` and `poll_event`, then wait for `poll_timeout`.
 //! A dialog says its last word by `Failed` or `Ended`, once. The transactions under it live on by themselves until their timers end:
 //! late 2xx of other forks are acknowledged and hung up there.
@@ -22,9 +23,11 @@ mod request;
 mod response;
 mod send;
 mod session;
+mod stranger;
 mod table;
 mod timeout;
 mod update;
+mod ways;
 mod words;
 
 pub use event::*;
@@ -36,8 +39,8 @@ use super::transaction::{Client, ClientInvite, Deadlines, Server, ServerInvite, 
 use crate::clock::{Instant, Rng, TimerTable, ms};
 use crate::limits::{SIP_FORKS_MAX, SIP_NAME_BYTES_MAX, SIP_TARGETS_MAX, SIP_TRANSMITS_MAX};
 use crate::sip::hop::{Hop, Target, Transport};
-use core::net::SocketAddr;
-use std::collections::{BTreeMap, VecDeque};
+use core::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use words::{reason_phrase, status_of_q850, tag_response, with_q850};
 
 /// What we take, for Allow.
@@ -86,6 +89,8 @@ struct ClientRecord {
     /// The dialog of a re-INVITE as it was, for the ACK should the dialog be gone by then.
     dialog: Option<Dialog>,
     acks: Vec<Ack>,
+    /// The hops that it is indexed under (ways.rs).
+    hops: Vec<Hop>,
     /// What the server asked of it so far (401, 407).
     attempt: Option<Attempt>,
     /// Of a BYE, whose dialog is gone: who we are.
@@ -115,6 +120,9 @@ struct ServerRecord {
     merge: Vec<u8>,
     /// The request without its body, which may be large and is not needed again.
     request: Message,
+    /// Bytes of that, 0 once it is answered for good; and of all that is kept here, as counted in `Endpoint::kept`.
+    request_bytes: usize,
+    kept: usize,
     /// It held no session description.
     offerless: bool,
     last: Option<Vec<u8>>,
@@ -174,6 +182,10 @@ struct Open {
 /// What was said before the answer to a call that rings here.
 #[derive(Clone, Debug, Default)]
 struct Progress {
+    /// Who counts for it in `Endpoint::ringing_from`.
+    source: Option<IpAddr>,
+    /// The last status above 100 that was said, to be said again each minute.
+    said: u16,
     /// The caller takes reliable provisional responses.
     supported: bool,
     /// It takes no others.
@@ -202,7 +214,7 @@ struct Usage {
     /// We made the Call-ID: the longer back-off after 491 is ours.
     owner: bool,
     state: State,
-    timers: TimerTable<Timer, 8>,
+    timers: TimerTable<Timer, 10>,
     /// Our UPDATE under way.
     update: Option<u64>,
     /// The peer's UPDATE or PRACK whose offer waits for `answer` or `reject`.
@@ -229,8 +241,8 @@ struct Usage {
 pub struct Endpoint {
     config: Config,
     rng: Rng,
-    /// Makes the To tags of answers that are given without keeping state.
-    salt: u64,
+    /// Key of the prints that tags, branches and Call-IDs are.
+    salt: [u64; 2],
     last_id: u64,
     clients: BTreeMap<u64, ClientRecord>,
     client_index: BTreeMap<(Vec<u8>, Method), u64>,
@@ -241,6 +253,12 @@ pub struct Endpoint {
     usage_index: BTreeMap<(Vec<u8>, Vec<u8>), DialogId>,
     /// Usages that a peer's INVITE made.
     inbound: usize,
+    /// Calls to us that are not answered yet, by their source.
+    ringing_from: BTreeMap<IpAddr, usize>,
+    /// Bytes that the server transactions hold.
+    kept: usize,
+    /// What waits at which hop.
+    at_hop: BTreeSet<(Hop, Owner)>,
     deadlines: Deadlines<Owner>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -299,7 +317,10 @@ impl Endpoint {
                 + self.server_index.len()
                 + self.merge_index.len()
                 + self.usage_index.len()
+                + self.ringing_from.len()
+                + self.at_hop.len()
                 + self.deadlines.len(),
+            kept_bytes: self.kept,
         }
     }
 }

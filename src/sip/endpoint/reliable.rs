@@ -8,6 +8,7 @@ use super::request::Refusal;
 use super::*;
 use crate::limits::SIP_PROVISIONALS_MAX;
 use crate::sip::message::decimal;
+use crate::sip::transaction::REMIND_MS;
 
 impl Endpoint {
     /// Says 180 Ringing to a caller.
@@ -44,7 +45,42 @@ impl Endpoint {
             response = response.with_body("application/sdp", sdp);
         }
         self.respond(now, tx, response);
+        self.note_said(now, id, status);
         Ok(())
+    }
+
+    /// The caller heard something: no 100 is due any more, and a minute begins.
+    fn note_said(&mut self, now: Instant, id: DialogId, status: u16) {
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        if let State::Ringing { progress, .. } = &mut usage.state {
+            progress.said = status;
+            usage.timers.stop(Timer::Trying);
+            usage.timers.set(Timer::Remind, now + ms(REMIND_MS));
+        }
+        self.sync_dialog(id);
+    }
+
+    /// `Timer::Remind`: what was said last is said again, by a way that the caller takes; a session that is agreed is not.
+    pub(super) fn remind(&mut self, now: Instant, id: DialogId) {
+        let Some(usage) = self.usages.get_mut(&id) else { return };
+        usage.timers.set(Timer::Remind, now + ms(REMIND_MS));
+        let State::Ringing { tx, progress, .. } = &usage.state else { return };
+        let (tx, said, required) = (*tx, progress.said, progress.required);
+        if progress.open.is_some() || progress.answer.is_some() {
+            // It is repeated already.
+            return;
+        }
+        if required {
+            return self.send_reliably(now, id, tx, said, Vec::new());
+        }
+        let plain = usage.rseq.0 == 0;
+        let last = self.servers.get(&tx).filter(|_| plain).and_then(|r| Some((r.back.to, r.last.clone()?)));
+        if let Some((to, bytes)) = last {
+            self.counters.repeated += 1;
+            return self.transmit(&(to, None), bytes);
+        }
+        let response = self.response(tx, said).with("Contact", self.contact_for(tx)).with("Allow", ALLOW);
+        self.respond(now, tx, response);
     }
 
     fn send_reliably(&mut self, now: Instant, id: DialogId, tx: u64, status: u16, sdp: Vec<u8>) {
@@ -72,7 +108,7 @@ impl Endpoint {
             progress.open = Some(Open { bytes, repeat_ms: T1_MS, sdp: has_sdp });
         }
         self.respond(now, tx, response);
-        self.sync_dialog(id);
+        self.note_said(now, id, status);
     }
 
     /// `Timer::Reliable`.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sip::message::{Fault, ParseError, Scheme};
-use crate::sip::transaction::{Repeated, server_invite};
+use crate::sip::transaction::{Repeated, TRYING_MS, server_invite};
 
 /// Seconds until a refused caller may try again.
 const RETRY_AFTER_S: &str = "5";
@@ -21,7 +21,7 @@ impl Endpoint {
         }
         match Message::parse(bytes) {
             Ok(message) if message.status().is_some() => self.handle_response(now, src, message),
-            Ok(message) => self.handle_request(now, src, message),
+            Ok(message) => self.handle_request(now, src, message, bytes.len()),
             Err(ParseError::Garbage(_)) => self.counters.garbage += 1,
             Err(ParseError::Refused { fault, message }) => {
                 self.counters.malformed += 1;
@@ -42,7 +42,7 @@ impl Endpoint {
         self.transmit(&(back.to, None), bytes);
     }
 
-    fn handle_request(&mut self, now: Instant, src: Hop, mut request: Message) {
+    fn handle_request(&mut self, now: Instant, src: Hop, mut request: Message, bytes: usize) {
         let back = stamp_via(&mut request, src);
         let Some(key) = ServerKey::of(&request) else { return };
         // These stand in several tables for as long as the transaction lives: without a bound of their own a count bounds no memory.
@@ -58,31 +58,22 @@ impl Endpoint {
         if let Some(id) = self.server_index.get(&key).copied() {
             return self.repeat_answer(id);
         }
-        if self.servers.len() >= self.half() || (!self.may_be_asked() && self.is_new(&method, &request)) {
-            self.counters.full += 1;
+        let dialog = request.to_tag().and_then(|tag| self.find_dialog(&request, tag));
+        // A call or question from outside any dialog: a re-INVITE of a call that stands is none.
+        let new = matches!(method, Method::Invite | Method::Options) && dialog.is_none();
+        let full = self.servers.len() >= self.half() || (new && !self.may_be_asked());
+        if full || !self.may_hold(new) {
+            let counter = if full { &mut self.counters.full } else { &mut self.counters.heavy };
+            *counter += 1;
             let mut response = Message::response_to(&request, 503, "Too Many Calls").with("Retry-After", RETRY_AFTER_S);
-            tag_response(&mut response, b"full");
+            tag_response(&mut response, &self.tag_for(&key, &request));
             self.transmit(&(back.to, None), response.emit());
             return;
         }
-        // The tag of an answer that leaves no state must be the same for each repeat of its request (s.8.2.7).
-        let local_tag = if method == Method::Invite { self.token() } else { self.tag_for(&key) };
-        let merge = merge_key(&request);
-        let machine = match method {
-            Method::Invite => ServerMachine::Invite(ServerInvite::new(src.transport.is_reliable())),
-            _ => ServerMachine::Other(Server::new(now, src.transport.is_reliable())),
-        };
-        let tx = self.next_id();
-        let merged = self.merge_index.contains_key(&merge);
-        self.server_index.insert(key.clone(), tx);
-        self.merge_index.entry(merge.clone()).or_insert(tx);
-        let kept = Message { body: Vec::new(), ..request.clone() };
-        let offerless = request.sdp().is_none();
-        let record = ServerRecord { machine, key, merge, request: kept, offerless, last: None, back, local_tag, dialog: None };
-        self.servers.insert(tx, record);
-        self.sync_server(tx);
+        let tx = self.add_server(now, src, key, &request, bytes, back);
+        let merged = self.is_merged(tx);
         let result = if method == Method::Cancel { Ok(()) } else { check(&request, merged) };
-        match result.and_then(|()| self.dispatch(now, src, tx, &method, &request)) {
+        match result.and_then(|()| self.dispatch(now, src, tx, dialog, &method, &request)) {
             // What waits for our side's word keeps its answer; it is given under the dialog's own tag.
             Ok(()) => {}
             Err(refusal) => {
@@ -90,36 +81,30 @@ impl Endpoint {
                 if let Some((name, value)) = refusal.header {
                     response.headers.push(name, value.into_bytes());
                 }
-                self.respond(now, tx, response);
-                // A refusal is made anew for each repeat; keeping it would let strangers fill the table. That of an INVITE has its ACK.
-                if method != Method::Invite {
-                    self.forget_server(tx);
+                // In a dialog the number of the request is used up: its repeat must find the answer, not be judged anew.
+                match dialog {
+                    Some(_) => self.respond(now, tx, response),
+                    None => self.refuse_once(tx, &response),
                 }
             }
         }
     }
 
-    /// A call or question from outside any dialog: a re-INVITE of a call that stands is none.
-    fn is_new(&self, method: &Method, request: &Message) -> bool {
-        let in_dialog = || request.to().is_ok_and(|to| to.tag().is_some_and(|tag| self.find_dialog(request, tag).is_some()));
-        matches!(method, Method::Invite | Method::Options) && !in_dialog()
-    }
-
-    fn tag_for(&self, key: &ServerKey) -> Vec<u8> {
-        let bytes = key.branch.iter().chain(key.sent_by.as_bytes());
-        let sum = bytes.fold(self.salt, |sum, b| Rng::new(sum ^ u64::from(*b)).next_u64());
-        format!("{sum:016x}").into_bytes()
-    }
-
-    fn dispatch(&mut self, now: Instant, src: Hop, tx: u64, method: &Method, request: &Message) -> Result<(), Refusal> {
-        let to_tag = request.to().ok().and_then(|t| t.tag().map(<[u8]>::to_vec));
+    fn dispatch(
+        &mut self,
+        now: Instant,
+        src: Hop,
+        tx: u64,
+        dialog: Option<DialogId>,
+        method: &Method,
+        request: &Message,
+    ) -> Result<(), Refusal> {
         if *method == Method::Cancel {
             return self.handle_cancel(now, tx, request);
         }
-        let dialog = match to_tag {
-            Some(tag) => Some(self.find_dialog(request, &tag).ok_or(Refusal::of(481))?),
-            None => None,
-        };
+        if dialog.is_none() && request.to_tag().is_some() {
+            return Err(Refusal::of(481));
+        }
         match (method, dialog) {
             (Method::Invite, None) => self.handle_call(now, src, tx, request),
             (Method::Invite, Some(id)) => self.handle_reinvite(now, src, tx, id, request),
@@ -156,12 +141,18 @@ impl Endpoint {
             self.counters.full += 1;
             return Err(Refusal::with(503, "Retry-After", RETRY_AFTER_S));
         }
-        let trying = self.response(tx, 100);
-        self.respond(now, tx, trying);
-        let id = DialogId(self.next_id());
         let local_tag = self.servers.get(&tx).map(|r| r.local_tag.clone()).unwrap_or_default();
-        let dialog = Dialog::from_request(request, &local_tag, src);
         let call_id = request.call_id().unwrap_or_default().to_vec();
+        if self.usage_index.contains_key(&(call_id.clone(), local_tag.clone())) {
+            // Its call stands already: a copy that is older than its transaction.
+            return Err(Refusal::of(482));
+        }
+        let Some(source) = self.may_ring(src) else {
+            self.counters.crowded += 1;
+            return Err(Refusal::with(503, "Retry-After", RETRY_AFTER_S));
+        };
+        let id = DialogId(self.next_id());
+        let dialog = Dialog::from_request(request, &local_tag, src);
         let from = request.from().ok();
         self.events.push_back(Event::Incoming {
             dialog: id,
@@ -175,12 +166,13 @@ impl Endpoint {
         });
         let required = session::lists(request, "Require", "100rel");
         let supported = required || session::lists(request, "Supported", "100rel");
-        let progress = Box::new(Progress { supported, required, ..Progress::default() });
+        let progress = Box::new(Progress { source: self.rings(source), supported, required, ..Progress::default() });
         self.add_usage(id, call_id, local_tag, false, State::Ringing { tx, dialog, progress });
         if let Some(usage) = self.usages.get_mut(&id) {
             usage.note_allow(request);
             usage.words.asked = request.sdp().map_or(0, session::sum);
             usage.session.least_s = session::LEAST_S;
+            usage.timers.set(Timer::Trying, now + ms(TRYING_MS));
             usage.timers.set(Timer::Ring, now + ms(TIMER_C_MS));
         }
         self.sync_dialog(id);
@@ -311,7 +303,10 @@ impl Endpoint {
             |id| matches!(self.usages.get(id).map(|u| &u.state), Some(State::Confirmed { unacked: Some(u), .. }) if u.cseq == number),
         );
         let Some(id) = found else {
-            self.counters.stray_acks += 1;
+            // Of a call that was refused and forgotten, it has nothing more to end.
+            if tag != self.tag_for(key, request) {
+                self.counters.stray_acks += 1;
+            }
             return;
         };
         let Some(usage) = self.usages.get_mut(&id) else { return };
@@ -429,7 +424,7 @@ fn check(request: &Message, merged: bool) -> Result<(), Refusal> {
 }
 
 /// Call-ID, From tag and CSeq: the same under another branch is the same request by another way (s.8.2.2.2).
-fn merge_key(request: &Message) -> Vec<u8> {
+pub(super) fn merge_key(request: &Message) -> Vec<u8> {
     let mut key = request.call_id().unwrap_or_default().to_vec();
     key.push(0);
     if let Ok(from) = request.from() {

@@ -285,9 +285,11 @@ impl Endpoint {
     pub(super) fn send_ack(&mut self, tx: u64, dialog: &Dialog, tag: Vec<u8>, sdp: Vec<u8>) {
         let Some(number) = self.clients.get(&tx).and_then(|r| r.request.cseq().ok()).map(|c| c.number) else { return };
         let (mut message, ways) = dialog.ack(number);
-        // s.22.1: an ACK carries the credentials of its INVITE.
-        for h in self.clients.get(&tx).into_iter().flat_map(|r| r.request.headers.iter()) {
-            if h.is("Authorization") || h.is("Proxy-Authorization") {
+        // s.22.1: an ACK carries the credentials of its INVITE; but not past the server that they are for.
+        if let Some(record) = self.clients.get(&tx) {
+            let own = record.at.0.addr.ip();
+            let shown = ways.iter().all(|way| way.0.addr.ip() == own);
+            for h in record.request.headers.iter().filter(|h| shown && send::CREDENTIALS.iter().any(|name| h.is(name))) {
                 message.headers.push(&h.name, h.value.clone());
             }
         }
@@ -302,6 +304,9 @@ impl Endpoint {
     fn keep_ack(&mut self, tx: u64, ack: Ack) {
         if let Some(way) = ack.ways.front() {
             self.transmit(way, ack.bytes.clone());
+            if ack.ways.len() > 1 {
+                self.client_waits_at(tx, way.0);
+            }
         }
         if let Some(record) = self.clients.get_mut(&tx) {
             record.acks.push(ack);

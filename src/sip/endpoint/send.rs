@@ -12,6 +12,9 @@ use crate::sip::transaction::{client, client_invite, server_invite};
 /// Bytes of a request above which it leaves by TCP, where the path's MTU is not known (RFC 3261 s.18.1.1).
 const DATAGRAM_REQUEST_MAX: usize = 1_300;
 
+/// The headers that only the server of our account may see.
+pub(super) const CREDENTIALS: [&str; 2] = ["Authorization", "Proxy-Authorization"];
+
 impl Endpoint {
     pub(super) fn transmit(&mut self, to: &Target, bytes: Vec<u8>) {
         if self.transmits.len() >= SIP_TRANSMITS_MAX {
@@ -69,19 +72,12 @@ impl Endpoint {
         let Launch { mut request, mut further, mut tcp_tried, purpose, dialog, attempt, mut login } = launch;
         let branch = self.branch();
         let ours = matches!(request.method(), Some(Method::Invite | Method::Update)) && !matches!(purpose, Purpose::Outside(_));
-        // Credentials that were asked for once go along unasked, to who asked.
-        let to = further.front().map(|way| way.0.addr.ip());
-        let known = |login: &Authorizer| to.is_some_and(|to| login.is_primed_for(to));
-        match purpose {
-            Purpose::Invite(id) | Purpose::ReInvite(id) | Purpose::Update(id) | Purpose::Prack(id) => {
-                if let Some(login) = self.usages.get_mut(&id).and_then(|u| u.login.as_deref_mut()).filter(|l| known(l)) {
-                    login.authorize(&mut request);
-                }
-            }
-            _ => {
-                if let Some(login) = login.as_deref_mut().filter(|l| known(l)) {
-                    login.authorize(&mut request);
-                }
+        // Credentials that were asked for once go along unasked, to the server that they are for, and to nobody else.
+        if let (Some(to), Some(login)) = (further.front().map(|way| way.0.addr.ip()), self.login_for(purpose, &mut login)) {
+            if login.is_primed_for(to) {
+                login.authorize(&mut request);
+            } else if !login.may_be_shown_to(to) {
+                CREDENTIALS.iter().for_each(|name| request.headers.remove(name));
             }
         }
         let (at, bytes) = loop {
@@ -104,6 +100,16 @@ impl Endpoint {
         self.start_client(now, branch, bytes, at, launch)
     }
 
+    /// Who we are in the call of a request; `own`: who we are in one whose dialog is gone.
+    pub(super) fn login_for<'a>(&'a mut self, purpose: Purpose, own: &'a mut Option<Box<Authorizer>>) -> Option<&'a mut Authorizer> {
+        match purpose {
+            Purpose::Invite(id) | Purpose::ReInvite(id) | Purpose::Update(id) | Purpose::Prack(id) => {
+                self.usages.get_mut(&id).and_then(|u| u.login.as_deref_mut())
+            }
+            Purpose::Farewell | Purpose::Options(_) | Purpose::Outside(_) => own.as_deref_mut(),
+        }
+    }
+
     fn too_large(&self, hop: Hop, bytes: usize) -> bool {
         hop.transport == Transport::Udp && bytes > DATAGRAM_REQUEST_MAX && self.config.listens(Transport::Tcp)
     }
@@ -123,9 +129,11 @@ impl Endpoint {
             _ => ClientMachine::Other(Client::new(now, reliable)),
         };
         self.client_index.insert((branch.clone(), method), id);
-        let acks = Vec::new();
-        let record = ClientRecord { machine, purpose, branch, request, bytes, at, further, tcp_tried, dialog, acks, attempt, login };
+        let hop = at.0;
+        let (acks, hops) = (Vec::new(), Vec::new());
+        let record = ClientRecord { machine, purpose, branch, request, bytes, at, further, tcp_tried, dialog, acks, hops, attempt, login };
         self.clients.insert(id, record);
+        self.client_waits_at(id, hop);
         self.sync_client(id);
         id
     }
@@ -135,57 +143,58 @@ impl Endpoint {
     /// response may come by a new connection (s.18.2.2).
     pub fn handle_transport_failure(&mut self, now: Instant, dst: Hop) {
         self.counters.transport_failures += 1;
+        let (clients, servers) = self.waiting_at(dst);
         let silent = |machine: &ClientMachine| match machine {
             ClientMachine::Invite(m) => m.state() == client_invite::State::Calling,
             ClientMachine::Other(m) => m.state() == client::State::Trying,
         };
-        let failed: Vec<u64> = self.clients.iter().filter(|(_, r)| r.at.0 == dst && silent(&r.machine)).map(|(id, _)| *id).collect();
-        for id in failed {
-            if self.move_on(now, id) {
+        for id in clients {
+            if !self.clients.get(&id).is_some_and(|r| r.at.0 == dst && silent(&r.machine)) {
+                self.ack_moves_on(id, dst);
+            } else if self.move_on(now, id) {
                 self.forget_client(id);
             } else {
                 self.client_failed(now, id, 503);
             }
         }
-        self.acks_move_on(dst);
         if dst.transport.is_reliable() {
-            self.answers_move_on(dst);
+            self.answers_move_on(dst, &servers);
         }
     }
 
-    fn acks_move_on(&mut self, dst: Hop) {
-        let stuck = |r: &ClientRecord| r.acks.iter().any(|a| a.ways.len() > 1 && a.ways.front().is_some_and(|w| w.0 == dst));
-        let ids: Vec<u64> = self.clients.iter().filter(|(_, r)| stuck(r)).map(|(id, _)| *id).collect();
-        for id in ids {
-            let mut acks = self.clients.get_mut(&id).map(|r| core::mem::take(&mut r.acks)).unwrap_or_default();
-            for ack in &mut acks {
-                if ack.ways.len() > 1 && ack.ways.front().is_some_and(|w| w.0 == dst) {
-                    ack.ways.pop_front();
-                    self.address_ack(ack);
-                    if let Some(way) = ack.ways.front() {
-                        self.transmit(way, ack.bytes.clone());
-                    }
+    fn ack_moves_on(&mut self, id: u64, dst: Hop) {
+        let mut acks = self.clients.get_mut(&id).map(|r| core::mem::take(&mut r.acks)).unwrap_or_default();
+        for ack in &mut acks {
+            if ack.ways.len() > 1 && ack.ways.front().is_some_and(|w| w.0 == dst) {
+                ack.ways.pop_front();
+                self.address_ack(ack);
+                if let Some(way) = ack.ways.front() {
+                    self.transmit(way, ack.bytes.clone());
+                    self.client_waits_at(id, way.0);
                 }
             }
-            if let Some(record) = self.clients.get_mut(&id) {
-                record.acks = acks;
-            }
+        }
+        if let Some(record) = self.clients.get_mut(&id) {
+            record.acks = acks;
         }
     }
 
     /// The connection that requests came on is gone: their responses go to who says it sent them (s.18.2.2).
-    fn answers_move_on(&mut self, dst: Hop) {
+    fn answers_move_on(&mut self, dst: Hop, servers: &[u64]) {
         let mut again = Vec::new();
-        for record in self.servers.values_mut().filter(|r| r.back.to == dst) {
+        for id in servers {
+            let Some(record) = self.servers.get_mut(id) else { continue };
             let Some(other) = record.back.otherwise.take() else { continue };
             record.back.to = other;
+            self.at_hop.remove(&(dst, Owner::Server(*id)));
+            self.at_hop.insert((other, Owner::Server(*id)));
             let waiting = matches!(&record.machine, ServerMachine::Invite(m) if m.state() == server_invite::State::Completed);
             if let (true, Some(bytes)) = (waiting, &record.last) {
                 again.push((other, bytes.clone()));
             }
-        }
-        for usage in self.usages.values_mut() {
-            if let State::Confirmed { unacked: Some(unacked), .. } = &mut usage.state
+            // The transaction of an answered call lives as long as its 200 is repeated.
+            if let Some(usage) = record.dialog.and_then(|id| self.usages.get_mut(&id))
+                && let State::Confirmed { unacked: Some(unacked), .. } = &mut usage.state
                 && unacked.back.to == dst
                 && let Some(other) = unacked.back.otherwise.take()
             {
@@ -329,12 +338,14 @@ impl Endpoint {
         if status >= 200 {
             // Nothing is made of the request any more; of a 2xx to an INVITE the dialog keeps the words. A transaction lives on for 32 s.
             record.request = Message::request(record.key.method.clone(), Vec::new());
+            record.request_bytes = 0;
             if status < 300 && record.key.method == Method::Invite {
                 record.last = None;
             }
         }
         let to = record.back.to;
         self.transmit(&(to, None), bytes);
+        self.weigh_server(tx);
         self.sync_server(tx);
     }
 }

@@ -18,6 +18,8 @@ pub(super) const LEAST_S: u32 = 90;
 pub(super) struct Words {
     /// Our description.
     pub(super) ours: Option<Box<[u8]>>,
+    /// It was said as the answer to the peer's; else as an offer that the peer answered.
+    pub(super) was_answer: bool,
     /// Our offer under way.
     pub(super) offered: Option<Box<[u8]>>,
     /// A sum of the peer's description; 0: none.
@@ -32,6 +34,7 @@ impl Words {
         if let Some(answer) = answer {
             if let Some(offer) = self.offered.take() {
                 self.ours = Some(offer);
+                self.was_answer = false;
             }
             self.theirs = sum(answer);
         }
@@ -39,12 +42,72 @@ impl Words {
     /// We answered the peer's offer.
     pub(super) fn answer(&mut self, answer: &[u8]) {
         self.ours = Some(answer.into());
+        self.was_answer = true;
         self.theirs = self.asked;
     }
     /// An offer that says what stands already.
     pub(super) fn is_unchanged(&self, offer: &[u8]) -> bool {
-        self.ours.is_some() && self.offered.is_none() && self.theirs == sum(offer)
+        let answered = |ours: &[u8]| self.was_answer || answers(ours, offer);
+        self.offered.is_none() && self.theirs == sum(offer) && self.ours.as_deref().is_some_and(answered)
     }
+}
+
+/// Whether our description may be said as the answer to this offer. What we said as an offer may not: a line that the peer refused then is
+/// refused by us now (RFC 3264 s.6), a stream in one direction has its counterpart (s.6.1), and `actpass` is no answer (RFC 4145 s.4.1).
+/// Formats beside those of the offer are fine (s.6.1).
+fn answers(ours: &[u8], offer: &[u8]) -> bool {
+    let (ours, theirs) = (lines(ours), lines(offer));
+    ours.len() == theirs.len()
+        && ours.iter().zip(&theirs).all(|(o, t)| {
+            let way = match t.way {
+                _ if t.refused => o.refused,
+                Way::Both => true,
+                Way::Out => matches!(o.way, Way::In | Way::None) || o.refused,
+                Way::In => matches!(o.way, Way::Out | Way::None) || o.refused,
+                Way::None => o.way == Way::None || o.refused,
+            };
+            way && !o.actpass
+        })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    Both,
+    Out,
+    In,
+    None,
+}
+
+/// What a media line says of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Line {
+    refused: bool,
+    way: Way,
+    actpass: bool,
+}
+
+fn lines(sdp: &[u8]) -> Vec<Line> {
+    // What stands before the first line is true of all.
+    let mut all = Line { refused: false, way: Way::Both, actpass: false };
+    let mut lines: Vec<Line> = Vec::new();
+    for text in sdp.split(|b| matches!(b, b'\n' | b'\r')) {
+        if let Some(media) = text.strip_prefix(b"m=") {
+            let port = media.split(|b| *b == b' ').nth(1).unwrap_or_default();
+            let port = port.split(|b| *b == b'/').next().unwrap_or_default();
+            lines.push(Line { refused: port == b"0", ..all });
+            continue;
+        }
+        let line = lines.last_mut().unwrap_or(&mut all);
+        match text {
+            b"a=sendrecv" => line.way = Way::Both,
+            b"a=sendonly" => line.way = Way::Out,
+            b"a=recvonly" => line.way = Way::In,
+            b"a=inactive" => line.way = Way::None,
+            b"a=setup:actpass" => line.actpass = true,
+            _ => {}
+        }
+    }
+    lines
 }
 
 /// FNV-1a, never 0. Whoever makes two descriptions of one sum harms only the own call.
@@ -221,6 +284,25 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_we_offered_is_not_always_an_answer() {
+        // Ours, the peer's, whether ours can be said again.
+        let table = [
+            ("v=0\r\nm=audio 4000 RTP/AVP 8 0\r\n", "v=0\r\nm=audio 5000 RTP/AVP 8\r\n", true),
+            ("m=audio 4000 RTP/AVP 8\r\nm=image 4002 udptl t38", "m=audio 5000 RTP/AVP 8\r\nm=image 0 udptl t38", false),
+            ("m=audio 4000 RTP/AVP 8\r\nm=image 0 udptl t38", "m=audio 5000 RTP/AVP 8\r\nm=image 0 udptl t38", true),
+            ("m=audio 4000 RTP/AVP 8", "m=audio 5000 RTP/AVP 8\r\nm=image 5002 udptl t38", false),
+            ("m=audio 4000 RTP/AVP 8\r\na=sendrecv", "m=audio 5000 RTP/AVP 8\r\na=recvonly", false),
+            ("m=audio 4000 RTP/AVP 8\r\na=sendonly", "m=audio 5000 RTP/AVP 8\r\na=recvonly", true),
+            ("m=audio 4000 RTP/AVP 8\r\na=sendrecv", "a=inactive\r\nm=audio 5000 RTP/AVP 8", false),
+            ("a=inactive\r\nm=audio 4000 RTP/AVP 8", "a=inactive\r\nm=audio 5000 RTP/AVP 8", true),
+            ("a=setup:actpass\r\nm=audio 4000 RTP/AVP 8", "a=setup:active\r\nm=audio 5000 RTP/AVP 8", false),
+        ];
+        for (ours, offer, may) in table {
+            assert_eq!(answers(ours.as_bytes(), offer.as_bytes()), may, "{ours} to {offer}");
+        }
+    }
 
     #[test]
     fn session_expires_is_read_with_its_refresher() {

@@ -1,14 +1,28 @@
 //! The tables, their bounds and their deadlines.
 
 use super::*;
+use core::hash::Hasher;
+use std::hash::DefaultHasher;
 
 impl Endpoint {
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
     }
+    /// A word that nobody outside can guess from those that it has seen.
     pub(super) fn token(&mut self) -> Vec<u8> {
-        format!("{:016x}", self.rng.next_u64()).into_bytes()
+        let next = self.rng.next_u64().to_be_bytes();
+        self.print(&[&next])
+    }
+    /// A word that is the same for the same parts, and to be made by nobody else (RFC 3261 s.19.3 asks that of tags).
+    pub(super) fn print(&self, parts: &[&[u8]]) -> Vec<u8> {
+        let mut h = DefaultHasher::new();
+        self.salt.iter().for_each(|s| h.write_u64(*s));
+        for part in parts {
+            h.write_usize(part.len());
+            h.write(part);
+        }
+        format!("{:016x}", h.finish()).into_bytes()
     }
     /// Transactions that each direction may have: what strangers send never takes the room of what we send.
     pub(super) fn half(&self) -> usize {
@@ -22,6 +36,11 @@ impl Endpoint {
     pub(super) fn may_be_asked(&self) -> bool {
         self.servers.len() < self.half() * 3 / 4
     }
+    /// The same for the memory that they hold.
+    pub(super) fn may_hold(&self, new: bool) -> bool {
+        let all = self.config.kept_bytes_max;
+        self.kept < if new { all / 4 * 3 } else { all }
+    }
     /// Calls to us leave the last quarter of the dialogs to calls from us.
     pub(super) fn may_be_called(&self) -> bool {
         self.inbound < self.config.dialogs_max * 3 / 4 && self.usages.len() < self.config.dialogs_max
@@ -31,7 +50,9 @@ impl Endpoint {
         self.usage_index.insert((call_id.clone(), local_tag.clone()), id);
         self.inbound += usize::from(!owner);
         let timers = TimerTable::new([
+            Timer::Trying,
             Timer::Ring,
+            Timer::Remind,
             Timer::Answer,
             Timer::AckWait,
             Timer::Reliable,
@@ -65,6 +86,9 @@ impl Endpoint {
     pub(super) fn end(&mut self, id: DialogId, event: Event) {
         let Some(usage) = self.usages.remove(&id) else { return };
         self.inbound -= usize::from(!usage.owner);
+        if let State::Ringing { progress, .. } = &usage.state {
+            self.rings_no_more(progress.source);
+        }
         self.usage_index.remove(&(usage.call_id, usage.local_tag));
         self.deadlines.set(Owner::Dialog(id), None);
         self.events.push_back(event);
@@ -83,16 +107,31 @@ impl Endpoint {
         self.deadlines.set(Owner::Dialog(id), at);
     }
 
+    /// Counts again what a server transaction holds.
+    pub(super) fn weigh_server(&mut self, id: u64) {
+        let Some(record) = self.servers.get_mut(&id) else { return };
+        // The names stand in the record and in the look-up table.
+        let names = 2 * (record.key.branch.len() + record.key.sent_by.len() + record.merge.len());
+        let kept = record.request_bytes + record.last.as_ref().map_or(0, Vec::len) + names;
+        self.kept = self.kept - record.kept + kept;
+        record.kept = kept;
+    }
+
     pub(super) fn forget_client(&mut self, id: u64) {
         if let Some(record) = self.clients.remove(&id) {
             let method = record.request.method().expect("a client transaction holds a request").clone();
             self.client_index.remove(&(record.branch, method));
+            for hop in record.hops {
+                self.at_hop.remove(&(hop, Owner::Client(id)));
+            }
         }
         self.deadlines.set(Owner::Client(id), None);
     }
     pub(super) fn forget_server(&mut self, id: u64) {
         if let Some(record) = self.servers.remove(&id) {
             self.server_index.remove(&record.key);
+            self.at_hop.remove(&(record.back.to, Owner::Server(id)));
+            self.kept -= record.kept;
             if self.merge_index.get(&record.merge) == Some(&id) {
                 self.merge_index.remove(&record.merge);
             }

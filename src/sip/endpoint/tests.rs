@@ -8,6 +8,8 @@ mod flows;
 mod hops;
 mod ladder;
 mod refresh;
+mod secrets;
+mod strangers;
 mod words;
 
 fn addr(n: u8) -> SocketAddr {

@@ -116,6 +116,14 @@ impl Endpoint {
                 self.send_bye(now, id);
                 return self.end(id, Event::Ended { dialog: id, cause: EndCause::Expired, q850: None });
             }
+            (Some(Timer::Trying), State::Ringing { tx, .. }) => {
+                let tx = *tx;
+                if self.is_unsaid(tx) {
+                    let trying = self.response(tx, 100);
+                    self.respond(now, tx, trying);
+                }
+            }
+            (Some(Timer::Remind), State::Ringing { .. }) => self.remind(now, id),
             (Some(Timer::Ring), State::Ringing { tx, .. }) => {
                 let tx = *tx;
                 let response = self.response(tx, 480);

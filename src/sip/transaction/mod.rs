@@ -25,6 +25,10 @@ pub const T2_MS: u64 = 4_000;
 pub const T4_MS: u64 = 5_000;
 /// How long anything is repeated: 64 * T1, in ms.
 pub const T1_64_MS: u64 = 64 * T1_MS;
+/// How long a call may wait for its first word, in ms: then it is told 100 Trying (RFC 3261 s.17.2.1).
+pub const TRYING_MS: u64 = 200;
+/// How often who rings is told that it still does, in ms, lest a proxy takes its call for lost (RFC 3261 s.13.3.1.1).
+pub const REMIND_MS: u64 = 60_000;
 /// How long an INVITE may ring without a word, in ms (Timer C, RFC 3261 s.16.6 asks for more than three minutes of a proxy).
 pub const TIMER_C_MS: u64 = 180_000;
 
@@ -61,6 +65,10 @@ pub enum Timer {
     Answer,
     /// No ACK to the 200 comes.
     AckWait,
+    /// Nobody said anything to an incoming call yet: 100 Trying (RFC 3261 s.17.2.1).
+    Trying,
+    /// An incoming call still rings: its caller is told again (RFC 3261 s.13.3.1.1).
+    Remind,
     /// An incoming call rings too long.
     Ring,
     /// Repeat a provisional response that asks for PRACK (RFC 3262 s.3).

@@ -16,7 +16,7 @@ fn a_session_in_a_183_arrives_by_prack_and_the_answer_waits_for_it() {
     w.ends[1].answer(w.now, b, b"v=0 early".to_vec()).unwrap();
     assert_eq!(w.ends[1].answer(w.now, b, b"v=0".to_vec()), Err(CommandError::WrongState), "one answer only");
     w.run_ms(200);
-    assert_eq!(w.ladder(), ">INVITE <100 <183 >PRACK <200 <200 >ACK");
+    assert_eq!(w.ladder(), ">INVITE <183 >PRACK <200 <200 >ACK");
     let early = Some(b"v=0 early".to_vec());
     assert_eq!(
         w.take(0),
@@ -37,6 +37,7 @@ fn a_session_in_a_183_arrives_by_prack_and_the_answer_waits_for_it() {
 fn a_183_without_prack_is_repeated_and_ends_in_504() {
     let mut w = World::new(GOOD, 41);
     let (_, b) = ring(&mut w);
+    w.run_ms(200);
     w.ladder();
     w.link.loss = 1.0;
     w.ends[1].progress(w.now, b, b"v=0 early".to_vec()).unwrap();

@@ -25,7 +25,7 @@ fn a_call_rings_is_answered_and_hung_up_by_the_caller() {
     w.run_ms(100);
     assert_eq!(w.take(0), ended(a, EndCause::HungUp));
     assert_eq!(w.take(1), ended(b, EndCause::Bye));
-    assert_eq!(w.ladder(), ">INVITE <100 <180 <200 >ACK >BYE <200");
+    assert_eq!(w.ladder(), ">INVITE <180 <200 >ACK >BYE <200");
     assert_eq!(w.ends[0].hangup(w.now, a, None), Err(CommandError::UnknownDialog));
     w.assert_all_gone();
 }
@@ -52,7 +52,7 @@ fn a_refused_call_says_status_and_cause() {
     w.run_ms(100);
     assert_eq!(w.take(0), [Event::Failed { dialog: a, status: 486, reason: "Busy Here".into(), q850: Some(17), retry_after: None }]);
     assert_eq!(w.take(1), ended(b, EndCause::HungUp));
-    assert_eq!(w.ladder(), ">INVITE <100 <486 >ACK");
+    assert_eq!(w.ladder(), ">INVITE <486 >ACK");
     w.assert_all_gone();
 }
 
@@ -69,7 +69,7 @@ fn a_cancelled_call_ends_with_487_and_the_tag_of_its_180() {
     w.run_ms(100);
     assert_eq!(w.take(0), ended(a, EndCause::HungUp));
     assert_eq!(w.take(1), ended(b, EndCause::Cancelled));
-    assert_eq!(w.ladder(), ">INVITE <100 <180 >CANCEL <200 <487 >ACK");
+    assert_eq!(w.ladder(), ">INVITE <180 >CANCEL <200 <487 >ACK");
     w.assert_all_gone();
 }
 
@@ -78,7 +78,7 @@ fn cancel_waits_for_the_first_provisional() {
     let mut w = World::new(GOOD, 5);
     let a = w.call();
     w.ends[0].hangup(w.now, a, None).unwrap();
-    w.run_ms(100);
+    w.run_ms(300);
     assert_eq!(w.take(0), ended(a, EndCause::HungUp));
     assert_eq!(w.ladder(), ">INVITE <100 >CANCEL <200 <487 >ACK");
     w.assert_all_gone();
@@ -115,7 +115,7 @@ fn nobody_there_is_a_408_after_32_s() {
 fn an_answer_nobody_acknowledges_ends_in_bye_after_64_t1() {
     let mut w = World::new(GOOD, 8);
     w.call();
-    w.run_ms(100);
+    w.run_ms(300);
     let b = w.incoming();
     w.link.loss = 1.0;
     w.ladder();
@@ -137,7 +137,7 @@ fn the_callee_who_hangs_up_before_the_ack_waits_for_it() {
     w.run_ms(200);
     assert_eq!(w.take(0), [Event::Answered { dialog: a, sdp: b"v=0 answer".to_vec() }, ended(a, EndCause::Bye).remove(0)]);
     assert_eq!(w.take(1), ended(b, EndCause::HungUp));
-    assert_eq!(w.ladder(), ">INVITE <100 <200 >ACK <BYE >200");
+    assert_eq!(w.ladder(), ">INVITE <200 >ACK <BYE >200");
     w.assert_all_gone();
 }
 
@@ -150,7 +150,14 @@ fn ringing_for_ever_has_an_end_at_both_sides() {
     w.ends[1].ringing(w.now, b).unwrap();
     w.run_ms(200_000);
     assert_eq!(w.take(1), ended(b, EndCause::RangTooLong));
-    assert!(matches!(w.take(0)[..], [Event::Provisional { .. }, Event::Failed { dialog, status: 480, .. }] if dialog == a));
+    // Told again each minute, lest a proxy loses patience (s.13.3.1.1).
+    let heard = w.take(0);
+    let [Event::Provisional { .. }, Event::Provisional { .. }, Event::Provisional { .. }, Event::Failed { dialog, status: 480, .. }] =
+        heard[..]
+    else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(dialog, a);
     w.assert_all_gone();
 }
 
@@ -332,10 +339,10 @@ fn the_same_request_by_another_way_is_482_and_unknown_schemes_are_416() {
     w.ends[1].handle_datagram(w.now, addr(78), other.as_bytes());
     let odd = other.replace("INVITE sip:", "INVITE odd:").replace("z9hG4bKother", "z9hG4bKodd");
     w.ends[1].handle_datagram(w.now, addr(79), odd.as_bytes());
-    w.run_ms(20);
+    w.run_ms(250);
     let answers: Vec<_> = w.outside.iter().map(|t| (t.dst.addr, String::from_utf8_lossy(&t.bytes[8..11]).into_owned())).collect();
     let want = |n, s: &str| (addr(n), s.to_owned());
-    assert_eq!(answers, [want(77, "100"), want(78, "482"), want(79, "416")]);
+    assert_eq!(answers, [want(78, "482"), want(79, "416"), want(77, "100")]);
     assert_eq!(w.take(1).len(), 1);
     w.assert_all_gone();
 }
@@ -374,7 +381,7 @@ fn a_flood_of_strangers_neither_grows_the_tables_nor_stops_the_calls_that_stand(
             "{method} sip:2001@192.0.2.2 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.77:5060;branch=z9hG4bK{n}\r\nFrom: <sip:9@192.0.2.77>;tag={n}\r\n\
              To: <sip:2001@192.0.2.2>\r\nCall-ID: {n}\r\nCSeq: 1 {method}\r\n\r\n"
         );
-        w.ends[1].handle_datagram(w.now, addr(77), text.as_bytes());
+        w.ends[1].handle_datagram(w.now, addr(50 + (n / 6 % 4) as u8), text.as_bytes());
         while w.ends[1].poll_transmit().is_some() {}
     }
     let alive = w.ends[1].alive();
@@ -403,7 +410,7 @@ fn a_flood_of_strangers_calls_refused_or_ringing_does_not_keep_us_from_calling()
         w.ends[1].config.transactions_max = 8 * crate::limits::CALLS_MAX;
         let config = w.ends[1].config.clone();
         for n in 0..20_000 {
-            w.ends[1].handle_datagram(w.now, addr(77), &stranger(n, "<sip:9@192.0.2.77>"));
+            w.ends[1].handle_datagram(w.now, addr(50 + (n % 4) as u8), &stranger(n, "<sip:9@192.0.2.77>"));
             while w.ends[1].poll_transmit().is_some() {}
             while let Some(event) = w.ends[1].poll_event() {
                 if let (Event::Incoming { dialog, .. }, true) = (event, refuse) {
@@ -514,7 +521,7 @@ fn torture_messages_get_the_answers_of_rfc_4475() {
     for (name, want) in table {
         let mut w = World::new(GOOD, 22);
         w.ends[0].handle_datagram(w.now, addr(77), &std::fs::read(folder.join(format!("{name}.dat"))).unwrap());
-        w.drain();
+        w.run_ms(250);
         let got: Vec<_> = w.log.iter().map(|(_, word)| word.as_str()).collect();
         assert_eq!(got, *want, "{name}");
         w.assert_all_gone();

@@ -147,3 +147,42 @@ fn a_refused_update_is_followed_by_a_reinvite() {
     w.ends[0].hangup(w.now, a, None).unwrap();
     w.assert_all_gone();
 }
+
+/// The peer's refresh repeats its answer. Ours to it may be what we offered then, unless that is no answer: a line that the peer refused.
+#[test]
+fn a_refresh_is_answered_with_what_we_offered_only_if_that_answers_it() {
+    for (image, quiet) in [("", true), ("m=image 4002 udptl t38\r\n", false)] {
+        let mut w = World::new(GOOD, 64);
+        let offer = format!("v=0\r\nm=audio 4000 RTP/AVP 8 0\r\n{image}");
+        let answer = format!("v=0\r\nm=audio 5000 RTP/AVP 8\r\n{}", image.replace("4002", "0"));
+        let targets = vec![(addr(2).into(), None)];
+        let call = Invite { to: "2001".into(), targets, from: "3001".into(), offer: offer.clone().into(), ..Invite::default() };
+        let a = w.ends[0].invite(w.now, call).unwrap();
+        w.run_ms(50);
+        let Event::Incoming { dialog: b, .. } = w.take(1)[0] else { panic!() };
+        w.ends[1].answer(w.now, b, answer.clone().into()).unwrap();
+        w.run_ms(50);
+        w.take(0);
+        w.take(1);
+        w.ends[1].reinvite(w.now, b, answer.clone().into()).unwrap();
+        w.run_ms(50);
+        let heard = w.take(0);
+        if quiet {
+            assert_eq!(heard, []);
+            assert_eq!(w.take(1), [Event::ReInviteAnswered { dialog: b, sdp: offer.into() }]);
+        } else {
+            assert_eq!(heard, [Event::ReInvited { dialog: a, offer: Some(answer.clone().into()) }]);
+            // What our side says to it then is an answer, and can be said again.
+            let ours = offer.replace("4002", "0");
+            w.ends[0].answer(w.now, a, ours.clone().into()).unwrap();
+            w.run_ms(50);
+            w.take(0);
+            w.take(1);
+            w.ends[1].reinvite(w.now, b, answer.into()).unwrap();
+            w.run_ms(50);
+            assert_eq!((w.take(0), w.take(1)), (vec![], vec![Event::ReInviteAnswered { dialog: b, sdp: ours.into() }]));
+        }
+        w.ends[0].hangup(w.now, a, None).unwrap();
+        w.assert_all_gone();
+    }
+}

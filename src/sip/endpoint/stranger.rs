@@ -1,0 +1,116 @@
+//! What strangers may cost us. A call that is refused before anything was said to it, and any request from outside a dialog that is refused,
+//! is answered once for each time it comes and leaves nothing here (RFC 3261 s.8.2.7): no 100, no repeats, no wait for the ACK. Its To tag is
+//! a print of the request, so every repeat gets the same one, and its ACK is known when it comes. A refusal that is lost is asked for again,
+//! for its caller was told nothing; whoever heard a 1xx waits in silence, so from then on a refusal is repeated until its ACK is here.
+//!
+//! Calls that are taken are counted by their source until they are answered: one source gets a part of the places, never all.
+
+use super::*;
+use crate::limits::SIP_RINGING_PER_SOURCE_MAX;
+use crate::sip::transaction::{server, server_invite};
+
+impl Endpoint {
+    /// The To tag of a request of which nothing is kept, the same for its repeats and its ACK (s.8.2.7); and of a call that it begins.
+    pub(super) fn tag_for(&self, key: &ServerKey, request: &Message) -> Vec<u8> {
+        let number = request.cseq().map_or(0, |c| c.number).to_be_bytes();
+        let (call_id, from_tag) = (request.call_id().unwrap_or_default(), request.from_tag().unwrap_or_default());
+        self.print(&[&key.branch, key.sent_by.as_bytes(), call_id, from_tag, &number])
+    }
+
+    /// A transaction for a request that came, of `bytes` in all.
+    pub(super) fn add_server(&mut self, now: Instant, src: Hop, key: ServerKey, request: &Message, bytes: usize, back: WayBack) -> u64 {
+        let reliable = src.transport.is_reliable();
+        let machine = match key.method {
+            Method::Invite => ServerMachine::Invite(ServerInvite::new(reliable)),
+            _ => ServerMachine::Other(Server::new(now, reliable)),
+        };
+        let tx = self.next_id();
+        let merge = request::merge_key(request);
+        // Only one that is not answered yet stands in the way of another (s.8.2.2.2).
+        if !self.merge_index.get(&merge).is_some_and(|first| self.is_open(*first)) {
+            self.merge_index.insert(merge.clone(), tx);
+        }
+        self.server_index.insert(key.clone(), tx);
+        let local_tag = self.tag_for(&key, request);
+        let record = ServerRecord {
+            machine,
+            key,
+            merge,
+            request: Message { body: Vec::new(), ..request.clone() },
+            request_bytes: bytes.saturating_sub(request.body.len()),
+            kept: 0,
+            offerless: request.sdp().is_none(),
+            last: None,
+            back,
+            local_tag,
+            dialog: None,
+        };
+        self.servers.insert(tx, record);
+        if reliable {
+            self.at_hop.insert((back.to, Owner::Server(tx)));
+        }
+        self.weigh_server(tx);
+        self.sync_server(tx);
+        tx
+    }
+
+    /// No final answer to it is out.
+    fn is_open(&self, tx: u64) -> bool {
+        self.servers.get(&tx).is_some_and(|r| match &r.machine {
+            ServerMachine::Invite(m) => m.state() == server_invite::State::Proceeding,
+            ServerMachine::Other(m) => m.state() == server::State::Trying,
+        })
+    }
+
+    /// The same request came by another way and is not answered yet.
+    pub(super) fn is_merged(&self, tx: u64) -> bool {
+        self.servers.get(&tx).and_then(|r| self.merge_index.get(&r.merge)).is_some_and(|first| *first != tx)
+    }
+
+    /// Its sender has heard nothing of it yet.
+    pub(super) fn is_unsaid(&self, tx: u64) -> bool {
+        self.servers.get(&tx).is_some_and(|r| r.last.is_none()) && self.is_open(tx)
+    }
+
+    /// Refuses a request whose sender has heard nothing yet, and forgets it.
+    pub(super) fn refuse_once(&mut self, tx: u64, response: &Message) {
+        if let Some(to) = self.servers.get(&tx).map(|r| r.back.to) {
+            self.counters.refused += 1;
+            self.transmit(&(to, None), response.emit());
+        }
+        self.forget_server(tx);
+    }
+
+    /// Who a call from there is counted for, if one more may ring. Trusted peers are not counted.
+    pub(super) fn may_ring(&self, src: Hop) -> Option<Option<IpAddr>> {
+        if self.trusts(src) {
+            return Some(None);
+        }
+        let source = network(src.addr.ip());
+        (self.ringing_from.get(&source).copied().unwrap_or(0) < SIP_RINGING_PER_SOURCE_MAX).then_some(Some(source))
+    }
+
+    pub(super) fn rings(&mut self, source: Option<IpAddr>) -> Option<IpAddr> {
+        if let Some(source) = source {
+            *self.ringing_from.entry(source).or_insert(0) += 1;
+        }
+        source
+    }
+
+    pub(super) fn rings_no_more(&mut self, source: Option<IpAddr>) {
+        let Some(source) = source else { return };
+        let left = self.ringing_from.get(&source).map_or(0, |n| n - 1);
+        match left {
+            0 => drop(self.ringing_from.remove(&source)),
+            _ => drop(self.ringing_from.insert(source, left)),
+        }
+    }
+}
+
+/// Who counts as one source: an IPv4 address; the /64 that one IPv6 host may be given whole.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(a) => IpAddr::V6(core::net::Ipv6Addr::from_bits(a.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}

@@ -1,0 +1,130 @@
+//! Who is shown credentials in a call: the servers that the account's name led to, in the realms that asked for them at the beginning.
+
+use super::*;
+use crate::sip::auth::Login;
+
+const OURS: &str = "Digest realm=\"example.com\", nonce=\"abc\", algorithm=SHA-256, qop=\"auth\"";
+
+/// A call with a password whose server was found at 192.0.2.2 and, should that fail, at 192.0.2.3.
+fn call(w: &mut World) -> (DialogId, Message) {
+    let call = Invite {
+        to: "2001".into(),
+        targets: vec![(addr(2).into(), None), (addr(3).into(), None)],
+        from: "3001".into(),
+        offer: b"v=0".to_vec(),
+        login: Some(Login::with_password("3001", "secret")),
+        ..Invite::default()
+    };
+    let id = w.ends[0].invite(w.now, call).unwrap();
+    let first = w.sent(0).remove(0).1;
+    w.hear(0, addr(2), reply(&first, 407, "p").with("Proxy-Authenticate", OURS).emit());
+    let again = w.sent(0).into_iter().find(|(_, m)| m.method() == Some(&Method::Invite)).unwrap().1;
+    assert!(shows(&again));
+    (id, again)
+}
+
+fn shows(m: &Message) -> bool {
+    m.headers.count("Authorization") + m.headers.count("Proxy-Authorization") > 0
+}
+
+/// The call is answered; the peer wants to be reached by these headers.
+fn answered(w: &mut World, headers: &[(&str, &str)]) -> (DialogId, Vec<(Hop, Message)>) {
+    let (id, invite) = call(w);
+    let mut ok = reply(&invite, 200, "t").with_body("application/sdp", b"v=0 yes".to_vec());
+    headers.iter().for_each(|(name, value)| ok.headers.set(name, value.as_bytes().to_vec()));
+    w.hear(0, addr(2), ok.emit());
+    let ack = w.sent(0);
+    assert_eq!(ack[0].1.method(), Some(&Method::Ack));
+    assert!(matches!(w.take(0)[..], [Event::Answered { .. }]));
+    (id, ack)
+}
+
+/// The response of `tag` to what was sent last, with a challenge.
+fn challenge(w: &mut World, from: SocketAddr, asked: &Message, status: u16, challenge: &str) -> Vec<(Hop, Message)> {
+    let name = if status == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
+    w.hear(0, from, reply(asked, status, "t").with(name, challenge).emit());
+    w.sent(0)
+}
+
+#[test]
+fn every_address_of_the_accounts_server_is_shown_them_in_the_call() {
+    // The call goes on through the server's other address: by its Record-Route, or by its Contact alone.
+    for headers in
+        [&[("Record-Route", "<sip:192.0.2.3;lr>"), ("Contact", "<sip:far@198.51.100.9>")][..], &[("Contact", "<sip:far@192.0.2.3>")]]
+    {
+        let mut w = World::new(GOOD, 110);
+        let (id, ack) = answered(&mut w, headers);
+        assert_eq!(ack[0].0.addr, addr(3));
+        w.ends[0].reinvite(w.now, id, b"v=0 more".to_vec()).unwrap();
+        let (hop, more) = w.sent(0).remove(0);
+        assert_eq!(hop.addr, addr(3));
+        assert!(header(&more, "Proxy-Authorization").contains("nc=00000002"), "unasked: {more:?}");
+        // It asks again, with a nonce of its own, in the realm that asked at first.
+        let sent = challenge(&mut w, addr(3), &more, 407, &OURS.replace("abc", "def"));
+        let again = &sent.iter().find(|(_, m)| m.method() == Some(&Method::Invite)).expect("it is answered").1;
+        assert!(header(again, "Proxy-Authorization").contains("nonce=\"def\""));
+        w.hear(0, addr(3), reply(again, 488, "t").emit());
+        w.sent(0);
+        w.ends[0].hangup(w.now, id, None).unwrap();
+        let (hop, bye) = w.sent(0).remove(0);
+        assert_eq!((hop.addr, shows(&bye)), (addr(3), true));
+        let sent = challenge(&mut w, addr(3), &bye, 401, OURS);
+        assert!(shows(&sent[0].1));
+        w.take(0);
+        w.assert_all_gone();
+    }
+}
+
+#[test]
+fn the_far_end_is_never_shown_them_whatever_it_asks() {
+    // It has the call come to itself directly: nothing that goes there holds credentials, asked or unasked.
+    for headers in [&[("Contact", "<sip:far@198.51.100.9>")][..], &[("Record-Route", "<sip:198.51.100.9;lr>")]] {
+        let evil: SocketAddr = "198.51.100.9:5060".parse().unwrap();
+        let mut w = World::new(GOOD, 111);
+        let (id, ack) = answered(&mut w, headers);
+        let mut there = ack;
+        w.ends[0].reinvite(w.now, id, b"v=0 more".to_vec()).unwrap();
+        there.extend(w.sent(0));
+        let more = there.last().unwrap().1.clone();
+        // The same realm, a stranger's, and both at once.
+        there.extend(challenge(&mut w, evil, &more, 407, OURS));
+        assert!(matches!(w.take(0)[..], [Event::ReInviteFailed { status: 407, .. }]));
+        w.ends[0].update(w.now, id, b"v=0 more".to_vec()).unwrap_err();
+        w.ends[0].hangup(w.now, id, None).unwrap();
+        there.extend(w.sent(0));
+        let bye = there.last().unwrap().1.clone();
+        there.extend(challenge(&mut w, evil, &bye, 401, OURS));
+        // The way breaks: what is tried next may be our server again, but nothing that was made for it goes to another.
+        w.ends[0].handle_transport_failure(w.now, Hop::udp(evil));
+        there.extend(w.sent(0));
+        let seen: Vec<_> = there.iter().filter(|(hop, _)| hop.addr == evil).collect();
+        assert!(seen.len() >= 3, "{seen:?}");
+        assert!(seen.iter().all(|(_, m)| !shows(m)), "{seen:?}");
+        w.take(0);
+        w.assert_all_gone();
+    }
+}
+
+#[test]
+fn a_realm_that_did_not_ask_for_the_call_is_not_answered_in_it() {
+    // The far end's challenge, brought to us by our own server.
+    let mut w = World::new(GOOD, 112);
+    let (id, _) = answered(&mut w, &[("Record-Route", "<sip:192.0.2.2;lr>"), ("Contact", "<sip:far@198.51.100.9>")]);
+    w.ends[0].reinvite(w.now, id, b"v=0 more".to_vec()).unwrap();
+    let more = w.sent(0).remove(0).1;
+    let theirs = "Digest realm=\"far.example\", nonce=\"chosen\", algorithm=MD5";
+    let sent = challenge(&mut w, addr(2), &more, 401, theirs);
+    assert!(sent.iter().all(|(_, m)| m.method() == Some(&Method::Ack) && !String::from_utf8_lossy(&m.emit()).contains("chosen")));
+    assert!(matches!(w.take(0)[..], [Event::ReInviteFailed { status: 401, .. }]));
+    // Beside our server's own it is passed over.
+    w.ends[0].reinvite(w.now, id, b"v=0 more".to_vec()).unwrap();
+    let more = w.sent(0).remove(0).1;
+    let both = reply(&more, 407, "t").with("Proxy-Authenticate", &OURS.replace("abc", "ghi")).with("WWW-Authenticate", theirs);
+    w.hear(0, addr(2), both.emit());
+    let again = w.sent(0).into_iter().find(|(_, m)| m.method() == Some(&Method::Invite)).expect("ours is answered").1;
+    assert!(header(&again, "Proxy-Authorization").contains("ghi") && again.headers.count("Authorization") == 0);
+    w.hear(0, addr(2), reply(&again, 488, "t").emit());
+    w.ends[0].hangup(w.now, id, None).unwrap();
+    w.take(0);
+    w.assert_all_gone();
+}
