@@ -228,7 +228,7 @@ watch_wire() { watched=; if [ "$(id -u)" = 0 ] && command -v tshark > /dev/null;
 # Everything that gateway a sent, in the eyes of Wireshark's dissectors: nothing malformed, no expert error, and at least something of each PROTOCOL.
 wire_was_clean() {
   local leg protocol ours="((udp.srcport >= $sip_a && udp.srcport <= $((sip_a + 99))) || (tcp.srcport >= $sip_a && tcp.srcport <= $((sip_a + 99))))"
-  [ -n "$watched" ] || return 0
+  [ -n "$watched" ] || { echo "the wire was not watched: tshark, and root to capture with, are needed" >&2; return 0; }
   capture_ended
   read_as=(-o rtp.heuristic_rtp:TRUE -d "udp.port==$sip_a,sip" -d "tcp.port==$sip_a,sip")
   for leg in $(seq $((sip_a + 32)) 4 $((sip_a + 95))); do read_as+=(-d "udp.port==$((leg + 2)),t38"); done

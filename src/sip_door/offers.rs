@@ -12,8 +12,9 @@ use std::hash::{DefaultHasher, Hasher as _};
 
 /// A challenge not answered for so long was not waited for.
 const UNANSWERED: Duration = ms(300_000);
-/// A phone that knows MD5 alone is remembered for so long after it was last heard.
-const REMEMBERED: Duration = ms(86_400_000);
+/// A phone that knows MD5 alone is remembered for so long after it was last heard: longer than phones stay silent (an hour's lease at most,
+/// as most are made), and not so long that one that was only unlucky stays with MD5 for good.
+const REMEMBERED: Duration = ms(7_200_000);
 
 #[derive(Debug)]
 struct Phone {

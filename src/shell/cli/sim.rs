@@ -27,7 +27,7 @@ pub enum Action {
         /// The file
         file: PathBuf,
     },
-    /// Record what the receiver gives out until it is hung up, or until `stop-recording`
+    /// Record what the receiver gives out until `stop-recording`; the file is there when that has returned
     Record {
         /// The file to write
         file: PathBuf,
