@@ -12,7 +12,7 @@
 //! - `#` after something complete ends dialling and is not part of the number, unless a row has a place for it.
 
 use crate::limits::{DIAL_STRING_MAX, DIGIT_MAP_ROWS_MAX, EMERGENCY_NUMBERS_MAX};
-use crate::number::DialString;
+use crate::number::{CallerIdCodes, DialString};
 use core::fmt;
 
 /// A parsed digit map with the emergency numbers of the place. Matching it allocates nothing.
@@ -20,6 +20,7 @@ use core::fmt;
 pub struct DigitMap {
     rows: Vec<Row>,
     emergency: heapless::Vec<DialString, EMERGENCY_NUMBERS_MAX>,
+    codes: CallerIdCodes,
 }
 
 /// What the map says of the keys dialled so far.
@@ -122,10 +123,19 @@ pub fn emergency_numbers(country: &str) -> &'static [&'static str] {
     }
 }
 
+/// The codes of a country that begin with a star, and so with no number. Elsewhere they are digits or vary by operator: the configuration
+/// says them.
+pub fn caller_id_codes(country: &str) -> CallerIdCodes {
+    match country.to_ascii_uppercase().as_str() {
+        "US" | "CA" => CallerIdCodes { withhold: DialString::parse("*67").ok(), show: DialString::parse("*82").ok() },
+        _ => CallerIdCodes::default(),
+    }
+}
+
 impl DigitMap {
     /// Parses the rows and the emergency numbers. Work and result are bounded by the length of `text` and the limits.
     pub fn parse(text: &str, emergency: &[&str]) -> Result<Self, DigitMapError> {
-        let mut map = DigitMap { rows: parse_rows(text)?, emergency: heapless::Vec::new() };
+        let mut map = DigitMap { rows: parse_rows(text)?, emergency: heapless::Vec::new(), codes: CallerIdCodes::default() };
         for (i, number) in emergency.iter().enumerate() {
             let keys = DialString::parse(number).map_err(|_| DigitMapError { at: i + 1, fault: DigitMapFault::BadEmergencyNumber })?;
             map.emergency.push(keys).map_err(|_| DigitMapError { at: i + 1, fault: DigitMapFault::TooManyEmergencyNumbers })?;
@@ -133,9 +143,15 @@ impl DigitMap {
         Ok(map)
     }
 
+    /// With codes that may stand in front of any number; what follows them is matched as if they were not there.
+    pub fn with_codes(self, codes: CallerIdCodes) -> Self {
+        DigitMap { codes, ..self }
+    }
+
     /// What to do now that these keys were dialled. Work is at most rows x keys.
     pub fn verdict(&self, dialled: &DialString) -> Verdict {
-        let keys = dialled.as_str().as_bytes();
+        let (keys, code) = self.codes.split(dialled.as_str());
+        let keys = keys.as_bytes();
         if self.is_emergency(dialled) {
             return Verdict::Complete;
         }
@@ -154,6 +170,7 @@ impl DigitMap {
             open_full |= full && row.open && !row.timed;
             fixed_full |= full && !row.open && !row.timed;
         }
+        alive |= code.is_none() && self.codes.may_follow(dialled.as_str());
         alive |= !keys.is_empty() && self.emergency.iter().any(|e| e.as_str().as_bytes().starts_with(keys)) || keys.is_empty();
         match () {
             () if fixed_full && !fixed_longer => Verdict::Complete,
@@ -164,9 +181,10 @@ impl DigitMap {
         }
     }
 
-    /// True when these keys are one of the emergency numbers.
+    /// True when these keys are one of the emergency numbers, with a code in front or not.
     pub fn is_emergency(&self, dialled: &DialString) -> bool {
-        self.emergency.iter().any(|e| e == dialled)
+        let (keys, _) = self.codes.split(dialled.as_str());
+        self.emergency.iter().any(|e| e.as_str() == keys)
     }
 }
 
@@ -384,6 +402,31 @@ mod tests {
             assert_ne!(verdict(map, "11"), Verdict::NoMatch, "{map}");
         }
         assert_eq!(verdict("2xxx", "113"), Verdict::NoMatch);
+    }
+
+    #[test]
+    fn a_code_in_front_changes_nothing_of_what_follows() {
+        let map = DigitMap::parse("2xxx | *xx | x+", &["911"]).expect("map").with_codes(caller_id_codes("us"));
+        let verdict = |keys: &str| map.verdict(&DialString::parse(keys).expect("keys"));
+        for (keys, expected) in [
+            ("*", Verdict::Partial),
+            ("*6", Verdict::Partial),
+            ("*67", Verdict::Partial),
+            ("*672", Verdict::CompleteUnlessLonger),
+            ("*672001", Verdict::Complete),
+            ("*823", Verdict::CompleteUnlessLonger),
+            ("*67911", Verdict::Complete),
+            ("*67*", Verdict::Partial),
+            // A row of the map's own beside them.
+            ("*98", Verdict::Complete),
+            ("2001", Verdict::Complete),
+        ] {
+            assert_eq!(verdict(keys), expected, "{keys}");
+        }
+        let is_emergency = |keys: &str| map.is_emergency(&DialString::parse(keys).expect("keys"));
+        assert!(is_emergency("*67911") && is_emergency("911") && !is_emergency("*67") && !is_emergency("*98911"));
+        let without = DigitMap::parse("2xxx", &["911"]).expect("map");
+        assert_eq!(without.verdict(&DialString::parse("*6").expect("keys")), Verdict::NoMatch, "the control");
     }
 
     #[test]

@@ -108,6 +108,10 @@ pub const AUTH_ROUNDS_MAX: u8 = 5;
 pub const SERVICE_ROUTES_MAX: usize = 8;
 /// Outside calls of one port within an hour that can be counted, and so the highest cap.
 pub const OUTSIDE_CALLS_PER_HOUR_MAX: u16 = 1000;
+/// Outside calls of one account within an hour that can be counted, and so the highest cap: a dozen ports at theirs.
+pub const ACCOUNT_CALLS_PER_HOUR_MAX: u16 = 12 * OUTSIDE_CALLS_PER_HOUR_MAX;
+/// Networks whose word on who calls is believed: the servers of a few providers.
+pub const TRUSTED_NETWORKS_MAX: usize = 64;
 /// Look-ups waiting for the directory at a time.
 pub const LOOKUPS_MAX: usize = CALLS_MAX;
 /// Rows of the digit map.

@@ -84,6 +84,31 @@ impl fmt::Display for DialString {
     }
 }
 
+/// What is dialled in front of a number so that the called side does not see who calls, or does, for this call alone.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CallerIdCodes {
+    /// Withholds the number (`*67`).
+    pub withhold: Option<DialString>,
+    /// Shows the number of a port that withholds it (`*82`).
+    pub show: Option<DialString>,
+}
+
+impl CallerIdCodes {
+    fn all(&self) -> impl Iterator<Item = (&str, bool)> {
+        let withhold = self.withhold.iter().map(|code| (code.as_str(), true));
+        withhold.chain(self.show.iter().map(|code| (code.as_str(), false)))
+    }
+    /// What stands behind a code, and whether that code withholds the number. `None`: no code stands there.
+    pub fn split<'a>(&self, keys: &'a str) -> (&'a str, Option<bool>) {
+        let behind = |(code, withholds): (&str, bool)| keys.strip_prefix(code).map(|rest| (rest, Some(withholds)));
+        self.all().find_map(behind).unwrap_or((keys, None))
+    }
+    /// Whether these keys are the beginning of a code.
+    pub fn may_follow(&self, keys: &str) -> bool {
+        self.all().any(|(code, _)| code.len() > keys.len() && code.starts_with(keys))
+    }
+}
+
 /// The number of a terminal: 1 to [`NUMBER_DIGITS_MAX`] decimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number(heapless::String<NUMBER_DIGITS_MAX>);
@@ -129,6 +154,19 @@ mod tests {
         assert_eq!(Number::parse("12a"), Err(NumberError::BadCharacter('a')));
         assert_eq!(Number::parse(""), Err(NumberError::Empty));
         assert_eq!(Number::parse(&"1".repeat(NUMBER_DIGITS_MAX + 1)), Err(NumberError::TooLong));
+    }
+
+    #[test]
+    fn a_code_is_taken_off_the_front_once() {
+        let code = |text| DialString::parse(text).ok();
+        let codes = CallerIdCodes { withhold: code("*67"), show: code("*82") };
+        assert_eq!(codes.split("*673001"), ("3001", Some(true)));
+        assert_eq!(codes.split("*82911"), ("911", Some(false)));
+        assert_eq!(codes.split("3001*67"), ("3001*67", None));
+        assert_eq!(codes.split("*67*823001"), ("*823001", Some(true)));
+        let beginnings = ["", "*", "*6", "*8", "*67", "6"].map(|keys| codes.may_follow(keys));
+        assert_eq!(beginnings, [true, true, true, true, false, false]);
+        assert_eq!(CallerIdCodes::default().split("*673001"), ("*673001", None));
     }
 
     #[test]

@@ -648,7 +648,7 @@ fn grey_tiff(columns: u32, rows: u32) -> Vec<u8> {
 }
 
 #[test]
-fn req_k1_k3_a_page_arrives_pel_by_pel_over_t38_and_what_is_no_page_is_refused_before_the_call() {
+fn req_b2_k1_k3_a_page_arrives_pel_by_pel_over_t38_and_what_is_no_page_is_refused_before_the_call() {
     let folder = Folder::new("fax");
     let fax = |number: &'static str| [("fax1", "sim-fax", number, "")];
     let a = gateway(&folder, &Plan { name: "a", ports: &fax("2003"), ..Plan::default() });
@@ -698,6 +698,7 @@ fn req_k1_k3_a_page_arrives_pel_by_pel_over_t38_and_what_is_no_page_is_refused_b
             "{record}"
         );
         assert_eq!((&fax["bps"], &fax["delivered"]), (&14_400.into(), &true.into()), "{record}");
+        assert_eq!((&record["peer_says"]["status"], &record["peer_says"]["t38"]), (&200.into(), &true.into()), "{record}");
         assert_eq!((&fax["caller_ident"], &fax["called_ident"]), (&"2003".into(), &"3003".into()), "{record}");
     }
     a.all_idle();
@@ -796,6 +797,14 @@ fn a_wrong_configuration_is_refused_with_file_line_and_key() {
         ("bad-country", "[directory]", "[line]\ncountry = \"XX\"\n[directory]", ":6: line.country: "),
         ("bad-map", "[directory]", "[line]\ndigit_map = \"[2-\"\n[directory]", ":6: line.digit_map: "),
         ("no-calls", "[directory]", "[line]\ncalls_max = 0\n[directory]", ":6: line.calls_max: "),
+        ("hasty", "[directory]", "[emergency]\nsilence_ms = 50\n[directory]", ":6: emergency.silence_ms: 50: must be 1000 to 10000"),
+        ("patient", "[directory]", "[emergency]\nno_answer_s = 600\n[directory]", ":6: emergency.no_answer_s: 600: must be 10 to 120"),
+        ("trusts-a-name", "[api]", "trusted = [\"sip.example\"]\n[api]", ":3: sip.trusted: \"sip.example\" is neither"),
+        ("trusts-all", "[api]", "trusted = [\"0.0.0.0/0\"]\n[api]", ":3: sip.trusted: \"0.0.0.0/0\" has a prefix that"),
+        ("short-session", "[api]", "session_expires_s = 89\n[api]", ":3: sip.session_expires_s: 89: must be 90"),
+        ("bad-code", "[directory]", "[line]\nwithhold_code = \"67\"\n[directory]", ":6: line.withhold_code: \"67\" is no code"),
+        ("alike", "[directory]", "[line]\nshow_code = \"*6\"\n[directory]", ":6: line.show_code: *6 and *67 "),
+        ("two-at-once", "password = \"x\"", "password = \"x\"\noutside_calls_max = 2", ":12: port[0].outside_calls_max: a port"),
         ("bad-target", "[directory]", "[emergency]\ntarget = \"port:nowhere\"\n[directory]", ":6: emergency.target: "),
         (
             "port-twice",

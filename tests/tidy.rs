@@ -109,6 +109,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "call::EmergencyPlan",
             "call::EmergencyTarget",
             "digest::Algorithm",
+            // Whom the endpoint trusts.
+            "sip::Network",
             "digit_map",
             "directory",
             "id",

@@ -5,8 +5,8 @@
 //!   a number that a prefix route names -> within the port's caps? -> INVITE to the account's server, with its login
 //!   INVITE for the account's user, from an address of its servers -> the first idle port of the account
 //! ```
-//! A call leaves only by `call_outside`, which is reached from a prefix route ([`crate::resolve::prefix`]) or for an emergency; the caps
-//! of the calling port stand there, and an emergency passes them by.
+//! A call leaves only by `call_outside`, which is reached from a prefix route ([`crate::resolve::prefix`]), or for an emergency. The caps of
+//! the calling port and of the account stand there; an emergency passes them by, and is not counted.
 
 use super::{Action, Cause, Gateway, LogLine};
 use crate::clock::{Instant, Rng, ms};
@@ -54,6 +54,12 @@ pub struct AccountConfig {
     pub register_s: Option<u32>,
     /// Whose number the called side sees.
     pub caller_id: CallerId,
+    /// Calls through it at a time, both ways together; `None`: no bound of its own.
+    pub calls_max: Option<u16>,
+    /// Calls out through it begun within an hour, from all ports.
+    pub calls_per_hour: Option<u16>,
+    /// A fax machine is reached by it, and how (`t38`, `passthrough`; RFC 6913).
+    pub fax: Option<&'static str>,
 }
 
 /// What a port may do outside.
@@ -107,14 +113,29 @@ struct Account {
     locate_at: Instant,
     /// What was last logged of it.
     told: String,
+    /// The calls that went out through it.
+    begun: Begun,
+}
+
+/// When the outside calls of the last hour began.
+#[derive(Debug, Default)]
+struct Begun(VecDeque<Instant>);
+
+impl Begun {
+    fn has_room(&mut self, now: Instant, per_hour: u16) -> bool {
+        while self.0.front().is_some_and(|at| now.ms_since(*at) >= HOUR_MS) {
+            self.0.pop_front();
+        }
+        self.0.len() < usize::from(per_hour)
+    }
 }
 
 /// All of them, and what the ports have called outside.
 pub(super) struct Accounts {
     all: Vec<Account>,
     under_way: Vec<(RequestId, AccountId, u64)>,
-    /// When each port began its outside calls of the last hour.
-    begun: Vec<VecDeque<Instant>>,
+    /// The outside calls of each port.
+    begun: Vec<Begun>,
     started: bool,
 }
 
@@ -124,11 +145,11 @@ impl Account {
         let registration = config.register_s.zip(config.user.clone()).map(|(expires_s, user)| {
             let route = config.proxy.as_ref().map(|p| route_of(p));
             let login = config.login.clone();
-            let wanted = register::Config { domain: config.domain.clone(), user, expires_s, route, login };
+            let wanted = register::Config { domain: config.domain.clone(), user, expires_s, route, fax: config.fax, login };
             Registration::new(wanted, servers.clone(), rng.fork())
         });
         let servers = servers.into_iter().map(|s| (s, Vec::new())).collect();
-        Account { config, registration, servers, locate_at: Instant::ZERO, told: String::new() }
+        Account { config, registration, servers, locate_at: Instant::ZERO, told: String::new(), begun: Begun::default() }
     }
 
     /// The ways for a call, best first: where we are registered, then the servers in their order.
@@ -186,7 +207,7 @@ fn route_of(uri: &str) -> String {
 impl Accounts {
     pub(super) fn new(configs: Vec<AccountConfig>, ports: usize, rng: &mut Rng) -> Accounts {
         let all = configs.into_iter().map(|config| Account::new(config, rng)).collect();
-        Accounts { all, under_way: Vec::new(), begun: vec![VecDeque::new(); ports], started: false }
+        Accounts { all, under_way: Vec::new(), begun: (0..ports).map(|_| Begun::default()).collect(), started: false }
     }
 
     fn get(&self, id: AccountId) -> Option<&Account> {
@@ -375,7 +396,7 @@ impl Gateway {
         let Some(account) = account else {
             return self.close(now, id, Cause::NotAllowed("the port has no account of its own for this route"));
         };
-        if let Err(why) = self.take_outside_place(now, port) {
+        if let Err(why) = self.take_outside_place(now, port, account) {
             return self.close(now, id, Cause::NotAllowed(why));
         }
         self.call_account(now, id, account, &outside.number, "account");
@@ -415,13 +436,16 @@ impl Gateway {
             CallerId::Account if !ours.is_empty() => ours.clone(),
             CallerId::Account | CallerId::Port => port,
         };
-        let vouched = c.caller_id == CallerId::Port && !ours.is_empty();
+        // Nameless, the call is still the account's to those who are trusted with it.
+        let vouched = (c.caller_id == CallerId::Port || call.record.private) && !ours.is_empty();
         let invite = Invite {
             to: address(number, &c.domain),
             targets,
             routes: through.routes(),
             from: address(&from, &c.domain),
             asserted: vouched.then(|| address(&ours, &c.domain)),
+            anonymous: call.record.private,
+            fax: call.talk.fax,
             login: c.login.clone(),
             ..Invite::default()
         };
@@ -429,24 +453,42 @@ impl Gateway {
         self.send_invite(now, id, invite, route, words);
     }
 
-    /// Counts an outside call of a port, if its caps allow one more.
-    fn take_outside_place(&mut self, now: Instant, port: PortId) -> Result<(), &'static str> {
-        let Some(caps) = self.config.ports.get(usize::from(port.0)).map(|p| p.outside) else { return Ok(()) };
-        let counts = |c: &&super::Call| c.account.is_some() && !c.emergency && c.state != super::State::Closing;
-        let open = self.calls.values().filter(|c| c.from == super::End::Port(port)).filter(counts).count();
-        if open >= usize::from(caps.at_once) {
+    /// Whether one more call may go through an account, in whichever direction.
+    pub(super) fn has_line(&self, account: AccountId) -> bool {
+        let Some(most) = self.accounts.get(account).and_then(|a| a.config.calls_max) else { return true };
+        let open = self.calls.values().filter(|c| c.account == Some(account)).filter(ordinary).count();
+        open < usize::from(most)
+    }
+
+    /// Counts an outside call of a port and an account, if the caps of both allow one more.
+    fn take_outside_place(&mut self, now: Instant, port: PortId, account: AccountId) -> Result<(), &'static str> {
+        let caps = self.config.ports.get(usize::from(port.0)).map(|p| p.outside).unwrap_or_default();
+        let outside = self.calls.values().filter(|c| c.from == super::End::Port(port) && c.account.is_some());
+        if outside.filter(ordinary).count() >= usize::from(caps.at_once) {
             return Err("the port has all the outside calls that it may have at a time (outside_calls_max)");
         }
-        let begun = &mut self.accounts.begun[usize::from(port.0)];
-        while begun.front().is_some_and(|at| now.ms_since(*at) >= HOUR_MS) {
-            begun.pop_front();
+        if !self.has_line(account) {
+            return Err("the account has all the calls that it may have at a time (calls_max)");
         }
-        if begun.len() >= usize::from(caps.per_hour) {
+        let of_port = self.accounts.begun.get_mut(usize::from(port.0));
+        let (Some(of_port), Some(through)) = (of_port, self.accounts.all.get_mut(usize::from(account.0))) else { return Ok(()) };
+        if !of_port.has_room(now, caps.per_hour) {
             return Err("the port has made all the outside calls that it may make in an hour (outside_calls_per_hour)");
         }
-        begun.push_back(now);
+        if let Some(per_hour) = through.config.calls_per_hour {
+            if !through.begun.has_room(now, per_hour) {
+                return Err("the account has made all the calls that it may make in an hour (calls_per_hour)");
+            }
+            through.begun.0.push_back(now);
+        }
+        of_port.0.push_back(now);
         Ok(())
     }
+}
+
+/// A call that caps count: no emergency, and not over.
+fn ordinary(call: &&super::Call) -> bool {
+    !call.emergency && call.state != super::State::Closing
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::call::{CallRecord, Config, EmergencyPlan, EmergencyTarget, LegSockets
 use crate::clock::WallMs;
 use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::MediaPolicy;
-use crate::number::{DialString, Number};
+use crate::number::{CallerIdCodes, DialString, Number};
 use crate::resolve::Resolver;
 use crate::resolve::cache::RouteCache;
 use crate::resolve::prefix::{PrefixRoute, PrefixRoutes};
@@ -29,6 +29,9 @@ fn account(name: &str, user: Option<&str>, n: u8) -> AccountConfig {
         login: None,
         register_s: user.map(|_| 600),
         caller_id: CallerId::Account,
+        calls_max: None,
+        calls_per_hour: None,
+        fax: None,
     }
 }
 
@@ -36,8 +39,9 @@ struct Stage {
     now: Instant,
     gateway: Gateway,
     registered: u32,
+    register: Option<Message>,
     invites: Vec<(Hop, Message)>,
-    /// What every INVITE gets.
+    /// What every INVITE gets; 0: nothing.
     says: u16,
     service_route: Option<&'static str>,
     records: Vec<CallRecord>,
@@ -49,12 +53,18 @@ struct Stage {
 
 impl Stage {
     fn new(accounts: Vec<AccountConfig>, caps: OutsideCaps) -> Stage {
+        Stage::made(accounts, caps, |_, _| {})
+    }
+
+    /// The same with other settings of calls and SIP.
+    fn made(accounts: Vec<AccountConfig>, caps: OutsideCaps, change: impl Fn(&mut Config, &mut sip::Config)) -> Stage {
         let port = |i: u16| PortConfig {
             name: format!("phone{i}"),
             number: Number::parse(&format!("200{i}")).ok(),
             account: (i < 2).then_some(AccountId(0)),
             outside: caps,
             fax: false,
+            anonymous: false,
         };
         let ports: Vec<PortConfig> = (0..3).map(port).collect();
         let numbers: BTreeMap<Number, PortId> =
@@ -66,7 +76,7 @@ impl Stage {
         }
         resolver.set_prefix_routes(routes);
         let leg = |i: u16| LegSockets { rtp: ([127, 0, 0, 1], 4 * i + 20_000).into(), udptl: ([127, 0, 0, 1], 4 * i + 20_002).into() };
-        let config = Config {
+        let mut config = Config {
             ports,
             services: 0,
             legs: (0..4).map(leg).collect(),
@@ -76,17 +86,21 @@ impl Stage {
                 ..EmergencyPlan::default()
             },
             accounts,
+            codes: CallerIdCodes { withhold: DialString::parse("*67").ok(), show: DialString::parse("*82").ok() },
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
             calls_max: 16,
         };
-        let sip = Endpoint::new(sip::Config::new(([192, 0, 2, 100], 5060).into(), "test"), 1);
+        let mut sip = sip::Config::new(([192, 0, 2, 100], 5060).into(), "test");
+        change(&mut config, &mut sip);
+        let sip = Endpoint::new(sip, 1);
         let mut gateway = Gateway::new(config, sip, resolver, 2);
         gateway.set_wall(Instant::ZERO, WallMs(1));
         let mut stage = Stage {
             now: Instant::ZERO,
             gateway,
             registered: 0,
+            register: None,
             invites: Vec::new(),
             says: 486,
             service_route: None,
@@ -138,6 +152,7 @@ impl Stage {
         let status = match message.method() {
             None => return self.answers.push((from, message.status().unwrap())),
             Some(Method::Register) => {
+                self.register = Some(message.clone());
                 self.registered += 1;
                 200
             }
@@ -148,32 +163,57 @@ impl Stage {
             Some(Method::Ack) => return,
             Some(_) => 200,
         };
+        if status == 0 {
+            return;
+        }
         let mut response = Message::response_to(message, status, "As Told");
         if message.method() == Some(&Method::Register) {
             response.headers.push("Contact", message.headers.get("Contact").unwrap().to_vec());
             if let Some(route) = self.service_route {
-                response.headers.push("Service-Route", route.into());
+                response.headers.push("Service-Route", route);
             }
         }
         self.gateway.handle_message(self.now, from, &response.emit());
     }
 
+    fn line(&mut self, port: u16, event: LineEvent) {
+        self.gateway.handle_tick_event(self.now, Event::Line(PortId(port), event));
+        self.settle();
+    }
     /// Lifts, dials, and hangs up when the call is over.
     fn dial(&mut self, port: u16, digits: &str, emergency: bool) {
-        let port = PortId(port);
+        self.dial_and_wait(port, digits, emergency);
+        self.line(port, LineEvent::WentOnHook);
+    }
+    fn dial_and_wait(&mut self, port: u16, digits: &str, emergency: bool) {
         let keys = DialString::parse(digits).unwrap();
-        for event in [LineEvent::WentOffHook, LineEvent::Dialled { keys, emergency }, LineEvent::WentOnHook] {
-            self.gateway.handle_tick_event(self.now, Event::Line(port, event));
+        self.line(port, LineEvent::WentOffHook);
+        self.line(port, LineEvent::Dialled { keys, emergency });
+    }
+    /// Time passes, as far as the gateway notices it.
+    fn wait(&mut self, for_ms: u64) {
+        let end = self.now + ms(for_ms);
+        while let Some(at) = self.gateway.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.gateway.handle_timeout(self.now);
             self.settle();
         }
+        self.now = end;
+    }
+    /// Ports that a bell was asked for, in order.
+    fn rung(&self) -> Vec<u16> {
+        self.lines.iter().filter(|(_, l)| matches!(l, LineCommand::Ring { .. })).map(|(p, _)| p.0).collect()
     }
 
     fn call_in(&mut self, from: SocketAddr, user: &str) {
+        self.call_in_saying(from, user, "");
+    }
+    fn call_in_saying(&mut self, from: SocketAddr, user: &str, headers: &str) {
         let n = self.answers.len() + self.words.len();
         let invite = format!(
             "INVITE sip:{user}@192.0.2.100 SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{n}\r\nMax-Forwards: 70\r\n\
              From: <sip:5550100@office.example>;tag=t{n}\r\nTo: <sip:{user}@office.example>\r\nCall-ID: c{n}\r\nCSeq: 1 INVITE\r\n\
-             Contact: <sip:x@{from}>\r\n\r\n"
+             Contact: <sip:x@{from}>\r\n{headers}\r\n"
         );
         self.gateway.handle_message(self.now, Hop::udp(from), invite.as_bytes());
         self.settle();
@@ -241,6 +281,187 @@ fn caps_are_kept_and_an_emergency_passes_them_by() {
     let mut none = Stage::new(vec![account("office", Some("4930"), 1)], OutsideCaps { at_once: 0, per_hour: 60 });
     none.dial(0, "05001", false);
     assert!(none.invites.is_empty() && none.records[0].result.contains("outside_calls_max"));
+}
+
+fn office() -> AccountConfig {
+    account("office", Some("4930"), 1)
+}
+
+#[test]
+fn an_account_bounds_what_its_ports_do_together_in_both_directions() {
+    let mut s = Stage::new(vec![AccountConfig { calls_max: Some(2), ..office() }], OutsideCaps::default());
+    s.says = 180;
+    s.dial_and_wait(0, "05001", false);
+    s.call_in(server(1), "4930");
+    assert_eq!((s.invites.len(), s.rung()), (1, vec![1]));
+    // One out, one in: that is all.
+    s.dial(2, "05001", false);
+    assert_eq!(s.invites.len(), 1);
+    let refused = s.records.last().unwrap();
+    assert!(refused.result.contains("calls_max") && refused.q850 == 21, "{refused:?}");
+    s.call_in(server(1), "4930");
+    assert_eq!((s.answers.last().unwrap().1, s.rung()), (486, vec![1]));
+    assert!(s.words.iter().any(|w| w.contains("refused: 486") && w.contains("calls_max")), "{:?}", s.words);
+    // An emergency is not counted and not refused; nor does it take a place from others.
+    s.dial_and_wait(2, "911", true);
+    assert_eq!((s.invites.len(), s.called().as_str()), (2, "sip:911@office.example"));
+    s.line(0, LineEvent::WentOnHook);
+    s.wait(2_000);
+    s.dial_and_wait(0, "05001", false);
+    assert_eq!(s.invites.len(), 3, "with one call gone there is room beside the emergency: {:?}", s.words);
+    // The control: without a bound of its own the account takes what its ports make.
+    let mut s = Stage::new(vec![office()], OutsideCaps::default());
+    s.says = 180;
+    for port in 0..3 {
+        s.dial_and_wait(port, "05001", false);
+    }
+    assert_eq!(s.invites.len(), 3);
+}
+
+#[test]
+fn an_account_bounds_what_goes_out_through_it_in_an_hour() {
+    let mut s = Stage::new(vec![AccountConfig { calls_per_hour: Some(3), ..office() }], OutsideCaps::default());
+    for port in [0, 1, 0, 1, 2] {
+        s.dial(port, "05001", false);
+    }
+    assert_eq!(s.invites.len(), 3, "together");
+    assert!(s.records[3].result.contains("calls_per_hour") && s.records[4].result.contains("calls_per_hour"), "{:?}", s.records);
+    s.dial(2, "911", true);
+    assert_eq!(s.invites.len(), 4);
+    // What the account refused does not count against the port.
+    s.now = s.now + ms(3_600_000);
+    s.dial(1, "05001", false);
+    assert_eq!(s.invites.len(), 5);
+    let mut s = Stage::new(vec![AccountConfig { calls_per_hour: Some(1), ..office() }], OutsideCaps { at_once: 1, per_hour: 2 });
+    for _ in 0..4 {
+        s.dial(0, "05001", false);
+    }
+    assert!(s.records[1..].iter().all(|r| r.result.contains("calls_per_hour") && !r.result.contains("outside")), "{:?}", s.records);
+}
+
+#[test]
+fn an_emergency_call_tries_every_server_of_an_account_for_a_moment_and_then_the_next_target() {
+    let servers = vec!["sip:192.0.2.1".to_owned(), "sip:192.0.2.2".to_owned()];
+    let two = || Stage::new(vec![AccountConfig { servers: servers.clone(), register_s: None, ..office() }], OutsideCaps::default());
+    // Silent, both of them: 4 s each, then the desk.
+    let mut s = two();
+    s.says = 0;
+    s.dial_and_wait(0, "911", true);
+    s.wait(3_900);
+    assert!(s.invites.iter().all(|(hop, _)| *hop == Hop::udp(server(1))), "{:?}", s.invites);
+    s.wait(200);
+    assert_eq!(s.invites.last().unwrap().0, Hop::udp(server(2)));
+    assert!(s.lines.contains(&(PortId(0), LineCommand::Ringback)) && s.rung().is_empty());
+    s.wait(4_000);
+    assert_eq!(s.rung(), [2], "{:?}", s.words);
+    // What is known to be broken costs no time at all.
+    let mut s = two();
+    s.says = 0;
+    s.dial_and_wait(0, "911", true);
+    for n in [1, 2] {
+        s.gateway.handle_transport_failure(s.now, Hop::udp(server(n)));
+        s.settle();
+    }
+    assert_eq!((s.invites.last().unwrap().0, s.rung()), (Hop::udp(server(2)), vec![2]), "{:?}", s.words);
+    // A server that refuses has spoken for the account; one that is not well (503) has not.
+    for (says, asked) in [(403, 1), (503, 2)] {
+        let mut s = two();
+        s.says = says;
+        s.dial_and_wait(0, "911", true);
+        assert_eq!((s.invites.len(), s.rung()), (asked, vec![2]), "{says}");
+    }
+    // The control: an ordinary call waits for SIP's own patience.
+    let mut s = two();
+    s.says = 0;
+    s.dial_and_wait(0, "05001", false);
+    s.wait(20_000);
+    assert!(s.invites.iter().all(|(hop, _)| *hop == Hop::udp(server(1))));
+}
+
+#[test]
+fn a_number_is_withheld_by_its_port_or_a_code_and_never_in_an_emergency() {
+    // The port withholds; what is dialled; whether the number is shown.
+    let table = [
+        (false, "05001", true),
+        (true, "05001", false),
+        (false, "*6705001", false),
+        (true, "*6705001", false),
+        (true, "*8205001", true),
+        (false, "*8205001", true),
+    ];
+    for (anonymous, dialled, shown) in table {
+        for trusted in [false, true] {
+            let mut s =
+                Stage::made(vec![AccountConfig { caller_id: CallerId::Port, ..office() }], OutsideCaps::default(), |config, sip| {
+                    config.ports[0].anonymous = anonymous;
+                    if trusted {
+                        sip.trusted.push("192.0.2.0/24".parse().unwrap());
+                    }
+                });
+            s.dial(0, dialled, false);
+            let case = format!("{anonymous} {dialled} {trusted}: {:?}", s.invites.last());
+            assert_eq!(s.called(), "sip:5001@office.example", "{case}");
+            assert_eq!(s.header("From").starts_with("<sip:2000@"), shown, "{case}");
+            assert_eq!(s.header("From").starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>"), !shown, "{case}");
+            assert_eq!(s.header("Privacy"), if shown { "" } else { "id" }, "{case}");
+            // The account is told to whom it may be told: as its own if it vouches there, as a wish where the number is shown anyway.
+            assert_eq!(s.header("P-Asserted-Identity"), if trusted { "<sip:4930@office.example>" } else { "" }, "{case}");
+            assert_eq!(s.header("P-Preferred-Identity"), if !trusted && shown { "<sip:4930@office.example>" } else { "" }, "{case}");
+            let text = String::from_utf8_lossy(&s.invites.last().unwrap().1.emit()).into_owned();
+            assert!(shown || trusted || !(text.contains("2000@") || text.contains("4930")), "{case}\n{text}");
+            let record = s.records.last().unwrap();
+            assert_eq!((record.private, record.from.as_str(), record.to.as_str()), (!shown, "2000", "05001"), "{case}");
+        }
+    }
+    let mut s = Stage::made(vec![office()], OutsideCaps::default(), |config, _| config.ports[0].anonymous = true);
+    for dialled in ["911", "*67911"] {
+        s.dial(0, dialled, true);
+        assert_eq!((s.called().as_str(), s.header("Privacy").as_str()), ("sip:911@office.example", ""), "{dialled}");
+        assert!(s.header("From").starts_with("<sip:4930@"), "help must be able to call back: {}", s.header("From"));
+    }
+}
+
+#[test]
+fn a_caller_who_withholds_the_number_is_shown_nowhere() {
+    let asserted = "P-Asserted-Identity: <sip:5550199@office.example>\r\n";
+    for (headers, private, from, told) in [
+        (asserted.to_owned(), false, "5550100", Some("5550199")),
+        (format!("{asserted}Privacy: id\r\n"), true, "", None),
+        (format!("{asserted}Privacy: header;user\r\n"), true, "", None),
+        (format!("{asserted}Privacy: none\r\n"), false, "5550100", Some("5550199")),
+    ] {
+        let mut s = Stage::made(vec![office()], OutsideCaps::default(), |_, sip| sip.trusted.push("192.0.2.1".parse().unwrap()));
+        s.call_in_saying(server(1), "4930", &headers);
+        assert_eq!((s.rung(), s.gateway.calls()[0].from.as_str()), (vec![0], from), "{headers}");
+        s.gateway.shut_down(s.now);
+        s.settle();
+        s.wait(2_000);
+        let record = s.records.last().unwrap();
+        assert_eq!((record.private, record.from.as_str(), record.asserted.as_deref()), (private, from, told), "{headers}");
+        let said = s.words.iter().any(|w| w.contains("5550100") || w.contains("5550199"));
+        assert_eq!(said, !private, "{:?}", s.words);
+    }
+    // From a stranger nothing is believed, and a refusal is logged without the number too.
+    let mut s = Stage::new(vec![office()], OutsideCaps::default());
+    s.call_in_saying(server(66), "4930", &format!("{asserted}Privacy: id\r\n"));
+    assert!(s.words.iter().any(|w| w.starts_with("call from somebody who withholds the number")), "{:?}", s.words);
+}
+
+#[test]
+fn a_fax_machines_account_says_so_when_it_registers_and_calls() {
+    for fax in [None, Some("t38"), Some("passthrough")] {
+        let mut s = Stage::made(vec![AccountConfig { fax, ..office() }], OutsideCaps::default(), |config, _| {
+            config.ports[0].fax = fax.is_some();
+        });
+        let contact = s.register.as_ref().and_then(|m| m.headers.get("Contact")).map(|c| String::from_utf8_lossy(c).into_owned()).unwrap();
+        let tag = fax.map(|how| format!("+sip.fax=\"{how}\""));
+        assert_eq!(contact.split(';').find(|p| p.starts_with("+sip.fax")), tag.as_deref(), "{contact}");
+        assert_eq!(s.gateway.accounts()[0].state, "registered", "the lease of our own contact is found all the same");
+        s.dial(0, "05001", false);
+        assert_eq!(s.header("Accept-Contact").contains("sip.fax"), fax.is_some());
+        s.dial(1, "05001", false);
+        assert_eq!(s.header("Accept-Contact"), "", "a telephone asks for no machine");
+    }
 }
 
 #[test]

@@ -117,12 +117,16 @@ impl Gateway {
         identity: sip::Identity,
     ) {
         let account = self.accounts.called(source, to);
+        // A caller who does not want to be shown is not: not to the telephone, not in the record, not in the log.
+        let private = identity.private || from.eq_ignore_ascii_case("anonymous");
+        let (from, asserted) = if private { (String::new(), None) } else { (from, identity.asserted) };
+        let who = if private { "somebody who withholds the number".to_owned() } else { from.clone() };
         let number = Number::parse(to);
         let refuse = |this: &mut Gateway, status: u16, why: &str| {
             this.refuse_dialog(now, dialog, status, None);
             if let Some(unsaid) = this.refusals.pass(now, source.addr.ip()) {
                 let more = if unsaid > 0 { format!("; {unsaid} more before it") } else { String::new() };
-                this.log(None, false, format!("call from {from} at {source} to {to} refused: {status} {why}{more}"));
+                this.log(None, false, format!("call from {who} at {source} to {to} refused: {status} {why}{more}"));
             }
         };
         if number.is_err() && account.is_none() {
@@ -130,6 +134,9 @@ impl Gateway {
         }
         if self.shutting_down || self.table_full() {
             return refuse(self, 503, "the call table is full");
+        }
+        if account.is_some_and(|account| !self.has_line(account)) {
+            return refuse(self, 486, "the account has all the calls that it may have at a time (calls_max)");
         }
         let port = match account {
             Some(account) => self.port_for(account),
@@ -149,14 +156,10 @@ impl Gateway {
             Ok(offer) => offer,
             Err(why) => {
                 self.refuse_offer(now, dialog, why.sip_status(), &why);
-                return self.log(
-                    None,
-                    false,
-                    format!("call from {from} at {source} to {to} refused: {} {}", why.sip_status(), why.words()),
-                );
+                return self.log(None, false, format!("call from {who} at {source} to {to} refused: {} {}", why.sip_status(), why.words()));
             }
         };
-        let id = self.new_call(now, End::Peer, End::Peer, Direction::Incoming, from.clone(), to.to_owned());
+        let id = self.new_call(now, End::Peer, End::Peer, Direction::Incoming, from, to.to_owned());
         let call_id = self.sip.call_id(dialog).unwrap_or_default();
         let leg = self.free_legs.pop_front();
         let call = self.calls.get_mut(&id).expect("just inserted");
@@ -164,7 +167,7 @@ impl Gateway {
         call.talk.leg = leg;
         // Who asks for a fax machine (RFC 6913) is one.
         call.talk.fax = identity.fax || port.is_some_and(|p| self.ports.get(usize::from(p.0)).is_some_and(|p| p.fax));
-        call.record.asserted = identity.asserted;
+        (call.record.private, call.record.asserted) = (private, asserted);
         call.record.diverted_from = identity.diversion.map(|d| (d.user, d.reason));
         call.record.peer = Some(source.addr);
         call.account = account;
@@ -177,7 +180,7 @@ impl Gateway {
             self.close(now, id, Cause::LimitReached("media sockets"));
             return;
         }
-        self.log(Some(id), false, format!("call from {from} at {source} to {to}"));
+        self.log(Some(id), false, format!("call from {who} at {source} to {to}"));
         match port {
             Some(port) => {
                 self.call_port(now, id, port, "");

@@ -43,7 +43,7 @@ use crate::id::{AccountId, CallId, LegId, PortId};
 use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
 use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::MediaPolicy;
-use crate::number::Number;
+use crate::number::{CallerIdCodes, Number};
 use crate::resolve::{self, NoRoute, QueryId, Resolver, Target};
 use crate::sip::{self, DialogId, Endpoint};
 use crate::tick::{Command, Event};
@@ -76,6 +76,8 @@ pub struct PortConfig {
     pub outside: OutsideCaps,
     /// A fax machine is plugged into it: a caller who offers audio and T.38 at once gets T.38.
     pub fax: bool,
+    /// Its number is withheld unless the caller says otherwise.
+    pub anonymous: bool,
 }
 
 /// The gateway's settings that the calls need.
@@ -93,6 +95,8 @@ pub struct Config {
     pub emergency: EmergencyPlan,
     /// Accounts at outside servers, in `AccountId` order.
     pub accounts: Vec<AccountConfig>,
+    /// What is dialled in front of a number to withhold or show one's own.
+    pub codes: CallerIdCodes,
     /// A called line rings at most so long.
     pub no_answer_ms: u64,
     /// A learned route that says nothing for so long makes us ask the directory too.
@@ -595,6 +599,7 @@ impl Gateway {
             sip_call_id: String::new(),
             direction,
             from: caller.clone(),
+            private: false,
             asserted: None,
             diverted_from: None,
             to: dialled.clone(),

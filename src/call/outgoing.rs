@@ -7,7 +7,8 @@ use crate::id::{CallId, PortId};
 use crate::line::Command as LineCommand;
 use crate::number::{DialString, Number};
 use crate::resolve::{NoRoute, Route, Step, Target};
-use crate::sip::Invite;
+use crate::sip::message::readable;
+use crate::sip::{Hop, Invite};
 use crate::tick::Command;
 
 impl Gateway {
@@ -16,7 +17,10 @@ impl Gateway {
         if self.call_of(port).is_some() {
             return;
         }
-        let text = keys.to_string();
+        let (text, code) = self.config.codes.split(keys.as_str());
+        let text = text.to_owned();
+        // Help must be able to call back.
+        let private = !emergency && code.unwrap_or_else(|| self.config.ports.get(usize::from(port.0)).is_some_and(|p| p.anonymous));
         let caller = self.ports[usize::from(port.0)].number.as_ref().map_or_else(String::new, ToString::to_string);
         let number = Number::parse(&text);
         if emergency {
@@ -29,10 +33,16 @@ impl Gateway {
         let id = self.new_call(now, End::Port(port), End::Peer, Direction::Outgoing, caller, text.clone());
         self.ports[usize::from(port.0)].call = Some(id);
         let name = self.port_name(port);
-        self.log(Some(id), emergency, format!("{name} dialled {text}{}", if emergency { " (emergency)" } else { "" }));
+        let how = match (emergency, private) {
+            (true, _) => " (emergency)",
+            (false, true) => ", its number withheld",
+            (false, false) => "",
+        };
+        self.log(Some(id), emergency, format!("{name} dialled {text}{how}"));
         let call = self.calls.get_mut(&id).expect("just inserted");
         call.record.ports.push(name);
         call.emergency = emergency;
+        call.record.private = private;
         call.talk.fax = self.ports[usize::from(port.0)].fax;
         let Ok(number) = number else {
             self.close(now, id, Cause::BadNumber);
@@ -135,10 +145,15 @@ impl Gateway {
     pub(super) fn call_peer(&mut self, now: Instant, id: CallId, target: Target) {
         let Some(call) = self.calls.get(&id) else { return };
         let learned = target.learned;
+        let hop = Hop::from(target.contact);
+        // Who is trusted is told, also what others are not.
+        let told = self.sip.trusts(hop) && !call.caller.is_empty();
         let invite = Invite {
             to: target.number.to_string(),
-            targets: vec![(target.contact.into(), None)],
+            targets: vec![(hop, None)],
             from: call.caller.clone(),
+            asserted: told.then(|| readable(self.sip.contact_uri(&call.caller, hop).as_bytes())),
+            anonymous: call.record.private,
             fax: call.talk.fax,
             ..Invite::default()
         };

@@ -39,6 +39,9 @@ pub struct CallRecord {
     pub direction: Direction,
     /// The calling number, empty if it was not told.
     pub from: String,
+    /// The caller does not want to be shown: a port of ours that called withheld its number, or the peer's caller did, whose number then
+    /// stands nowhere here.
+    pub private: bool,
     /// The calling number that a trusted peer vouches for (P-Asserted-Identity, RFC 3325).
     pub asserted: Option<String>,
     /// Whose number was called first, and why the call came here instead (Diversion, RFC 5806).

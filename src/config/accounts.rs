@@ -6,7 +6,7 @@
 use super::error::{ConfigError, Source};
 use super::gateway::GatewayConfig;
 use crate::id::AccountId;
-use crate::limits::{ACCOUNT_SERVERS_MAX, OUTSIDE_CALLS_PER_HOUR_MAX, SIP_ACCOUNTS_MAX};
+use crate::limits::{ACCOUNT_CALLS_PER_HOUR_MAX, ACCOUNT_SERVERS_MAX, CALLS_MAX, OUTSIDE_CALLS_PER_HOUR_MAX, SIP_ACCOUNTS_MAX};
 use crate::resolve::prefix::{PrefixRoute, PrefixRoutes, Way};
 use crate::sip::message::{Scheme, Uri};
 use core::fmt;
@@ -116,6 +116,11 @@ pub struct Account {
     /// Whose number the called side sees.
     #[serde(default)]
     pub caller_id: CallerId,
+    /// Calls through it at a time, both ways together: what the provider allows. Without it as many as its ports make. Emergency calls are
+    /// neither counted nor refused.
+    pub calls_max: Option<u16>,
+    /// Calls out through it within an hour, from all ports together. Emergency calls are neither counted nor refused.
+    pub calls_per_hour: Option<u16>,
 }
 
 fn yes() -> bool {
@@ -168,7 +173,7 @@ fn server_uri(text: &str, transport: Option<Transport>) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let mut uri = if lower.starts_with("sip:") || lower.starts_with("sips:") { text.to_owned() } else { format!("sip:{text}") };
     let parsed = Uri::parse(uri.as_bytes()).ok()?;
-    if parsed.user.is_some() || parsed.host.is_none() || parsed.has_headers {
+    if parsed.user().is_some() || parsed.host.is_none() || parsed.has_headers {
         return None;
     }
     match parsed.params.get("transport") {
@@ -271,7 +276,7 @@ pub fn check(config: &GatewayConfig, source: &Source) -> Vec<ConfigError> {
             problem(".outbound_proxy", "is no server (host, host:port or a SIP URI without a user)".into());
         }
         let address = format!("sip:{}", account.domain());
-        if !Uri::parse(address.as_bytes()).is_ok_and(|u| u.user.is_none() && u.host.is_some()) {
+        if !Uri::parse(address.as_bytes()).is_ok_and(|u| u.user().is_none() && u.host.is_some()) {
             problem(".domain", format!("{:?} is no domain", account.domain()));
         }
         if account.user.as_deref().is_some_and(|u| u.is_empty() || u.chars().any(|c| c.is_control() || c == '@' || c.is_whitespace())) {
@@ -285,6 +290,15 @@ pub fn check(config: &GatewayConfig, source: &Source) -> Vec<ConfigError> {
         }
         if account.password.is_some() && account.password_file.is_some() {
             problem(".password_file", "the password stands twice: here and in password".into());
+        }
+        for (key, cap, most) in
+            [("calls_max", account.calls_max, CALLS_MAX as u16), ("calls_per_hour", account.calls_per_hour, ACCOUNT_CALLS_PER_HOUR_MAX)]
+        {
+            match cap {
+                Some(0) => problem(&format!(".{key}"), "0 would leave the account without a call: take the account out instead".into()),
+                Some(n) if n > most => problem(&format!(".{key}"), format!("{n}: at most {most}")),
+                Some(_) | None => {}
+            }
         }
         if !(EXPIRES_S_MIN..=EXPIRES_S_MAX).contains(&account.expires_s) {
             problem(".expires_s", format!("must be {EXPIRES_S_MIN} to {EXPIRES_S_MAX}"));
@@ -308,6 +322,14 @@ pub fn check(config: &GatewayConfig, source: &Source) -> Vec<ConfigError> {
             && outside.named(name).is_none()
         {
             problems.push(source.at_key(&format!("port[{i}].account"), format!("there is no account {name:?}")));
+        }
+        if port.outside_calls_max > 1 {
+            let why = "a port has one call at a time: 1, or 0 for none (calls_max of an account bounds what its ports do together)";
+            problems.push(source.at_key(&format!("port[{i}].outside_calls_max"), why));
+        }
+        if port.outside_calls_per_hour == 0 && port.outside_calls_max > 0 {
+            let why = "0 an hour: say outside_calls_max = 0 for a port that may not call outside";
+            problems.push(source.at_key(&format!("port[{i}].outside_calls_per_hour"), why));
         }
         if port.outside_calls_per_hour > OUTSIDE_CALLS_PER_HOUR_MAX {
             problems.push(source.at_key(&format!("port[{i}].outside_calls_per_hour"), format!("at most {OUTSIDE_CALLS_PER_HOUR_MAX}")));
@@ -361,7 +383,7 @@ pub fn explained(config: &GatewayConfig) -> Vec<String> {
         let caps = match (config.routes.is_empty(), p.outside_calls_max) {
             (true, _) => "no outside calls".to_owned(),
             (false, 0) => "no outside calls (outside_calls_max = 0)".to_owned(),
-            (false, max) => format!("outside calls: {max} at a time, {} an hour", p.outside_calls_per_hour),
+            (false, _) => format!("outside calls: {} an hour", p.outside_calls_per_hour),
         };
         let account = p.account.as_ref().map_or_else(|| "no account of its own".into(), |a| format!("calls to account {a} ring here"));
         format!("port {}: {account}; {caps}", p.name)
@@ -379,7 +401,13 @@ fn account_words(a: &Account) -> String {
         CallerId::Account => "its own number",
         CallerId::Port => "the port's number",
     };
-    format!("account {}: {address} at {servers}{through}; {what}{password}; shows {shows}", a.name)
+    let caps = match (a.calls_max, a.calls_per_hour) {
+        (None, None) => String::new(),
+        (Some(n), None) => format!("; {n} calls at a time"),
+        (None, Some(n)) => format!("; {n} calls out an hour"),
+        (Some(n), Some(out)) => format!("; {n} calls at a time, {out} out an hour"),
+    };
+    format!("account {}: {address} at {servers}{through}; {what}{password}; shows {shows}{caps}", a.name)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const PORT: &str = "[[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = 
 fn a_full_account_is_read_and_explained() {
     let (config, problems) = read(&format!(
         "[[account]]\nname = \"office\"\nserver = [\"sip1.example.net\", \"sips:sip2.example.net:5071\"]\ntransport = \"tcp\"\nuser = \"4930\"\n\
-         password = \"hush-hush\"\noutbound_proxy = \"192.0.2.1:5070\"\n[[route]]\nprefix = \"0\"\nstrip = 1\nadd = \"+49\"\naccount = \"office\"\n\
+         password = \"hush-hush\"\ncalls_max = 3\ncalls_per_hour = 40\noutbound_proxy = \"192.0.2.1:5070\"\n[[route]]\nprefix = \"0\"\nstrip = 1\nadd = \"+49\"\naccount = \"office\"\n\
          {PORT}account = \"office\"\n"
     ));
     assert_eq!(problems, Vec::<String>::new());
@@ -27,7 +27,12 @@ fn a_full_account_is_read_and_explained() {
     assert_eq!(account.domain(), "sip1.example.net");
     let words = explained(&config).join("\n");
     assert!(words.contains("numbers 0... go through account office, with +49 in place of 0"), "{words}");
-    assert!(words.contains("4930@sip1.example.net") && words.contains("1 at a time, 60 an hour"), "{words}");
+    assert!(
+        words.contains("4930@sip1.example.net")
+            && words.contains("outside calls: 60 an hour")
+            && words.contains("3 calls at a time, 40 out an hour"),
+        "{words}"
+    );
     assert!(!format!("{config:?} {words}").contains("hush-hush"), "a secret is never printed");
 }
 
@@ -51,6 +56,12 @@ fn every_fault_is_named_with_its_line() {
         (format!("{account}[[route]]\nprefix = \"0\"\nstrip = 2\naccount = \"a\"\n"), "g.toml:11: route[0]: more digits to strip"),
         ("[[route]]\nprefix = \"0\"\nto = \"sip:u@x\"\n".into(), "g.toml:7: route[0]: \"sip:u@x\" is no server"),
         (format!("{PORT}account = \"b\"\n"), "g.toml:11: port[0].account: there is no account \"b\""),
+        (format!("{PORT}outside_calls_max = 2\n"), "g.toml:11: port[0].outside_calls_max: a port has one call at a time: 1, or 0"),
+        (format!("{PORT}outside_calls_per_hour = 0\n"), "g.toml:11: port[0].outside_calls_per_hour: 0 an hour: say outside_calls_max = 0"),
+        (format!("{account}calls_max = 0\n"), "g.toml:11: account[0].calls_max: 0 would leave the account without a call"),
+        (format!("{account}calls_per_hour = 0\n"), "g.toml:11: account[0].calls_per_hour: 0 would leave the account without a call"),
+        (format!("{account}calls_max = 9999\n"), "g.toml:11: account[0].calls_max: 9999: at most 448"),
+        (format!("{account}calls_per_hour = 60000\n"), "g.toml:11: account[0].calls_per_hour: 60000: at most 12000"),
         (format!("{PORT}outside_calls_per_hour = 5000\n"), "g.toml:11: port[0].outside_calls_per_hour: at most 1000"),
     ] {
         let (_, problems) = read(&text);

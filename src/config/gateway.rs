@@ -8,6 +8,7 @@ use super::error::{ConfigError, Source};
 use super::sip::Sip;
 use crate::call::{EmergencyPlan, EmergencyTarget};
 use crate::limits::{CALLS_MAX, ECHO_PLACES_MAX, PORTS_MAX};
+use crate::number::{CallerIdCodes, DialString};
 use core::ops::RangeInclusive;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -130,6 +131,10 @@ pub struct Line {
     pub echo_number: String,
     /// Calls that the echo service takes at a time. Each needs a leg of the media ports, beside those of the ports.
     pub echo_places: usize,
+    /// Dialled in front of a number: it is withheld for this call, whatever the port says. Without it that of the country; `""`: none.
+    pub withhold_code: Option<String>,
+    /// The same, and the number is shown.
+    pub show_code: Option<String>,
     /// A learned route silent for so long makes us ask the directory.
     pub learned_silence_ms: u64,
     /// Calls at a time.
@@ -147,6 +152,8 @@ impl Default for Line {
             pulse_dialling: true,
             echo_number: "9000".into(),
             echo_places: 8,
+            withhold_code: None,
+            show_code: None,
             learned_silence_ms: 2_000,
             calls_max: CALLS_MAX,
         }
@@ -212,6 +219,12 @@ pub struct Port {
     /// Calls to outside servers within an hour. Emergency calls do not count.
     #[serde(default = "defaults::outside_calls_per_hour")]
     pub outside_calls_per_hour: u16,
+    /// A fax machine is plugged in: the directory and outside servers are told so, and who offers audio and T.38 gets T.38. Without it, what
+    /// `kind` says.
+    pub fax: Option<bool>,
+    /// Calls from it do not show its number (RFC 3323). Emergency calls always do.
+    #[serde(default)]
+    pub anonymous: bool,
     /// Simulated machines answer after so many rings; 0: never by themselves.
     #[serde(default = "defaults::answer_rings")]
     pub answer_rings: u8,
@@ -231,6 +244,13 @@ pub enum PortKind {
     SimPhone,
     /// A simulated G3 fax machine.
     SimFax,
+}
+
+impl Port {
+    /// Whether a fax machine is plugged in.
+    pub fn is_fax(&self) -> bool {
+        self.fax.unwrap_or(self.kind == PortKind::SimFax)
+    }
 }
 
 impl PortKind {
@@ -324,6 +344,18 @@ impl GatewayConfig {
         if let Err(why) = crate::digit_map::DigitMap::parse(&self.line.digit_map, &self.emergency_numbers()) {
             problem("line.digit_map", why.to_string());
         }
+        for (key, code) in [("withhold_code", &self.line.withhold_code), ("show_code", &self.line.show_code)] {
+            let code = code.as_deref().filter(|code| !code.is_empty());
+            if let Some(code) = code.filter(|code| DialString::parse(code).is_err() || code.len() < 2 || !code.starts_with(['*', '#'])) {
+                problem(&format!("line.{key}"), format!("{code:?} is no code: * or # and further keys, so that no number begins like it"));
+            }
+        }
+        let codes = self.caller_id_codes();
+        if let (Some(withhold), Some(show)) = (&codes.withhold, &codes.show)
+            && (withhold.as_str().starts_with(show.as_str()) || show.as_str().starts_with(withhold.as_str()))
+        {
+            problem("line.show_code", format!("{show} and {withhold} (line.withhold_code) begin alike"));
+        }
         if crate::number::Number::parse(&self.line.echo_number).is_err() && !self.line.echo_number.is_empty() {
             problem("line.echo_number", format!("{:?} is no number", self.line.echo_number));
         }
@@ -416,6 +448,13 @@ impl GatewayConfig {
             return accounts::Outside::of(self).named(name).map(EmergencyTarget::Account);
         }
         target.strip_prefix("sip:")?.parse().ok().map(EmergencyTarget::Peer)
+    }
+
+    /// The codes for showing and withholding the caller's number: the configured ones, or else the country's.
+    pub fn caller_id_codes(&self) -> CallerIdCodes {
+        let own = crate::digit_map::caller_id_codes(&self.line.country);
+        let code = |given: &Option<String>, own| given.as_ref().map_or(own, |code| DialString::parse(code).ok());
+        CallerIdCodes { withhold: code(&self.line.withhold_code, own.withhold), show: code(&self.line.show_code, own.show) }
     }
 
     /// The emergency numbers in force: the configured ones, or else the country's.

@@ -1,11 +1,18 @@
 //! `[sip]`: where a daemon listens for SIP and how its TLS stands, the same words for gateway and directory.
 
 use super::error::{ConfigError, Source};
-use crate::limits::SIP_LISTENERS_MAX;
+use crate::limits::{SIP_LISTENERS_MAX, TRUSTED_NETWORKS_MAX};
+use crate::sip::Network;
+use core::ops::RangeInclusive;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// The session interval asked for where nothing else is said, in seconds (RFC 4028 s.4 recommends it).
+const SESSION_EXPIRES_S: u32 = 1_800;
+/// Shorter is forbidden (RFC 4028 s.5); longer than a day tells nothing of a dead call.
+const SESSION_EXPIRES_RANGE_S: RangeInclusive<u32> = 90..=86_400;
 
 /// `[sip]`
 #[derive(Clone, Debug, Deserialize)]
@@ -32,6 +39,11 @@ pub struct Sip {
     /// Whether servers must prove the name that we called. `false` lets anybody in between listen and answer in their place.
     #[serde(default = "yes")]
     pub tls_verify_peer: bool,
+    /// Peers whose word on who calls is believed, and who are told the number of a caller who withholds it (P-Asserted-Identity,
+    /// RFC 3325): `"ADDRESS"` or `"ADDRESS/PREFIX"`. Without it nobody. The gateway's alone.
+    pub trusted: Option<Vec<String>>,
+    /// The interval of session timers that we ask for (RFC 4028); 0: only where the peer asks. The gateway's alone.
+    pub session_expires_s: Option<u32>,
     /// Name servers to ask for SIP domains, `"address:port"` or a list; without it those of the system.
     #[serde(default)]
     pub dns: Listen,
@@ -108,6 +120,14 @@ impl Sip {
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.listen.0.iter().chain(&self.tls_listen.0).copied()
     }
+    /// Whom we trust with, and for, the numbers of callers. Faults are left out (`check` names them).
+    pub fn trusted_networks(&self) -> Vec<Network> {
+        self.trusted.iter().flatten().filter_map(|text| text.parse().ok()).collect()
+    }
+    /// The session interval to ask for, as the endpoint takes it.
+    pub fn session_interval_s(&self) -> Option<u32> {
+        Some(self.session_expires_s.unwrap_or(SESSION_EXPIRES_S)).filter(|s| *s > 0)
+    }
     /// Whether clients must show a certificate.
     pub fn verifies_clients(&self) -> bool {
         self.tls_verify.map_or(self.tls_client_ca.is_some(), |v| v == TlsVerify::Required)
@@ -137,6 +157,7 @@ impl Sip {
         if self.dscp > 63 {
             problem("sip.dscp", format!("{} is no DSCP (0 to 63)", self.dscp));
         }
+        self.check_calls(told, &mut problem);
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => problem("sip.tls_cert", "needs its tls_key beside it".into()),
             (None, Some(_)) => problem("sip.tls_key", "needs its tls_cert beside it".into()),
@@ -154,6 +175,27 @@ impl Sip {
             }
         }
         problems
+    }
+
+    /// The keys that are about calls, of which a directory makes none.
+    fn check_calls(&self, gateway: bool, problem: &mut impl FnMut(&str, String)) {
+        let given = [("sip.trusted", self.trusted.is_some()), ("sip.session_expires_s", self.session_expires_s.is_some())];
+        for (key, _) in given.iter().filter(|(_, given)| *given && !gateway) {
+            problem(key, "is about calls, and a directory makes none: it belongs to the gateways".into());
+        }
+        let networks = self.trusted.as_deref().unwrap_or_default();
+        if networks.len() > TRUSTED_NETWORKS_MAX {
+            problem("sip.trusted", format!("{} networks, at most {TRUSTED_NETWORKS_MAX}", networks.len()));
+        }
+        for text in networks {
+            if let Err(why) = text.parse::<Network>() {
+                problem("sip.trusted", format!("{text:?} {why}"));
+            }
+        }
+        if let Some(s) = self.session_expires_s.filter(|s| *s != 0 && !SESSION_EXPIRES_RANGE_S.contains(s)) {
+            let (least, most) = (SESSION_EXPIRES_RANGE_S.start(), SESSION_EXPIRES_RANGE_S.end());
+            problem("sip.session_expires_s", format!("{s}: must be {least} to {most}, or 0 to ask for none (RFC 4028 s.4)"));
+        }
     }
 
     fn files(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
@@ -205,6 +247,24 @@ mod tests {
     }
 
     #[test]
+    fn who_is_trusted_and_how_sessions_are_kept_alive_is_the_gateways_to_say() {
+        let text = "[sip]\nlisten = \"127.0.0.1:6160\"\ntrusted = [\"192.0.2.0/24\", \"2001:db8::1\"]\nsession_expires_s = 90\n";
+        let source = Source::new(Path::new("g.toml"), text.into());
+        let sip = source.parse::<File>().expect("it is right").sip;
+        assert_eq!(sip.check(&source, true), []);
+        assert_eq!(sip.trusted_networks().iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.0/24", "2001:db8::1"]);
+        assert_eq!(sip.session_interval_s(), Some(90));
+        let refused: Vec<String> = sip.check(&source, false).iter().map(ToString::to_string).collect();
+        assert!(refused.len() == 2 && refused[0].starts_with("g.toml:3: sip.trusted: is about calls"), "{refused:?}");
+        assert!(refused[1].starts_with("g.toml:4: sip.session_expires_s: is about calls"), "{refused:?}");
+        for (given, interval) in [("", Some(1_800)), ("session_expires_s = 0", None)] {
+            let source = Source::new(Path::new("g.toml"), format!("[sip]\nlisten = \"127.0.0.1:6160\"\n{given}"));
+            let sip = source.parse::<File>().expect("it is right").sip;
+            assert_eq!((sip.check(&source, true), sip.session_interval_s(), sip.trusted_networks()), (vec![], interval, vec![]));
+        }
+    }
+
+    #[test]
     fn every_fault_names_its_line() {
         let table: &[(&str, &str)] = &[
             ("listen = \"127.0.0.1\"", "g.toml:2: listen: \"127.0.0.1\" is not ADDRESS:PORT (IPv6: [ADDRESS]:PORT)"),
@@ -224,6 +284,22 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(problems(text), [*expected], "{text}");
+        }
+        let listen = "listen = \"1.2.3.4:1\"\n";
+        for (text, expected) in [
+            (
+                "trusted = [\"10.0.0.1/8\"]",
+                "g.toml:3: sip.trusted: \"10.0.0.1/8\" names a host and a prefix: leave the prefix away, or write 10.0.0.0/8",
+            ),
+            ("trusted = [\"192.0.2.1\", \"sip.example\"]", "g.toml:3: sip.trusted: \"sip.example\" is neither ADDRESS nor ADDRESS/PREFIX"),
+            ("trusted = [\"::/0\"]", "g.toml:3: sip.trusted: \"::/0\" has a prefix that is not 1 to 128 bits long"),
+            ("session_expires_s = 89", "g.toml:3: sip.session_expires_s: 89: must be 90 to 86400, or 0 to ask for none (RFC 4028 s.4)"),
+            (
+                "session_expires_s = 86401",
+                "g.toml:3: sip.session_expires_s: 86401: must be 90 to 86400, or 0 to ask for none (RFC 4028 s.4)",
+            ),
+        ] {
+            assert_eq!(problems(&format!("{listen}{text}")), [expected], "{text}");
         }
         let missing = problems("listen = \"1.2.3.4:1\"\ntls_cert = \"/nowhere/c.pem\"");
         assert_eq!(missing.len(), 2, "{missing:?}");

@@ -454,7 +454,7 @@ fn leg_sockets(config: &GatewayConfig) -> io::Result<Vec<LegSocketSet>> {
 fn build_board(config: &GatewayConfig, legs: usize) -> Board {
     let tones = TonePlan::of(&config.line.country).expect("the configuration was checked");
     let map = DigitMap::parse(&config.line.digit_map, &config.emergency_numbers()).expect("the configuration was checked");
-    let map = Arc::new(map);
+    let map = Arc::new(map.with_codes(config.caller_id_codes()));
     let lines = config.ports.iter().map(|_| {
         let mut line = LineConfig::new(tones, map.clone());
         line.timeouts.first_digit_ms = config.line.first_digit_ms;
@@ -496,12 +496,20 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTra
         media: media.clone(),
         emergency: config.emergency_plan(),
         accounts: sip_accounts::configs(config),
+        codes: config.caller_id_codes(),
         no_answer_ms: u64::from(config.line.no_answer_s) * 1000,
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,
     };
     let user_agent = crate::sip::Config::new(config.sip.main(), format!("tipring/{}", env!("CARGO_PKG_VERSION")));
-    let mut sip = Endpoint::new(crate::sip::Config { contacts: transport.contacts(), t38: config.media.t38, ..user_agent }, clock::seed());
+    let endpoint = crate::sip::Config {
+        contacts: transport.contacts(),
+        t38: config.media.t38,
+        trusted: config.sip.trusted_networks(),
+        session_expires_s: config.sip.session_interval_s(),
+        ..user_agent
+    };
+    let mut sip = Endpoint::new(endpoint, clock::seed());
     sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
     Gateway::new(settings, sip, resolver, clock::seed())
 }

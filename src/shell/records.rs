@@ -59,7 +59,7 @@ pub fn to_json(r: &CallRecord) -> Value {
         })
     });
     json!({
-        "call": r.call, "sip_call_id": r.sip_call_id, "direction": r.direction.word(), "from": r.from, "asserted": r.asserted, "to": r.to,
+        "call": r.call, "sip_call_id": r.sip_call_id, "direction": r.direction.word(), "from": r.from, "private": r.private, "asserted": r.asserted, "to": r.to,
         "diverted_from": r.diverted_from.as_ref().map(|(number, _)| number), "diverted_why": r.diverted_from.as_ref().and_then(|(_, why)| why.as_ref()),
         "ports": r.ports,
         "started": rfc3339(r.started), "answered": r.answered.map(rfc3339), "ended": rfc3339(r.ended),

@@ -4,7 +4,7 @@ use super::clock;
 use super::directory_client::{DirectoryClient, Login, Timeouts};
 use crate::api::directory::LookupAnswer;
 use crate::clock::Rng;
-use crate::config::gateway::{GatewayConfig, PortKind};
+use crate::config::gateway::GatewayConfig;
 use crate::directory::{Capabilities, Instance, Register, User};
 use crate::id::PortId;
 use crate::key::Fingerprint;
@@ -112,8 +112,8 @@ pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegis
             transport: crate::sip::Transport::Udp,
             fingerprint: Some(fingerprint),
             capabilities: Capabilities {
-                voice: port.kind == PortKind::SimPhone,
-                fax: port.kind == PortKind::SimFax,
+                voice: !port.is_fax(),
+                fax: port.is_fax(),
                 t38_version: config.media.t38.then_some(0),
                 srtp: false,
             },

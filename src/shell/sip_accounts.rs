@@ -5,7 +5,7 @@ use super::dns::Dns;
 use crate::api::gateway::Account;
 use crate::call::{AccountConfig, AccountView, CallerId, OutsideCaps, PortConfig};
 use crate::config::accounts::{self as typed, Outside};
-use crate::config::gateway::{GatewayConfig, PortKind};
+use crate::config::gateway::GatewayConfig;
 use crate::number::Number;
 use crate::resolve::{self, prefix::Way};
 use crate::sip::Target;
@@ -14,16 +14,28 @@ use serde_json::{Value, json};
 
 /// What runs: the accounts of the file, then the servers that routes name without one.
 pub fn configs(config: &GatewayConfig) -> Vec<AccountConfig> {
-    let accounts = config.accounts.iter().map(account);
+    let accounts = config.accounts.iter().map(|a| account(config, a));
     let peer = |uri: String| {
         let domain = uri.split_once(':').and_then(|(_, rest)| rest.split(';').next()).unwrap_or_default().to_owned();
-        let (proxy, user, login, register_s) = (None, None, None, None);
-        AccountConfig { name: uri.clone(), servers: vec![uri], proxy, domain, user, login, register_s, caller_id: CallerId::Port }
+        AccountConfig {
+            name: uri.clone(),
+            servers: vec![uri],
+            proxy: None,
+            domain,
+            user: None,
+            login: None,
+            register_s: None,
+            caller_id: CallerId::Port,
+            calls_max: None,
+            calls_per_hour: None,
+            fax: None,
+        }
     };
     accounts.chain(Outside::of(config).peers().map(peer)).collect()
 }
 
-fn account(a: &typed::Account) -> AccountConfig {
+fn account(config: &GatewayConfig, a: &typed::Account) -> AccountConfig {
+    let fax = config.ports.iter().any(|p| p.account.as_ref() == Some(&a.name) && p.is_fax());
     let login = a.login_user().zip(a.password.as_ref()).map(|(user, password)| {
         let login = Login::with_password(user, &password.0);
         a.realm.as_ref().map_or(login.clone(), |realm| login.only_for(realm))
@@ -40,6 +52,9 @@ fn account(a: &typed::Account) -> AccountConfig {
             typed::CallerId::Account => CallerId::Account,
             typed::CallerId::Port => CallerId::Port,
         },
+        calls_max: a.calls_max,
+        calls_per_hour: a.calls_per_hour,
+        fax: fax.then_some(if config.media.t38 { "t38" } else { "passthrough" }),
     }
 }
 
@@ -52,7 +67,8 @@ pub fn ports(config: &GatewayConfig) -> Vec<PortConfig> {
         number: p.number.as_ref().and_then(|n| Number::parse(n).ok()),
         account: p.account.as_ref().and_then(|name| outside.named(name)),
         outside: OutsideCaps { at_once: p.outside_calls_max, per_hour: p.outside_calls_per_hour },
-        fax: p.kind == PortKind::SimFax,
+        fax: p.is_fax(),
+        anonymous: p.anonymous,
     };
     config.ports.iter().map(port).collect()
 }

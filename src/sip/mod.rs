@@ -11,6 +11,7 @@ pub mod fuzz;
 mod hop;
 pub mod locate;
 pub mod message;
+mod network;
 pub mod register;
 pub mod stream;
 pub mod stun;
@@ -21,3 +22,4 @@ pub use endpoint::{
     RequestId, TimerReason, Transmit,
 };
 pub use hop::{Hop, Target, Transport};
+pub use network::{Network, NetworkError};

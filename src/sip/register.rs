@@ -55,6 +55,8 @@ pub struct Config {
     pub expires_s: u32,
     /// An outbound proxy, as a value of Route.
     pub route: Option<String>,
+    /// A fax machine is reached at this address, and how: `t38`, `passthrough` (RFC 6913).
+    pub fax: Option<&'static str>,
     /// Who we are.
     pub login: Option<Login>,
 }
@@ -272,6 +274,7 @@ impl Registration {
         };
         let ours = contact(&self.config.user, walk.at.target.0);
         let expires_s = if walk.kind == Kind::Leave { 0 } else { self.expires_s };
+        let fax = self.config.fax.map(|how| format!(";+sip.fax=\"{how}\"")).unwrap_or_default();
         let mut message = Message::request(Method::Register, format!("sip:{}", self.config.domain)).with("Max-Forwards", "70");
         if let Some(route) = &self.config.route {
             message = message.with("Route", route);
@@ -282,7 +285,7 @@ impl Registration {
             .with("To", format!("<{who}>"))
             .with("Call-ID", &self.call_id)
             .with("CSeq", format!("{} REGISTER", self.cseq))
-            .with("Contact", [b"<", ours.as_bytes(), b">;expires=", expires_s.to_string().as_bytes()].concat())
+            .with("Contact", [b"<", ours.as_bytes(), b">;expires=", expires_s.to_string().as_bytes(), fax.as_bytes()].concat())
             .with("Expires", expires_s.to_string());
         if let Some(authorizer) = &mut self.authorizer {
             walk.attempt.get_or_insert_with(|| authorizer.begin());
@@ -570,7 +573,7 @@ impl Registration {
 
 /// The lease of our contact among those of the response (s.10.2.4).
 fn lease_s(response: &Message, ours: Option<&Uri>) -> Option<u64> {
-    let same = |c: &NameAddr| ours.is_some_and(|o| c.uri.user == o.user && c.uri.host == o.host && c.uri.port == o.port);
+    let same = |c: &NameAddr| ours.is_some_and(|o| c.uri.user() == o.user() && c.uri.host == o.host && c.uri.port == o.port);
     let bound = response.headers.values("Contact").filter_map(|v| NameAddr::parse(v).ok()).find(same);
     let of_contact = bound.and_then(|c| c.params.get("expires").and_then(decimal));
     of_contact.or_else(|| decimal(response.headers.get("Expires")?))

@@ -145,7 +145,7 @@ impl World {
     }
     fn with(servers: usize, seed: u64, expires_s: u32, password: &str) -> World {
         let login = Some(Login::with_password("4930", password));
-        let config = Config { domain: "example.net".into(), user: "4930".into(), expires_s, route: None, login };
+        let config = Config { domain: "example.net".into(), user: "4930".into(), expires_s, route: None, fax: None, login };
         let names = (0..servers).map(|i| format!("sip:s{i}.example.net")).collect();
         let mut registration = Registration::new(config, names, Rng::new(seed));
         registration.start(Instant::ZERO);
@@ -344,7 +344,7 @@ fn refusals_are_kept_in_words() {
         assert_eq!((w.registration.state(), w.registration.last_words()), (State::Refused, Some(says)));
         assert_eq!(w.sent, 1);
     }
-    let config = Config { domain: "example.net".into(), user: "4930".into(), expires_s: 600, route: None, login: None };
+    let config = Config { domain: "example.net".into(), user: "4930".into(), expires_s: 600, route: None, fax: None, login: None };
     let mut w = World::new(1, 1);
     w.registration = Registration::new(config, vec!["sip:s0".into()], Rng::new(1));
     w.registration.set_targets(w.now, 0, vec![target(0)]);

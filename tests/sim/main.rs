@@ -1,5 +1,6 @@
 //! The whole product in virtual time (`tipring::lab::world`): calls, faxes, registrations and faults, each test from fixed seeds.
 
+mod callers;
 mod calls;
 mod chaos;
 mod emergencies;

@@ -199,7 +199,8 @@ impl Site {
     pub fn start(&mut self, now: Instant, wall: WallMs, rng: &mut Rng) {
         self.life += 1;
         let tones = TonePlan::of(COUNTRY).expect("a listed country");
-        let map = Arc::new(DigitMap::parse(DIGIT_MAP, emergency_numbers(COUNTRY)).expect("a digit map that was tried"));
+        let map = DigitMap::parse(DIGIT_MAP, emergency_numbers(COUNTRY)).expect("a digit map that was tried");
+        let map = Arc::new(map.with_codes(self.spec.codes.clone()));
         let lines = self.spec.ports.iter().map(|_| LineConfig::new(tones, map.clone())).collect();
         let board = Board::new(lines, self.spec.services, self.spec.legs, u64::from(self.spec.media.watchdog_ms));
         let number = |p: &PortSpec| p.number.map(|n| Number::parse(n).expect("a literal number"));
@@ -211,6 +212,7 @@ impl Site {
             account: None,
             outside: call::OutsideCaps::default(),
             fax: !matches!(p.machine, MachineSpec::Phone),
+            anonymous: p.anonymous,
         };
         let ports: Vec<PortConfig> = self.spec.ports.iter().map(port).collect();
         let numbers = ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
@@ -228,11 +230,13 @@ impl Site {
             media: self.spec.media.clone(),
             emergency: self.emergency.clone(),
             accounts: Vec::new(),
+            codes: self.spec.codes.clone(),
             no_answer_ms: self.spec.no_answer_ms,
             learned_silence_ms: self.spec.learned_silence_ms,
             calls_max: self.spec.calls_max,
         };
-        let mut sip = Endpoint::new(SipConfig::new(sip_address(self.index), "tipring-lab"), rng.next_u64());
+        let sip = SipConfig { trusted: self.spec.trusted.clone(), ..SipConfig::new(sip_address(self.index), "tipring-lab") };
+        let mut sip = Endpoint::new(sip, rng.next_u64());
         sip.set_capabilities(crate::negotiate::capabilities(&self.spec.media, SocketAddr::new(ip(self.index), 0)));
         let mut gateway = Gateway::new(config, sip, resolver, rng.next_u64());
         gateway.set_wall(now, wall);

@@ -3,6 +3,8 @@
 use crate::call::EmergencyTarget;
 use crate::lab::netem;
 use crate::negotiate::{MediaPolicy, T38Policy};
+use crate::number::CallerIdCodes;
+use crate::sip::Network;
 use std::net::SocketAddr;
 use tipring_dsp::g711::Law;
 use tipring_dsp::line_model::LineParams;
@@ -64,6 +66,10 @@ pub struct GatewaySpec {
     pub emergency_silence_ms: u64,
     /// One that rings is given so long.
     pub emergency_no_answer_ms: u64,
+    /// Peers whose word on who calls is believed.
+    pub trusted: Vec<Network>,
+    /// What is dialled in front of a number to withhold or show one's own.
+    pub codes: CallerIdCodes,
     /// Echo places.
     pub services: usize,
     /// Pairs of media sockets.
@@ -119,6 +125,8 @@ impl GatewaySpec {
             emergency: Vec::new(),
             emergency_silence_ms: 4_000,
             emergency_no_answer_ms: 40_000,
+            trusted: Vec::new(),
+            codes: CallerIdCodes::default(),
             services: 2,
             legs,
             calls_max: crate::limits::CALLS_MAX,
@@ -138,6 +146,8 @@ pub struct PortSpec {
     pub name: String,
     /// Its number.
     pub number: Option<&'static str>,
+    /// Its number is withheld.
+    pub anonymous: bool,
     /// The machine.
     pub machine: MachineSpec,
     /// The wire between.
@@ -147,12 +157,24 @@ pub struct PortSpec {
 impl PortSpec {
     /// A telephone on a short line.
     pub fn phone(number: &'static str) -> Self {
-        PortSpec { name: format!("phone-{number}"), number: Some(number), machine: MachineSpec::Phone, line: LineParams::HOUSE }
+        PortSpec {
+            name: format!("phone-{number}"),
+            number: Some(number),
+            anonymous: false,
+            machine: MachineSpec::Phone,
+            line: LineParams::HOUSE,
+        }
     }
     /// A fax machine on a short line.
     #[cfg(feature = "spandsp")]
     pub fn fax(number: &'static str, fax: FaxSpec) -> Self {
-        PortSpec { name: format!("fax-{number}"), number: Some(number), machine: MachineSpec::Fax(fax), line: LineParams::HOUSE }
+        PortSpec {
+            name: format!("fax-{number}"),
+            number: Some(number),
+            anonymous: false,
+            machine: MachineSpec::Fax(fax),
+            line: LineParams::HOUSE,
+        }
     }
 }
 

@@ -101,11 +101,25 @@ fn gateway(c: &crate::config::gateway::GatewayConfig) -> Vec<String> {
             None => "no directory: the numbers below are its own".into(),
         },
     ];
-    lines.extend(
-        c.ports
-            .iter()
-            .map(|p| format!("port {}: {}, number {}", p.name, p.kind.word(), p.number.as_deref().unwrap_or("given by the directory"))),
-    );
+    let trusted: Vec<String> = c.sip.trusted_networks().iter().map(ToString::to_string).collect();
+    if !trusted.is_empty() {
+        lines.push(format!("believes what {} say of callers, and tells them who calls", trusted.join(", ")));
+    }
+    lines.push(match c.sip.session_interval_s() {
+        Some(s) => format!("sessions refreshed within {s} s"),
+        None => "sessions refreshed only where the peer asks for it".into(),
+    });
+    let codes = c.caller_id_codes();
+    let codes = [(&codes.withhold, "withholds"), (&codes.show, "shows")];
+    let words =
+        codes.iter().filter_map(|(code, does)| code.as_ref().map(|code| format!("{code} in front of a number {does} the caller's")));
+    lines.extend(words);
+    lines.extend(c.ports.iter().map(|p| {
+        let fax = if p.is_fax() { ", a fax machine" } else { "" };
+        let anonymous = if p.anonymous { ", its number withheld" } else { "" };
+        let number = p.number.as_deref().unwrap_or("given by the directory");
+        format!("port {}: {}{fax}, number {number}{anonymous}", p.name, p.kind.word())
+    }));
     lines.extend(crate::config::accounts::explained(c));
     lines
 }

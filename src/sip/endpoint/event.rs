@@ -5,8 +5,9 @@ use crate::clock::Instant;
 use crate::sip::auth::Login;
 use crate::sip::hop::{Hop, Target, Transport};
 use crate::sip::message::{Message, Uri};
+use crate::sip::network::Network;
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 /// An INVITE usage: one call as SIP sees it, from the first INVITE to the end, with all its early dialogs.
@@ -38,7 +39,7 @@ pub struct Config {
     /// T.38 is spoken here: our Contact says so (RFC 6913).
     pub t38: bool,
     /// Peers whose P-Asserted-Identity is believed, and who are told ours (RFC 3325).
-    pub trusted: Vec<IpAddr>,
+    pub trusted: Vec<Network>,
     /// The interval of session timers that we ask for, in s (RFC 4028); `None`: only where the peer asks.
     pub session_expires_s: Option<u32>,
     /// Transactions at a time: one half for what peers ask, the other for what we ask, so that no flood keeps us from calling. Of each

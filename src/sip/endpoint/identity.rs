@@ -26,8 +26,13 @@ pub struct Identity {
 }
 
 impl Endpoint {
+    /// Whether what is there is believed, and told, who calls (RFC 3325).
+    pub fn trusts(&self, hop: Hop) -> bool {
+        self.config.trusted.iter().any(|network| network.contains(hop.addr.ip()))
+    }
+
     pub(super) fn identity(&self, src: Hop, request: &Message) -> Identity {
-        let trusted = self.config.trusted.contains(&src.addr.ip());
+        let trusted = self.trusts(src);
         let asserted = request.headers.values("P-Asserted-Identity").find_map(|v| NameAddr::parse(v).ok());
         let privacy = |v: &[u8]| {
             v.split(|b| *b == b';').any(|w| [&b"id"[..], b"user", b"header"].iter().any(|p| w.trim_ascii().eq_ignore_ascii_case(p)))
@@ -44,7 +49,7 @@ impl Endpoint {
     /// Says in an INVITE of ours who calls: nobody, where that is wanted; and what is asserted, to those who are trusted with it.
     pub(super) fn identify(&self, request: &mut Message, asserted: Option<&str>, anonymous: bool, targets: &[Target], fax: bool) {
         if let Some(uri) = asserted.and_then(|a| Uri::parse(a.as_bytes()).ok()) {
-            let trusted = targets.iter().all(|t| self.config.trusted.contains(&t.0.addr.ip()));
+            let trusted = targets.iter().all(|t| self.trusts(t.0));
             // Who does not know us is asked to check (RFC 3325 s.9.2), and never told what an anonymous caller hides.
             if trusted || !anonymous {
                 let name = if trusted { "P-Asserted-Identity" } else { "P-Preferred-Identity" };

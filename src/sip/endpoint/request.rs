@@ -347,7 +347,7 @@ impl Endpoint {
     fn answer_options(&mut self, now: Instant, tx: u64) {
         let mut response = self.response(tx, 200);
         for (name, value) in [("Allow", ALLOW), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"), ("Supported", SUPPORTED)] {
-            response.headers.push(name, value.into());
+            response.headers.push(name, value);
         }
         response.headers.push("Contact", self.contact_for(tx));
         if let Some(sdp) = &self.capabilities {

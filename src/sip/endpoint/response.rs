@@ -271,7 +271,7 @@ impl Endpoint {
         let mut ack = Message::request(Method::Ack, uri.clone());
         for name in ["Via", "Max-Forwards", "Route", "From", "Call-ID"] {
             for h in record.request.headers.iter().filter(|h| h.is(name)) {
-                ack.headers.push(name, h.value.clone());
+                ack.headers.push(name, h.value);
             }
         }
         ack.headers.push("To", response.headers.get("To").unwrap_or_default().to_vec());
@@ -294,7 +294,7 @@ impl Endpoint {
         });
         if let Some(record) = self.clients.get(&tx) {
             for h in record.request.headers.iter().filter(|h| shown && send::CREDENTIALS.iter().any(|name| h.is(name))) {
-                message.headers.push(&h.name, h.value.clone());
+                message.headers.push(h.name, h.value);
             }
         }
         if !sdp.is_empty() {

@@ -84,7 +84,7 @@ impl Endpoint {
 
     /// Who a call from there is counted for, if one more may ring. Trusted peers are not counted.
     pub(super) fn may_ring(&self, src: Hop) -> Option<Option<IpAddr>> {
-        if self.config.trusted.contains(&src.addr.ip()) {
+        if self.trusts(src) {
             return Some(None);
         }
         let source = network(src.addr.ip());

@@ -7,7 +7,7 @@ use tipring::clock::Instant;
 use tipring::id::{LegId, PortId};
 use tipring::line::{Command as LineCommand, Event as LineEvent};
 use tipring::negotiate::MediaPolicy;
-use tipring::number::{DialString, Number};
+use tipring::number::{CallerIdCodes, DialString, Number};
 use tipring::resolve::cache::RouteCache;
 use tipring::resolve::{Answer, Resolver};
 use tipring::sip::{Config as SipConfig, Endpoint};
@@ -43,12 +43,14 @@ impl Office {
                 account: None,
                 outside: OutsideCaps { at_once: 0, per_hour: 0 },
                 fax,
+                anonymous: false,
             }],
             services: 0,
             legs: (0..4).map(leg).collect(),
             media,
             emergency: EmergencyPlan::default(),
             accounts: Vec::new(),
+            codes: CallerIdCodes::default(),
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
             calls_max: 8,

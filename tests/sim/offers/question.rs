@@ -38,7 +38,8 @@ fn asked(scene: &Scene) -> usize {
 }
 
 /// What the peer says, T.38 offers that the machine's V.21 leads to, what the record says of it.
-const SAID: &[(Option<&str>, Options, usize, Option<bool>, &str)] = &[
+type Said = (Option<&'static str>, Options, usize, Option<bool>, &'static str);
+const SAID: &[Said] = &[
     (Some("m=audio 0 RTP/AVP 8 0\r\nm=image 0 udptl t38\r\n"), Options::Kept, 1, Some(true), "T.38 offered: the peer says that it can"),
     // RFC 3407, on no line at all, and under the audio line.
     (Some("a=sqn: 0\r\na=cdsc: 1 image udptl t38\r\n"), Options::Kept, 1, Some(true), "T.38 offered: the peer says that it can"),
@@ -68,7 +69,7 @@ fn req_b2_the_peer_is_asked_over_the_session_and_its_answer_chooses_how_the_fax_
         let mut scene = called_by(*says, *options, CALM, true);
         let story = scene.wire.story();
         assert!(scene.office(1).is_up(), "{says:?} {options:?}: no answer to OPTIONS ends a call\n{story}");
-        assert_eq!(asked(&scene) > 0, true, "{story}");
+        assert!(asked(&scene) > 0, "{story}");
         scene.act(1, Act::Fax);
         // Decided at once, whatever the answer: a fax does not wait.
         assert_eq!(scene.wire.t38_offers(at(1)), *offers, "{says:?} {options:?}\n{}", scene.wire.story());

@@ -137,7 +137,7 @@ fn one_source_takes_a_part_of_the_places_and_never_all() {
     assert_eq!((refused.len(), w.ends[1].counters().crowded), (10, 10));
     // Another, its neighbour, is heard; so is one whom we trust, however many he brings.
     w.hear(1, of(1, 0), invite(90_000, of(1, 0), ""));
-    w.ends[1].config.trusted.push(of(0, 5).ip());
+    w.ends[1].config.trusted.push(crate::sip::Network::host(of(0, 5).ip()));
     w.hear(1, of(0, 5), invite(90_001, of(0, 5), ""));
     assert_eq!((w.sent(1), w.ends[1].alive().dialogs), (vec![], SIP_RINGING_PER_SOURCE_MAX + 2));
     // Who is answered or refused makes room.
@@ -199,7 +199,7 @@ fn a_request_refused_in_its_dialog_is_answered_the_same_when_it_comes_again() {
         let mut m = dialog.next_request(method.clone()).0;
         m.headers.set("Via", format!("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK{n}").into_bytes());
         if let Some((name, value)) = more.split_once(": ") {
-            m.headers.push(name, value.into());
+            m.headers.push(name, value);
         }
         let m = if kind.is_empty() { m } else { m.with_body(kind, b"x".to_vec()) };
         w.hear(1, addr(1), m.emit());

@@ -1,6 +1,7 @@
 //! What is said beside the session: who calls, digits by INFO, passwords.
 
 use super::*;
+use crate::sip::Network;
 use crate::sip::auth::Login;
 
 fn invite_with(headers: &str) -> String {
@@ -17,7 +18,7 @@ fn an_asserted_identity_is_believed_only_of_those_who_are_trusted() {
     for trusted in [true, false] {
         let mut w = World::new(GOOD, 80);
         if trusted {
-            w.ends[1].config.trusted.push(addr(77).ip());
+            w.ends[1].config.trusted.push(Network::host(addr(77).ip()));
         }
         w.hear(1, addr(77), invite_with(headers));
         let events = w.take(1);
@@ -44,7 +45,7 @@ fn who_does_not_want_to_be_shown_is_told_only_to_those_who_are_trusted() {
         let mut w = World::new(GOOD, 82);
         w.ends[0].config.t38 = true;
         if trusted {
-            w.ends[0].config.trusted.push(addr(2).ip());
+            w.ends[0].config.trusted.push(Network::host(addr(2).ip()));
         }
         let call = Invite {
             to: "2001".into(),
