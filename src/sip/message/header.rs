@@ -4,6 +4,7 @@
 //! number to compare, and no memory of its own for the usual spellings.
 
 use super::address::AddrParts;
+use super::uri::Span;
 use super::via::ViaParts;
 use super::{is_token, split_outside_quotes};
 use core::fmt;
@@ -268,13 +269,14 @@ pub struct Headers {
 }
 
 /// Where the pieces of the addresses stand that every message is asked for, as the check of the message found them; so that nothing is read
-/// twice. Each belongs to the first value of its header, and is forgotten when that header is touched.
+/// twice. Each belongs to the first value of its header (where several may stand in a line, with the place of that value in the text), and is
+/// forgotten when a header is replaced or taken away.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Read {
-    pub(super) via: Option<ViaParts>,
+    pub(super) via: Option<(Span, ViaParts)>,
     pub(super) from: Option<AddrParts>,
     pub(super) to: Option<AddrParts>,
-    pub(super) contact: Option<AddrParts>,
+    pub(super) contact: Option<(Span, AddrParts)>,
 }
 
 impl Headers {
@@ -341,6 +343,15 @@ impl Headers {
     /// What was found when the message was checked.
     pub(super) fn read(&self) -> &Read {
         &self.read
+    }
+    /// Where a part of a value of ours stands.
+    pub(super) fn span_of(&self, part: &[u8]) -> Span {
+        let at = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        Span::new(at, at + part.len())
+    }
+    /// What stands there.
+    pub(super) fn at(&self, span: Span) -> &[u8] {
+        span.of(&self.text)
     }
     /// Keeps what was found.
     pub(super) fn note(&mut self, read: Read) {

@@ -299,8 +299,10 @@ impl Message {
     }
     /// The topmost Via.
     pub fn top_via(&self) -> Result<Via, Fault> {
-        let value = self.headers.values("Via").next().ok_or(Fault::bad("Missing Via"))?;
-        self.headers.read().via.map_or_else(|| Via::parse(value), |parts| Ok(parts.own(value)))
+        if let Some((place, parts)) = self.headers.read().via {
+            return Ok(parts.own(self.headers.at(place)));
+        }
+        Via::parse(self.headers.values("Via").next().ok_or(Fault::bad("Missing Via"))?)
     }
     /// The From header.
     pub fn from(&self) -> Result<NameAddr, Fault> {
@@ -333,11 +335,10 @@ impl Message {
     }
     /// The first Contact that is an address (not `*`).
     pub fn contact(&self) -> Option<NameAddr> {
-        let mut values = self.headers.values("Contact").filter(|v| *v != b"*");
-        match self.headers.read().contact {
-            Some(parts) => Some(parts.own(values.next()?)),
-            None => values.find_map(|v| NameAddr::parse(v).ok()),
+        if let Some((place, parts)) = self.headers.read().contact {
+            return Some(parts.own(self.headers.at(place)));
         }
+        self.headers.values("Contact").find_map(|v| NameAddr::parse(v).ok())
     }
     /// Max-Forwards, if it stands there and is a number.
     pub fn max_forwards(&self) -> Option<u64> {

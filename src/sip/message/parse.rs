@@ -229,13 +229,13 @@ fn check(message: &Message, read: &mut Read) -> Result<(), Fault> {
             }
             // The topmost is ours to read, the others are only given back.
             VIA if !again => match split_outside_quotes(h.value, b',').find(|v| !v.is_empty()) {
-                Some(value) => read.via = Some(ViaParts::parse(value)?),
+                Some(value) => read.via = Some((message.headers.span_of(value), ViaParts::parse(value)?)),
                 None => continue,
             },
             CONTACT if is_request => {
                 for value in split_outside_quotes(h.value, b',').filter(|v| !v.is_empty() && *v != b"*") {
                     let found = AddrParts::checked(value)?;
-                    read.contact.get_or_insert(found);
+                    read.contact.get_or_insert((message.headers.span_of(value), found));
                 }
             }
             _ => {}

@@ -77,10 +77,8 @@ impl HostPart {
     /// With memory of its own; `text` is what it was read from.
     pub(super) fn own(self, text: &[u8]) -> Host {
         match self {
-            HostPart::Name(name) => {
-                // What stands in a host name is ASCII.
-                Host::Name(name.of(text).iter().map(|b| char::from(b.to_ascii_lowercase())).collect())
-            }
+            // What stands in a host name is ASCII.
+            HostPart::Name(name) => Host::Name(String::from_utf8_lossy(name.of(text)).to_ascii_lowercase()),
             HostPart::Addr(ip) => Host::Addr(ip),
         }
     }
@@ -138,18 +136,6 @@ pub(super) struct UriParts {
     pub(super) has_headers: bool,
 }
 
-/// What to stop at when a URI is read: what may not stand in one (spaces, control characters, what would close the address around it),
-/// and its own marks.
-const MARK: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut b = 0;
-    while b < 256 {
-        table[b] = matches!(b as u8, 0..=b' ' | 0x7f | b'<' | b'>' | b'"' | b'@' | b'?' | b';' | b':');
-        b += 1;
-    }
-    table
-};
-
 /// What stands in a host name. Underscores do not, except in the host names of a good many offices.
 const HOST: [bool; 256] = {
     let mut table = [false; 256];
@@ -163,29 +149,20 @@ const HOST: [bool; 256] = {
 
 const BAD: Fault = Fault::bad("Malformed URI");
 
+/// Where the first such byte is from `from` on.
+fn find(text: &[u8], from: usize, wanted: impl Fn(u8) -> bool) -> Option<usize> {
+    text[from..].iter().position(|b| wanted(*b)).map(|n| from + n)
+}
+
 impl UriParts {
-    /// Reads a URI in one walk over its bytes.
+    /// Reads a URI.
     pub(super) fn split(raw: &[u8]) -> Result<UriParts, Fault> {
-        // The user part may hold `;`, `?` and `:`, never a bare `@`: what is left of the last one is the user.
-        let (mut scheme_end, mut at, mut semicolon, mut question) = (None, None, None, None);
-        // The first colon behind that of the scheme; and the last behind the `@` and in front of `;` and `?`.
-        let (mut first_colon, mut last_colon) = (None, None);
-        for (i, b) in raw.iter().enumerate().filter(|(_, b)| MARK[usize::from(**b)]) {
-            match b {
-                b':' if scheme_end.is_none() => scheme_end = Some(i),
-                b':' => {
-                    first_colon = first_colon.or(Some(i));
-                    if semicolon.is_none() && question.is_none() {
-                        last_colon = Some(i);
-                    }
-                }
-                b'@' => (at, semicolon, question, last_colon) = (Some(i), None, None, None),
-                b';' => semicolon = semicolon.or(question.is_none().then_some(i)),
-                b'?' => question = question.or(Some(i)),
-                _ => return Err(BAD),
-            }
+        // Spaces, control characters, and what would close the address around it. Without a branch a byte: many are looked at in one step.
+        let harmful = |b: u8| b <= b' ' || b == 0x7f || b == b'<' || b == b'>' || b == b'"';
+        if raw.iter().fold(false, |found, b| found | harmful(*b)) {
+            return Err(BAD);
         }
-        let colon = scheme_end.ok_or(BAD)?;
+        let colon = find(raw, 0, |b| b == b':').ok_or(BAD)?;
         let scheme = match &raw[..colon] {
             name if name.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
             name if name.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
@@ -210,19 +187,16 @@ impl UriParts {
                 uri.params = Span::new(end, raw.len());
             }
             Scheme::Sip | Scheme::Sips => {
-                let host = match at {
-                    Some(at) if at <= colon => return Err(BAD),
-                    Some(at) => {
-                        let password = first_colon.filter(|p| *p < at);
-                        uri.user = Some(Span::new(colon + 1, password.unwrap_or(at)));
-                        at + 1
-                    }
-                    None => colon + 1,
-                };
+                // The user part may hold `;`, `?` and `:`, never a bare `@`: what is left of the last one is the user.
+                let at = raw[colon..].iter().rposition(|b| *b == b'@').map(|n| colon + n);
+                let host = at.unwrap_or(colon) + 1;
+                uri.user = at.map(|at| Span::new(colon + 1, find(&raw[..at], colon + 1, |b| b == b':').unwrap_or(at)));
+                let host_end = find(raw, host, |b| matches!(b, b';' | b'?')).unwrap_or(raw.len());
+                let question = find(raw, host_end, |b| b == b'?');
                 uri.has_headers = question.is_some();
                 let end = question.unwrap_or(raw.len());
-                let host_end = semicolon.unwrap_or(end);
-                let (name_end, port) = port_of(raw, host, host_end, last_colon).ok_or(BAD)?;
+                let (name, port) = split_port(&raw[host..host_end]).ok_or(BAD)?;
+                let name_end = host + name.len();
                 uri.host = Some(HostPart::parse(raw, host, name_end).ok_or(BAD)?);
                 uri.port = port;
                 uri.params = Span::new(host_end, end);
@@ -246,21 +220,6 @@ impl UriParts {
             port: self.port,
             params: Params::of_checked(self.params.of(raw)),
             has_headers: self.has_headers,
-        }
-    }
-}
-
-/// Where the host ends that begins at `host`, and the port behind it, if `last_colon` stands in front of one. `None` if that is no port.
-fn port_of(raw: &[u8], host: usize, end: usize, last_colon: Option<usize>) -> Option<(usize, Option<u16>)> {
-    if raw.get(host) == Some(&b'[') {
-        let (name, port) = split_port(&raw[host..end])?;
-        return Some((host + name.len(), port));
-    }
-    match last_colon {
-        None => Some((end, None)),
-        Some(colon) => {
-            let port = super::decimal(&raw[colon + 1..end]).and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0)?;
-            Some((colon, Some(port)))
         }
     }
 }
