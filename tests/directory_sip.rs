@@ -148,7 +148,7 @@ impl Phone {
         let answer = self.send(&self.text("REGISTER", "sip:lan.test", "sip:2001@lan.test", "")).unwrap();
         assert_eq!(answer.status(), Some(401));
         let values = answer.headers.iter().filter(|h| h.is("WWW-Authenticate"));
-        let mut all = values.flat_map(|h| Challenge::parse_all(std::str::from_utf8(&h.value).unwrap()));
+        let mut all = values.flat_map(|h| Challenge::parse_all(std::str::from_utf8(h.value).unwrap()));
         all.find(|c| c.algorithm == algorithm).unwrap()
     }
     /// A REGISTER with credentials.
@@ -259,7 +259,7 @@ fn look_ups_need_an_account_unless_said_otherwise() {
     let asked = phone.ask("INVITE", "sip:2001@lan.test", "").unwrap();
     assert_eq!(asked.status(), Some(401));
     let header = asked.headers.iter().find(|h| h.is("WWW-Authenticate")).unwrap();
-    let c = Challenge::parse(std::str::from_utf8(&header.value).unwrap()).unwrap();
+    let c = Challenge::parse(std::str::from_utf8(header.value).unwrap()).unwrap();
     let (uri, ha1) = ("sip:2001@lan.test", Ha1::of("2009", "lan.test", "pw2009"));
     let login = c.answer("2009", &ha1, &Asked { method: "INVITE", uri, body: b"" }, Some(Qop::Auth), 1, "c").unwrap().emit();
     assert_eq!(phone.ask("INVITE", uri, &format!("Authorization: {login}\r\n")).unwrap().status(), Some(480));

@@ -150,7 +150,11 @@ fn rfc4475_every_message_is_read_or_refused_and_answered_as_the_rfc_asks() {
             Ok(message) => {
                 // What is read goes round: what we do not know is kept.
                 let again = Message::parse(&message.emit()).unwrap();
-                let known = |m: &Message| m.headers.iter().filter(|h| !h.is("Content-Length")).cloned().collect::<Vec<_>>();
+                let known = |m: &Message| {
+                    let mut headers = m.headers.clone();
+                    headers.remove("Content-Length");
+                    headers
+                };
                 assert_eq!((&again.start, known(&again), &again.body), (&message.start, known(&message), &message.body), "{name}");
                 Well
             }
@@ -210,7 +214,7 @@ fn rfc4475_values_are_read_as_their_sections_say() {
     let Some(wsinv) = well("wsinv") else { return };
     // 3.1.1.1: three Vias, of which the first has no branch of RFC 3261; odd spaces and folds; a To tag; escapes in a display name.
     let vias: Vec<Via> = wsinv.headers.values("Via").map(|v| Via::parse(v).unwrap()).collect();
-    assert_eq!(vias.iter().map(|v| v.transport.as_str()).collect::<Vec<_>>(), ["UDP", "TCP", "UDP"]);
+    assert_eq!(vias.iter().map(|v| &*v.transport).collect::<Vec<_>>(), ["UDP", "TCP", "UDP"]);
     assert_eq!((vias[0].branch(), vias[1].branch()), (None, Some(&b"z9hG4bK9ikj8"[..])));
     assert_eq!((wsinv.to_tag(), wsinv.from_tag()), (Some(&b"1918181833n"[..]), Some(&b"98asjd8"[..])));
     assert_eq!(wsinv.from().unwrap().display.as_deref(), Some(&br#"J Rosenberg \""#[..]));
@@ -238,7 +242,7 @@ fn rfc4475_values_are_read_as_their_sections_say() {
     );
     let escnull = well("escnull").unwrap();
     let users: Vec<Vec<u8>> =
-        escnull.headers.values("Contact").map(|v| unescape(NameAddr::parse(v).unwrap().uri.user.as_deref().unwrap())).collect();
+        escnull.headers.values("Contact").map(|v| unescape(NameAddr::parse(v).unwrap().uri.user().unwrap())).collect();
     assert_eq!(users, [&b"\0"[..], b"\0\0"]);
     let esc02 = well("esc02").unwrap();
     assert_eq!((esc02.method().unwrap().as_str(), esc02.headers.count("Contact")), ("RE%47IST%45R", 2));

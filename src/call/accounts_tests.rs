@@ -170,7 +170,7 @@ impl Stage {
         if message.method() == Some(&Method::Register) {
             response.headers.push("Contact", message.headers.get("Contact").unwrap().to_vec());
             if let Some(route) = self.service_route {
-                response.headers.push("Service-Route", route.into());
+                response.headers.push("Service-Route", route);
             }
         }
         self.gateway.handle_message(self.now, from, &response.emit());

@@ -173,7 +173,7 @@ fn server_uri(text: &str, transport: Option<Transport>) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let mut uri = if lower.starts_with("sip:") || lower.starts_with("sips:") { text.to_owned() } else { format!("sip:{text}") };
     let parsed = Uri::parse(uri.as_bytes()).ok()?;
-    if parsed.user.is_some() || parsed.host.is_none() || parsed.has_headers {
+    if parsed.user().is_some() || parsed.host.is_none() || parsed.has_headers {
         return None;
     }
     match parsed.params.get("transport") {
@@ -276,7 +276,7 @@ pub fn check(config: &GatewayConfig, source: &Source) -> Vec<ConfigError> {
             problem(".outbound_proxy", "is no server (host, host:port or a SIP URI without a user)".into());
         }
         let address = format!("sip:{}", account.domain());
-        if !Uri::parse(address.as_bytes()).is_ok_and(|u| u.user.is_none() && u.host.is_some()) {
+        if !Uri::parse(address.as_bytes()).is_ok_and(|u| u.user().is_none() && u.host.is_some()) {
             problem(".domain", format!("{:?} is no domain", account.domain()));
         }
         if account.user.as_deref().is_some_and(|u| u.is_empty() || u.chars().any(|c| c.is_control() || c == '@' || c.is_whitespace())) {

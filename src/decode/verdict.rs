@@ -72,6 +72,9 @@ fn of_fax(report: &mut Report, record: &FaxRecord) {
                 if report.pages.len() == 1 { "was" } else { "were" }
             )
         }
+        FaxResult::NotReady => {
+            "The receiving machine kept saying that it was not ready (out of paper or memory, or busy printing), and never took the last page.".into()
+        }
         FaxResult::PageRefused => "The receiving machine refused the last page because it arrived too badly damaged.".into(),
         FaxResult::PageGivenUp => "The fax arrived damaged: the sending machine gave up sending the missing parts of a page again.".into(),
         FaxResult::NotCorrected => {

@@ -285,7 +285,7 @@ impl Authorizer {
 
 fn challenges(response: &Message, asker: Asker) -> Vec<Challenge> {
     let values = response.headers.iter().filter(|h| h.is(asker.asks_in())).take(CHALLENGES_MAX);
-    values.flat_map(|h| Challenge::parse_all(&String::from_utf8_lossy(&h.value))).take(CHALLENGES_MAX).collect()
+    values.flat_map(|h| Challenge::parse_all(&String::from_utf8_lossy(h.value))).take(CHALLENGES_MAX).collect()
 }
 
 /// The value of `name=value` or `name="value"`.

@@ -209,7 +209,7 @@ mod tests {
             ("<sips:2@phone.example.com>", "Record-Route: <sip:proxy.example.com;lr>, <sip:192.0.2.50;lr>\r\n"),
         ] {
             let mut m = invite(routes);
-            m.headers.set("Contact", contact.into());
+            m.headers.set("Contact", contact);
             let (bye, ways) = Dialog::from_request(&m, b"t", seen).next_request(Method::Bye);
             assert_eq!(ways, [(seen, None)], "{contact} {routes}");
             // The name stands where it belongs all the same.
@@ -225,7 +225,7 @@ mod tests {
     fn a_connection_is_used_before_a_new_one_is_opened_and_tls_stays_tls() {
         let ways = |contact: &str, seen: Hop| {
             let mut m = invite("");
-            m.headers.set("Contact", contact.into());
+            m.headers.set("Contact", contact);
             let ways = Dialog::from_request(&m, b"t", seen).next_request(Method::Bye).1;
             ways.iter().map(|w| w.0.to_string()).collect::<Vec<_>>().join(" ")
         };

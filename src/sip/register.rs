@@ -573,7 +573,7 @@ impl Registration {
 
 /// The lease of our contact among those of the response (s.10.2.4).
 fn lease_s(response: &Message, ours: Option<&Uri>) -> Option<u64> {
-    let same = |c: &NameAddr| ours.is_some_and(|o| c.uri.user == o.user && c.uri.host == o.host && c.uri.port == o.port);
+    let same = |c: &NameAddr| ours.is_some_and(|o| c.uri.user() == o.user() && c.uri.host == o.host && c.uri.port == o.port);
     let bound = response.headers.values("Contact").filter_map(|v| NameAddr::parse(v).ok()).find(same);
     let of_contact = bound.and_then(|c| c.params.get("expires").and_then(decimal));
     of_contact.or_else(|| decimal(response.headers.get("Expires")?))

@@ -136,7 +136,7 @@ pub(super) fn callable(binding: &Binding, left_s: u32) -> String {
     match Uri::parse(binding.uri.as_bytes()) {
         Ok(uri) if binding.hidden => {
             s.push_str(if uri.scheme == Scheme::Sips { "sips:" } else { "sip:" });
-            if let Some(user) = uri.user.as_deref().and_then(|u| core::str::from_utf8(u).ok()) {
+            if let Some(user) = uri.user().and_then(|u| core::str::from_utf8(u).ok()) {
                 let _ = write!(s, "{user}@");
             }
             let _ = write!(s, "{}", binding.address);

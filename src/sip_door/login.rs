@@ -53,7 +53,7 @@ impl Door {
     fn credentials(&self, asked: &Asked<'_>, rooms: &Rooms<'_>) -> Result<Option<Credentials>, Reply> {
         let mut malformed = false;
         for header in asked.message.headers.iter().filter(|h| h.is("Authorization")) {
-            let text = core::str::from_utf8(&header.value).map_err(|_| Malformed::BadSyntax);
+            let text = core::str::from_utf8(header.value).map_err(|_| Malformed::BadSyntax);
             match text.and_then(Credentials::parse) {
                 Ok(c) if c.realm == rooms.authenticator.realm() && self.config.hashes.contains(&c.algorithm) => return Ok(Some(c)),
                 // Another realm's, another scheme, or a hash or qop that we did not offer: ask for ours.
@@ -85,7 +85,7 @@ impl Door {
     fn names_the_same(&self, said: &str, uri: &Uri) -> bool {
         said.as_bytes() == uri.as_bytes()
             || Uri::parse(said.as_bytes()).is_ok_and(|said| {
-                let user = |u: &Uri| readable(u.user.as_deref().unwrap_or_default());
+                let user = |u: &Uri| readable(u.user().unwrap_or_default());
                 (said.host == uri.host || self.is_ours(&said) && self.is_ours(uri)) && user(&said) == user(uri)
             })
     }

@@ -53,6 +53,8 @@ pub enum FaxResult {
     PageGivenUp,
     /// The receiver asked for frames of a page again (PPR), and they never came.
     NotCorrected,
+    /// The receiver said that it is not ready (RNR) and never said anything else.
+    NotReady,
     /// The receiver hung up (DCN) in answer to a page.
     DisconnectedAfterPage,
     /// Pages were confirmed, but the sender had more to say and did not.
@@ -71,6 +73,7 @@ impl FaxResult {
             FaxResult::CarrierLost => "Carrier lost during fax receive",
             FaxResult::NoResponseToPage => "No response after sending a page",
             FaxResult::PageRefused => "Invalid response after sending a page",
+            FaxResult::NotReady => "RNR retries exceeded", // not a text of libspandsp's, which has none for it
             FaxResult::PageGivenUp | FaxResult::NotCorrected => "Disconnected after permitted retries",
             FaxResult::DisconnectedAfterPage => "Received a DCN from remote after sending a page",
             FaxResult::Dropped => "The call dropped prematurely",
@@ -86,6 +89,7 @@ impl FaxResult {
             | FaxResult::PageRefused
             | FaxResult::PageGivenUp
             | FaxResult::NotCorrected
+            | FaxResult::NotReady
             | FaxResult::DisconnectedAfterPage
             | FaxResult::Dropped => "D",
             FaxResult::Delivered => "E",
@@ -112,6 +116,7 @@ impl fmt::Display for FaxResult {
             FaxResult::PageRefused => f.write_str("RTN for the last page")?,
             FaxResult::PageGivenUp => f.write_str("EOR: the correction of a page was given up")?,
             FaxResult::NotCorrected => f.write_str("what PPR asked for never came")?,
+            FaxResult::NotReady => f.write_str("RNR was the last answer to the page")?,
             FaxResult::DisconnectedAfterPage => f.write_str("DCN answered the page")?,
             FaxResult::Dropped => f.write_str("the call ended before EOP was confirmed")?,
             FaxResult::Delivered => {}
@@ -212,6 +217,8 @@ pub struct Observer {
     given_up: bool,
     /// PPR was the last answer to the page.
     asked_again: bool,
+    /// RNR was the last answer.
+    not_ready: bool,
     disconnected_after_page: bool,
 }
 
@@ -237,6 +244,7 @@ impl Observer {
             giving_up: false,
             given_up: false,
             asked_again: false,
+            not_ready: false,
             disconnected_after_page: false,
         }
     }
@@ -312,7 +320,7 @@ impl Observer {
             Fcf::Mps | Fcf::Eom | Fcf::Eop | Fcf::PriMps | Fcf::PriEom | Fcf::PriEop | Fcf::Eos => self.page_ended(f.fcf),
             Fcf::Pps | Fcf::Eor => {
                 self.giving_up = f.fcf == Fcf::Eor;
-                self.asked_again = false;
+                (self.asked_again, self.not_ready) = (false, false);
                 // The second FCF says what kind of end this is; none of them: more blocks of this page follow.
                 if let Some(end) = f.fif.first().copied().and_then(Fcf::of) {
                     self.page_ended(end);
@@ -327,9 +335,10 @@ impl Observer {
                 self.record.pages_refused = self.record.pages_refused.saturating_add(1);
             }
             Fcf::Ppr => {
-                self.asked_again = true;
+                (self.asked_again, self.not_ready) = (true, false);
                 self.record.repeat_requests = self.record.repeat_requests.saturating_add(1);
             }
+            Fcf::Rnr => self.not_ready = true,
             Fcf::Dcn => {
                 self.disconnected_after_page = self.page_unanswered.is_some() && self.record.sender != Some(side);
                 self.record.phase = Phase::E;
@@ -375,6 +384,7 @@ impl Observer {
             () if delivered && !self.refused_last && self.given_up => FaxResult::PageGivenUp,
             () if delivered && !self.refused_last => FaxResult::Delivered,
             () if self.disconnected_after_page => FaxResult::DisconnectedAfterPage,
+            () if self.not_ready && self.page_unanswered.is_some() => FaxResult::NotReady,
             () if self.asked_again => FaxResult::NotCorrected,
             () if self.page_unanswered.is_some() => FaxResult::NoResponseToPage,
             () if self.refused_last => FaxResult::PageRefused,
@@ -499,6 +509,7 @@ mod tests {
         let (eor_eop, eor_null, eor_mps): (Frame, Frame, Frame) = ((l, 0xF3, &[0xF4]), (l, 0xF3, &[0]), (l, 0xF3, &[0xF2]));
         let (ppr, err, mcf, dcn): (Frame, Frame, Frame, Frame) = ((n, 0x3D, &[0xFF]), (n, 0x38, &[]), (n, 0x31, &[]), (l, 0xDF, &[]));
         let (theirs, given_up, not_corrected) = ((n, 0x5F, &[][..]), FaxResult::PageGivenUp, FaxResult::NotCorrected);
+        let (rnr, rr): (Frame, Frame) = ((n, 0x37, &[]), (l, 0xF6, &[]));
         type Heard<'a> = &'a [(Side, u8, &'a [u8])];
         let table: &[(Heard<'_>, FaxResult, u16)] = &[
             (&[pps_eop, ppr, eor_eop, err, dcn], given_up, 0),
@@ -512,6 +523,12 @@ mod tests {
             (&[pps_eop, ppr, pps_eop, dcn], FaxResult::NoResponseToPage, 0),
             (&[pps_eop, ppr, theirs], FaxResult::DisconnectedAfterPage, 0),
             (&[pps_eop, ppr, pps_eop, mcf, dcn], FaxResult::Delivered, 1),
+            // Not ready: said, asked again with RR, and then one of the ends it can come to.
+            (&[pps_eop, rnr, rr, rnr, dcn], FaxResult::NotReady, 0),
+            (&[pps_eop, rnr, rr, rnr], FaxResult::NotReady, 0),
+            (&[pps_eop, rnr, rr, mcf, dcn], FaxResult::Delivered, 1),
+            (&[pps_eop, rnr, rr, ppr, dcn], not_corrected, 0),
+            (&[pps_eop, rnr, rr, theirs], FaxResult::DisconnectedAfterPage, 0),
         ];
         for (frames, result, pages) in table {
             let r = heard(&[&begin[..], frames].concat());

@@ -154,9 +154,14 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
-            let code = if e.use_stderr() { 2 } else { 0 };
-            let _closed_pipe = e.print();
-            return ExitCode::from(code);
+            // Help, asked for or instead of nothing at all, is printed whole.
+            if !e.use_stderr() || e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                let code = if e.use_stderr() { 2 } else { 0 };
+                let _closed_pipe = e.print();
+                return ExitCode::from(code);
+            }
+            eprintln!("{}", one_line(&e.render().to_string()));
+            return ExitCode::from(2);
         }
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -177,6 +182,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What is wrong with a command line, in one line: the first paragraph of clap's words, which go on with usage and tips.
+fn one_line(words: &str) -> String {
+    let said = words.lines().take_while(|l| !l.trim().is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
+    format!("tipring: {} (--help says what there is)", said.trim_start_matches("error: "))
 }
 
 async fn run(verb: Verb) -> Outcome {
@@ -243,5 +254,23 @@ async fn directory(daemon: Daemon) -> Outcome {
     match super::directory::run(config).await {
         Ok(()) => Outcome::Yes,
         Err(e) => Outcome::Unusable(format!("{}: {e}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_told_in_one_line() {
+        let table: &[(&[&str], &str)] = &[
+            (&["decode"], "tipring: the following required arguments were not provided: <FILE> (--help says what there is)"),
+            (&["decode", "a.wav", "--ot", "x"], "tipring: unexpected argument '--ot' found (--help says what there is)"),
+            (&["dcode"], "tipring: unrecognized subcommand 'dcode' (--help says what there is)"),
+        ];
+        for (arguments, words) in table {
+            let Err(e) = Cli::try_parse_from(["tipring"].iter().chain(*arguments)) else { panic!("{arguments:?} is wrong") };
+            assert_eq!(one_line(&e.render().to_string()), *words, "{arguments:?}");
+        }
     }
 }

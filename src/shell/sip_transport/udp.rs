@@ -22,12 +22,32 @@ struct One {
     local: SocketAddr,
 }
 
+/// By which socket the peers came that spoke last: half of the places for the newest, half for those before them. A flood from forged sources
+/// pushes out who is silent, not who goes on speaking.
+#[derive(Default)]
+struct CameBy {
+    newest: HashMap<SocketAddr, usize>,
+    before: HashMap<SocketAddr, usize>,
+}
+
+impl CameBy {
+    fn get(&self, peer: SocketAddr) -> Option<usize> {
+        self.newest.get(&peer).or_else(|| self.before.get(&peer)).copied()
+    }
+    fn note(&mut self, peer: SocketAddr, socket: usize) {
+        if !self.newest.contains_key(&peer) && self.newest.len() >= SIP_UDP_PEERS_MAX / 2 {
+            self.before = core::mem::take(&mut self.newest);
+        }
+        self.newest.insert(peer, socket);
+    }
+}
+
 /// All UDP sockets.
 #[derive(Default)]
 pub(super) struct Sockets {
     all: Vec<One>,
     /// By which of them a peer came, where there are several.
-    came_by: HashMap<SocketAddr, usize>,
+    came_by: CameBy,
     next: usize,
     buffer: Vec<u8>,
     pub stun_answered: u64,
@@ -52,7 +72,7 @@ impl Sockets {
 
     /// The socket for a peer: the one it came by; else the first of its family, loopback for loopback if there is one.
     fn pick(&self, dst: SocketAddr) -> Option<&One> {
-        if let Some(one) = self.came_by.get(&dst).and_then(|i| self.all.get(*i)) {
+        if let Some(one) = self.came_by.get(dst).and_then(|i| self.all.get(i)) {
             return Some(one);
         }
         let family = || self.all.iter().filter(|one| one.local.is_ipv4() == dst.is_ipv4());
@@ -93,8 +113,8 @@ impl Sockets {
                     Poll::Ready(Err(_)) => {}
                     Poll::Ready(Ok(src)) => {
                         let bytes = buffer.filled();
-                        if several && (self.came_by.contains_key(&src) || self.came_by.len() < SIP_UDP_PEERS_MAX) {
-                            self.came_by.insert(src, i);
+                        if several {
+                            self.came_by.note(src, i);
                         }
                         if stun::is_stun(bytes) {
                             if let Some(answer) = stun::binding_answer(bytes, src) {
@@ -138,4 +158,25 @@ async fn hear_of_unreachable(shared: Arc<Shared>, socket: Arc<UdpSocket>) {
 fn is_old_news(e: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     matches!(e.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_goes_on_speaking_is_remembered_through_a_flood_and_nobody_for_ever() {
+        let peer = |n: usize| SocketAddr::from(([10, (n >> 16) as u8, (n >> 8) as u8, n as u8], 5060));
+        let mut came_by = CameBy::default();
+        came_by.note(peer(0), 1);
+        for n in 1..4 * SIP_UDP_PEERS_MAX {
+            came_by.note(peer(n), 0);
+            if n % (SIP_UDP_PEERS_MAX / 4) == 0 {
+                came_by.note(peer(0), 1);
+            }
+            assert_eq!(came_by.get(peer(0)), Some(1), "after {n}");
+            assert!(came_by.newest.len() + came_by.before.len() <= SIP_UDP_PEERS_MAX);
+        }
+        assert_eq!((came_by.get(peer(1)), came_by.get(peer(4 * SIP_UDP_PEERS_MAX - 1))), (None, Some(0)));
+    }
 }

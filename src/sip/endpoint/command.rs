@@ -70,7 +70,7 @@ impl Endpoint {
         }
         self.identify(&mut request, call.asserted.as_deref(), call.anonymous, &call.targets, call.fax);
         // Without an offer of ours a reliable 18x would bring one, which nobody here answers in a PRACK.
-        request.headers.push("Supported", if call.offer.is_empty() { "timer" } else { SUPPORTED }.into());
+        request.headers.push("Supported", if call.offer.is_empty() { "timer" } else { SUPPORTED });
         if let Some(seconds) = self.config.session_expires_s {
             request.headers.push("Session-Expires", seconds.max(session::LEAST_S).to_string().into_bytes());
         }

@@ -64,7 +64,7 @@ impl Endpoint {
         // Via stands on top.
         let headers = core::mem::take(&mut request.headers);
         request.headers.push("Via", Vec::new());
-        headers.iter().filter(|h| !h.is("Via")).for_each(|h| request.headers.push(&h.name, h.value.clone()));
+        headers.iter().filter(|h| !h.is("Via")).for_each(|h| request.headers.push(h.name, h.value));
         let id = RequestId(self.next_id());
         self.send_request(now, request, targets.iter().cloned(), Purpose::Outside(id), None);
         Ok(id)

@@ -127,8 +127,7 @@ impl Endpoint {
     fn find_dialog(&self, request: &Message, to_tag: &[u8]) -> Option<DialogId> {
         let call_id = request.call_id().ok()?.to_vec();
         let id = *self.usage_index.get(&(call_id, to_tag.to_vec()))?;
-        let from = request.from().ok()?;
-        let from_tag = from.tag().unwrap_or_default();
+        let from_tag = request.from_tag().unwrap_or_default();
         let known = match &self.usages.get(&id)?.state {
             State::Calling { early, .. } => early.iter().any(|e| e.dialog.remote_tag() == from_tag),
             State::Ringing { dialog, .. } | State::Confirmed { dialog, .. } => dialog.remote_tag() == from_tag,
@@ -297,9 +296,9 @@ impl Endpoint {
             m.handle_ack(now);
             return self.sync_server(id);
         }
-        let tag = request.to().ok().and_then(|t| t.tag().map(<[u8]>::to_vec)).unwrap_or_default();
+        let tag = request.to_tag().unwrap_or_default();
         let number = request.cseq().map_or(0, |c| c.number);
-        let found = self.find_dialog(request, &tag).filter(
+        let found = self.find_dialog(request, tag).filter(
             |id| matches!(self.usages.get(id).map(|u| &u.state), Some(State::Confirmed { unacked: Some(u), .. }) if u.cseq == number),
         );
         let Some(id) = found else {
@@ -348,7 +347,7 @@ impl Endpoint {
     fn answer_options(&mut self, now: Instant, tx: u64) {
         let mut response = self.response(tx, 200);
         for (name, value) in [("Allow", ALLOW), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"), ("Supported", SUPPORTED)] {
-            response.headers.push(name, value.into());
+            response.headers.push(name, value);
         }
         response.headers.push("Contact", self.contact_for(tx));
         if let Some(sdp) = &self.capabilities {

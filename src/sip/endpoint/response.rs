@@ -271,7 +271,7 @@ impl Endpoint {
         let mut ack = Message::request(Method::Ack, uri.clone());
         for name in ["Via", "Max-Forwards", "Route", "From", "Call-ID"] {
             for h in record.request.headers.iter().filter(|h| h.is(name)) {
-                ack.headers.push(name, h.value.clone());
+                ack.headers.push(name, h.value);
             }
         }
         ack.headers.push("To", response.headers.get("To").unwrap_or_default().to_vec());
@@ -286,11 +286,15 @@ impl Endpoint {
         let Some(number) = self.clients.get(&tx).and_then(|r| r.request.cseq().ok()).map(|c| c.number) else { return };
         let (mut message, ways) = dialog.ack(number);
         // s.22.1: an ACK carries the credentials of its INVITE; but not past the server that they are for.
+        let asked = self.clients.get(&tx).map(|r| (r.at.0.addr.ip(), r.purpose));
+        let shown = asked.is_some_and(|(own, purpose)| {
+            let (mut nobody, mut to) = (None, ways.iter().map(|way| way.0.addr.ip()));
+            let login = self.login_for(purpose, &mut nobody);
+            to.all(|to| login.as_ref().map_or(to == own, |l| l.may_be_shown_to(to)))
+        });
         if let Some(record) = self.clients.get(&tx) {
-            let own = record.at.0.addr.ip();
-            let shown = ways.iter().all(|way| way.0.addr.ip() == own);
             for h in record.request.headers.iter().filter(|h| shown && send::CREDENTIALS.iter().any(|name| h.is(name))) {
-                message.headers.push(&h.name, h.value.clone());
+                message.headers.push(h.name, h.value);
             }
         }
         if !sdp.is_empty() {

@@ -56,9 +56,9 @@ impl Endpoint {
         dialog: Option<Dialog>,
     ) -> u64 {
         if matches!(request.method(), Some(Method::Invite | Method::Update)) {
-            request.headers.push("Allow", ALLOW.into());
+            request.headers.push("Allow", ALLOW);
             if request.headers.count("Supported") == 0 {
-                request.headers.push("Supported", SUPPORTED.into());
+                request.headers.push("Supported", SUPPORTED);
             }
         }
         if request.headers.count("User-Agent") == 0 {
@@ -254,7 +254,7 @@ impl Endpoint {
         let mut cancel = Message::request(Method::Cancel, uri.clone());
         for name in ["Via", "Max-Forwards", "Route", "From", "To", "Call-ID"] {
             for h in record.request.headers.iter().filter(|h| h.is(name)) {
-                cancel.headers.push(name, h.value.clone());
+                cancel.headers.push(name, h.value);
             }
         }
         let number = record.request.cseq().map_or(0, |c| c.number);
@@ -312,7 +312,7 @@ impl Endpoint {
         if status > 100 {
             tag_response(&mut response, &record.local_tag);
             for h in record.request.headers.iter().filter(|h| h.is("Record-Route") && status < 300) {
-                response.headers.push("Record-Route", h.value.clone());
+                response.headers.push("Record-Route", h.value);
             }
         }
         response.with("Server", &self.config.user_agent)

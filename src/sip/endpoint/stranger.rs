@@ -31,7 +31,8 @@ impl Endpoint {
             self.merge_index.insert(merge.clone(), tx);
         }
         self.server_index.insert(key.clone(), tx);
-        let local_tag = self.tag_for(&key, request);
+        // A request that names our tag has its answer under that.
+        let local_tag = if request.to_tag().is_some() { Vec::new() } else { self.tag_for(&key, request) };
         let record = ServerRecord {
             machine,
             key,

@@ -1,6 +1,6 @@
 //! Addresses with a display name and parameters: From, To, Contact, Route, Record-Route (RFC 3261 s.20.10 and s.25.1).
 
-use super::uri::UriParts;
+use super::uri::{Span, UriParts};
 use super::{Fault, Params, Uri, is_token, params};
 
 /// `"Display" <uri>;params` or `uri;params`.
@@ -15,37 +15,42 @@ pub struct NameAddr {
 }
 
 /// The pieces of an address where they stand. Their parameters are not checked yet.
-pub(super) struct AddrParts<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AddrParts {
     /// Between its quotes, with its escapes; or tokens.
-    display: Option<(&'a [u8], bool)>,
-    uri: &'a [u8],
-    parts: UriParts<'a>,
-    params: &'a [u8],
+    display: Option<(Span, bool)>,
+    uri: Span,
+    parts: UriParts,
+    params: Span,
 }
 
-impl<'a> AddrParts<'a> {
-    /// Whether this is an address.
-    pub(super) fn check(value: &'a [u8]) -> Result<(), Fault> {
+impl AddrParts {
+    /// Reads an address and everything in it.
+    pub(super) fn checked(value: &[u8]) -> Result<AddrParts, Fault> {
         let parts = AddrParts::split(value)?;
-        parts.parts.check()?;
-        Params::check(parts.params)
+        parts.parts.check(parts.uri.of(value))?;
+        Params::check(parts.params.of(value))?;
+        Ok(parts)
     }
 
-    pub(super) fn split(value: &'a [u8]) -> Result<AddrParts<'a>, Fault> {
-        let value = value.trim_ascii();
-        let (display, rest) = match value.first() {
+    pub(super) fn split(whole: &[u8]) -> Result<AddrParts, Fault> {
+        let before = whole.len() - whole.trim_ascii_start().len();
+        let value = whole.trim_ascii();
+        // Where what is left to read begins.
+        let (display, at) = match value.first() {
             Some(b'"') => {
                 let end = params::closing_quote(value).ok_or(Fault::bad("Unbalanced quotes in address"))?;
-                (Some((&value[1..end], true)), value[end + 1..].trim_ascii_start())
+                let rest = &value[end + 1..];
+                (Some((Span::new(1, end), true)), value.len() - rest.trim_ascii_start().len())
             }
-            Some(b'<') => (None, value),
+            Some(b'<') => (None, 0),
             _ => match value.iter().position(|b| *b == b'<') {
                 Some(at) => {
-                    let name = value[..at].trim_ascii();
+                    let name = value[..at].trim_ascii_end();
                     if !name.iter().all(|b| is_token(*b) || b.is_ascii_whitespace() || *b >= 0x80) {
                         return Err(Fault::bad("Malformed display name"));
                     }
-                    ((!name.is_empty()).then_some((name, false)), &value[at..])
+                    ((!name.is_empty()).then(|| (Span::new(0, name.len()), false)), at)
                 }
                 None => {
                     // RFC 3261 s.20.10: without brackets, what follows a semicolon belongs to the header, and `,` and `?` may not stand.
@@ -54,19 +59,38 @@ impl<'a> AddrParts<'a> {
                         return Err(Fault::bad("Address needs angle brackets"));
                     }
                     let uri = value[..end].trim_ascii();
-                    return Ok(AddrParts { display: None, uri, parts: UriParts::split(uri)?, params: &value[end..] });
+                    let parts = UriParts::split(uri)?;
+                    let (uri, params) = (Span::new(0, uri.len()), Span::new(end, value.len()));
+                    return Ok(AddrParts { display: None, uri: uri.later(before), parts, params: params.later(before) });
                 }
             },
         };
-        let inner = rest.strip_prefix(b"<").ok_or(Fault::bad("Malformed address"))?;
+        if value.get(at) != Some(&b'<') {
+            return Err(Fault::bad("Malformed address"));
+        }
+        let inner = &value[at + 1..];
         let end = inner.iter().position(|b| *b == b'>').ok_or(Fault::bad("Unclosed angle bracket in address"))?;
-        let (uri, params) = (&inner[..end], &inner[end + 1..]);
-        Ok(AddrParts { display, uri, parts: UriParts::split(uri)?, params })
+        let from = before + at + 1;
+        Ok(AddrParts {
+            display: display.map(|(name, quoted)| (name.later(before), quoted)),
+            uri: Span::new(from, from + end),
+            parts: UriParts::split(&inner[..end])?,
+            params: Span::new(from + end + 1, before + value.len()),
+        })
     }
 
-    /// The tag parameter; an empty one counts as none.
-    pub(super) fn tag(&self) -> Option<&'a [u8]> {
-        params::find(self.params, "tag").filter(|t| !t.is_empty())
+    /// The tag parameter; an empty one counts as none. `value` is what this was read from.
+    pub(super) fn tag<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        params::find(self.params.of(value), "tag").filter(|t| !t.is_empty())
+    }
+
+    /// The address with memory of its own; `value` is what it was read from, and checked.
+    pub(super) fn own(&self, value: &[u8]) -> NameAddr {
+        NameAddr {
+            display: self.display.map(|(text, quoted)| if quoted { unquote(text.of(value)) } else { text.of(value).to_vec() }),
+            uri: self.parts.own(self.uri.of(value)),
+            params: Params::of_checked(self.params.of(value)),
+        }
     }
 }
 
@@ -78,12 +102,7 @@ impl NameAddr {
 
     /// Reads one value of From, To, Contact, Route or Record-Route.
     pub fn parse(value: &[u8]) -> Result<NameAddr, Fault> {
-        let parts = AddrParts::split(value)?;
-        Ok(NameAddr {
-            display: parts.display.map(|(text, quoted)| if quoted { unquote(text) } else { text.to_vec() }),
-            uri: parts.parts.own(parts.uri)?,
-            params: Params::parse(parts.params)?,
-        })
+        Ok(AddrParts::checked(value)?.own(value))
     }
 
     /// The tag parameter; an empty one counts as none.

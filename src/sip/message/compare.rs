@@ -18,7 +18,7 @@ impl Uri {
             Scheme::Other => self.as_bytes() == other.as_bytes(),
             Scheme::Tel => tel::same(self, other),
             Scheme::Sip | Scheme::Sips => {
-                let user = |u: &Uri| u.user.as_deref().map(plain);
+                let user = |u: &Uri| u.user().map(plain);
                 let password = |u: &Uri| u.password().map(plain);
                 self.host == other.host
                     && self.port == other.port

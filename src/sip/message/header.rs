@@ -3,6 +3,8 @@
 //! A message has a dozen headers and is asked for them some thirty times, so a [`Name`] knows which of the usual headers it is: one
 //! number to compare, and no memory of its own for the usual spellings.
 
+use super::address::AddrParts;
+use super::via::ViaParts;
 use super::{is_token, split_outside_quotes};
 use core::fmt;
 use core::ops::Deref;
@@ -106,19 +108,22 @@ const COMPACT: [Option<u8>; 26] = {
 };
 
 /// Which usual header a name is, in whatever spelling.
-pub(super) fn place(name: &[u8]) -> Option<u8> {
-    let first = name.first()?.to_ascii_lowercase();
-    if !first.is_ascii_lowercase() {
-        return None;
-    }
-    let letter = usize::from(first - b'a');
+fn place(name: &[u8]) -> Option<u8> {
+    usual(name).map(|(place, _)| place)
+}
+
+/// Likewise, and the table's own text for it if that is how it is spelled.
+fn usual(name: &[u8]) -> Option<(u8, Option<&'static str>)> {
+    let first = name.first()?;
+    let letter = usize::from(first.to_ascii_lowercase().checked_sub(b'a').filter(|l| *l < 26)?);
     if name.len() == 1 {
-        return COMPACT[letter];
+        let place = COMPACT[letter]?;
+        return Some((place, first.is_ascii_lowercase().then_some(USUAL[usize::from(place)].1)));
     }
     let (from, many) = BY_LETTER[letter];
-    (from..from + many).find(|i| {
-        let long = USUAL[usize::from(*i)].0.as_bytes();
-        long.len() == name.len() && (long == name || long.eq_ignore_ascii_case(name))
+    let length_fits = (from..from + many).filter(|i| USUAL[usize::from(*i)].0.len() == name.len());
+    length_fits.map(|i| (i, USUAL[usize::from(i)].0)).find_map(|(i, long)| {
+        if long.as_bytes() == name { Some((i, Some(long))) } else { long.as_bytes().eq_ignore_ascii_case(name).then_some((i, None)) }
     })
 }
 
@@ -159,12 +164,10 @@ pub struct Name {
 impl Name {
     /// A name as it stands in a message. `None` if it is no token.
     pub(super) fn parse(bytes: &[u8]) -> Option<Name> {
-        let place = place(bytes);
-        if let Some(i) = place {
-            let (long, compact) = USUAL[usize::from(i)];
-            if let Some(usual) = [long, compact].into_iter().find(|u| u.as_bytes() == bytes) {
-                return Some(Name { place, spelled: Cow::Borrowed(usual) });
-            }
+        let usual = usual(bytes);
+        let place = usual.map(|(place, _)| place);
+        if let Some((_, Some(text))) = usual {
+            return Some(Name { place, spelled: Cow::Borrowed(text) });
         }
         if bytes.is_empty() || !bytes.iter().all(|b| is_token(*b)) {
             return None;
@@ -228,15 +231,15 @@ impl<'a> From<&'a str> for Wanted<'a> {
 }
 
 /// One header line, unfolded; the value is bytes, trimmed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Header {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header<'a> {
     /// The name as it came.
-    pub name: Name,
+    pub name: &'a Name,
     /// What stands behind the colon.
-    pub value: Vec<u8>,
+    pub value: &'a [u8],
 }
 
-impl Header {
+impl Header<'_> {
     /// Whether this is the header `name`, in whatever spelling.
     pub fn is(&self, name: &str) -> bool {
         self.name.is(name.into())
@@ -247,76 +250,150 @@ impl Header {
     }
 }
 
-/// The headers of a message, in order.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Headers(Vec<Header>);
+/// Where a header's value stands in [`Headers::text`].
+#[derive(Clone, Debug)]
+struct Line {
+    name: Name,
+    at: u32,
+    end: u32,
+}
+
+/// The headers of a message, in order. The values share one text, so that a message costs two pieces of memory and not two dozen; what is
+/// replaced by something longer stays in it unused until the message is gone.
+#[derive(Clone, Default)]
+pub struct Headers {
+    lines: Vec<Line>,
+    text: Vec<u8>,
+    read: Read,
+}
+
+/// Where the pieces of the addresses stand that every message is asked for, as the check of the message found them; so that nothing is read
+/// twice. Each belongs to the first value of its header, and is forgotten when that header is touched.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Read {
+    pub(super) via: Option<ViaParts>,
+    pub(super) from: Option<AddrParts>,
+    pub(super) to: Option<AddrParts>,
+    pub(super) contact: Option<AddrParts>,
+}
 
 impl Headers {
-    pub(super) fn with_capacity(lines: usize) -> Headers {
-        Headers(Vec::with_capacity(lines))
+    pub(super) fn with_capacity(lines: usize, bytes: usize) -> Headers {
+        Headers { lines: Vec::with_capacity(lines), text: Vec::with_capacity(bytes), read: Read::default() }
     }
     /// Adds a header at the end. CR and LF in the value become spaces, so that no value can make a header of its own.
-    pub fn push(&mut self, name: &str, mut value: Vec<u8>) {
-        one_line(&mut value);
-        self.add(Name::ours(name), value);
+    pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        self.add(Name::ours(name), value.as_ref(), true);
     }
-    /// Adds a header whose value has no line end in it.
-    pub(super) fn add(&mut self, name: Name, value: Vec<u8>) {
-        self.0.push(Header { name, value });
+    /// Adds a header. `line_ends`: there may be some in the value.
+    pub(super) fn add(&mut self, name: Name, value: &[u8], line_ends: bool) {
+        let (at, end) = self.keep(value, line_ends);
+        self.lines.push(Line { name, at, end });
     }
-    /// More of the last header: the continuation of a folded line.
-    pub(super) fn fold(&mut self, more: &[u8]) -> bool {
-        let Some(last) = self.0.last_mut() else { return false };
-        if !last.value.is_empty() && !more.is_empty() {
-            last.value.push(b' ');
+    /// Puts a value at the end of the text, and says where it is.
+    fn keep(&mut self, value: &[u8], line_ends: bool) -> (u32, u32) {
+        let at = self.text.len();
+        self.text.extend_from_slice(value);
+        if line_ends {
+            one_line(&mut self.text[at..]);
         }
-        last.value.extend_from_slice(more);
-        one_line(&mut last.value);
+        (place_in_text(at), place_in_text(self.text.len()))
+    }
+    fn value(&self, line: &Line) -> &[u8] {
+        &self.text[line.at as usize..line.end as usize]
+    }
+    /// More of the last header: the continuation of a folded line. It is the last that was added, so it ends the text.
+    pub(super) fn fold(&mut self, more: &[u8]) -> bool {
+        let Some(last) = self.lines.last_mut() else { return false };
+        debug_assert_eq!(last.end as usize, self.text.len());
+        if last.at != last.end && !more.is_empty() {
+            self.text.push(b' ');
+        }
+        let at = self.text.len();
+        self.text.extend_from_slice(more);
+        one_line(&mut self.text[at..]);
+        last.end = place_in_text(self.text.len());
         true
     }
     /// Replaces the first header of this name, or adds it.
-    pub fn set(&mut self, name: &str, mut value: Vec<u8>) {
-        let wanted = name.into();
-        match self.0.iter_mut().find(|h| h.name.is(wanted)) {
-            Some(h) => {
-                one_line(&mut value);
-                h.value = value;
-            }
-            None => self.push(name, value),
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        let (wanted, value) = (name.into(), value.as_ref());
+        let Some(i) = self.lines.iter().position(|h| h.name.is(wanted)) else { return self.push(name, value) };
+        self.read = Read::default();
+        let line = &mut self.lines[i];
+        let at = line.at as usize;
+        if value.len() <= line.end as usize - at {
+            let place = &mut self.text[at..at + value.len()];
+            place.copy_from_slice(value);
+            one_line(place);
+            line.end = place_in_text(at + value.len());
+        } else {
+            let (at, end) = self.keep(value, true);
+            (self.lines[i].at, self.lines[i].end) = (at, end);
         }
     }
     /// Takes away all headers of this name.
     pub fn remove(&mut self, name: &str) {
         let wanted = name.into();
-        self.0.retain(|h| !h.name.is(wanted));
+        self.lines.retain(|h| !h.name.is(wanted));
+        self.read = Read::default();
+    }
+    /// What was found when the message was checked.
+    pub(super) fn read(&self) -> &Read {
+        &self.read
+    }
+    /// Keeps what was found.
+    pub(super) fn note(&mut self, read: Read) {
+        self.read = read;
     }
     /// All headers in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Header> {
-        self.0.iter()
+    pub fn iter(&self) -> impl Iterator<Item = Header<'_>> {
+        self.lines.iter().map(|line| Header { name: &line.name, value: self.value(line) })
     }
     /// The value of the first header of this name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let wanted = name.into();
-        self.0.iter().find(|h| h.name.is(wanted)).map(|h| h.value.as_slice())
+        self.lines.iter().find(|h| h.name.is(wanted)).map(|h| self.value(h))
+    }
+    /// The value of the first usual header of this place.
+    pub(super) fn get_usual(&self, place: u8) -> Option<&[u8]> {
+        self.lines.iter().find(|h| h.name.place == Some(place)).map(|h| self.value(h))
     }
     /// How many header lines have this name.
     pub fn count(&self, name: &str) -> usize {
         let wanted = name.into();
-        self.0.iter().filter(|h| h.name.is(wanted)).count()
+        self.lines.iter().filter(|h| h.name.is(wanted)).count()
     }
     /// All values of this name: several lines and several values in a line are the same thing (RFC 3261 s.7.3.1).
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let wanted = name.into();
-        let lines = self.0.iter().filter(move |h| h.name.is(wanted));
-        lines.flat_map(|h| split_outside_quotes(&h.value, b',')).filter(|v| !v.is_empty())
+        let lines = self.lines.iter().filter(move |h| h.name.is(wanted));
+        lines.flat_map(|h| split_outside_quotes(self.value(h), b',')).filter(|v| !v.is_empty())
     }
     /// How many lines.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.lines.len()
     }
     /// True when there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lines.is_empty()
+    }
+}
+
+/// Sums of lengths of what fits into memory many times over.
+fn place_in_text(at: usize) -> u32 {
+    u32::try_from(at).expect("a message is far below 4 GB")
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Headers) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+impl Eq for Headers {}
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|h| (h.name.as_str(), String::from_utf8_lossy(h.value)))).finish()
     }
 }
 

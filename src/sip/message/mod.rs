@@ -185,6 +185,14 @@ impl fmt::Display for Fault {
 }
 impl std::error::Error for Fault {}
 
+const FROM: u8 = header::place_of("From");
+const TO: u8 = header::place_of("To");
+const CALL_ID: u8 = header::place_of("Call-ID");
+const CSEQ: u8 = header::place_of("CSeq");
+const MAX_FORWARDS: u8 = header::place_of("Max-Forwards");
+const CONTENT_TYPE: u8 = header::place_of("Content-Type");
+const CONTENT_LENGTH: u8 = header::place_of("Content-Length");
+
 impl Message {
     /// A request with no headers yet.
     pub fn request(method: Method, uri: impl Into<Vec<u8>>) -> Message {
@@ -196,7 +204,7 @@ impl Message {
         let mut headers = Headers::default();
         for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
             for h in request.headers.iter().filter(|h| h.is(name)) {
-                headers.push(name, h.value.clone());
+                headers.push(name, h.value);
             }
         }
         Message { start: StartLine::Response { status, reason: reason.as_bytes().to_vec() }, headers, body: Vec::new() }
@@ -204,13 +212,13 @@ impl Message {
 
     /// Adds a header at the end.
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Message {
-        self.headers.push(name, value.as_ref().to_vec());
+        self.headers.push(name, value);
         self
     }
 
     /// Gives the message a body of this type.
     pub fn with_body(mut self, content_type: &str, body: Vec<u8>) -> Message {
-        self.headers.push("Content-Type", content_type.as_bytes().to_vec());
+        self.headers.push("Content-Type", content_type);
         self.body = body;
         self
     }
@@ -235,10 +243,9 @@ impl Message {
         }
         header::one_line(&mut out);
         out.extend_from_slice(b"\r\n");
-        const LENGTH: u8 = header::place_of("Content-Length");
         let mut length_said = false;
         for h in self.headers.iter() {
-            let is_length = h.place() == Some(LENGTH);
+            let is_length = h.place() == Some(CONTENT_LENGTH);
             if is_length && length_said {
                 continue;
             }
@@ -248,7 +255,7 @@ impl Message {
                 length_said = true;
                 push_decimal(&mut out, self.body.len());
             } else {
-                out.extend_from_slice(&h.value);
+                out.extend_from_slice(h.value);
             }
             out.extend_from_slice(b"\r\n");
         }
@@ -293,44 +300,52 @@ impl Message {
     /// The topmost Via.
     pub fn top_via(&self) -> Result<Via, Fault> {
         let value = self.headers.values("Via").next().ok_or(Fault::bad("Missing Via"))?;
-        Via::parse(value)
+        self.headers.read().via.map_or_else(|| Via::parse(value), |parts| Ok(parts.own(value)))
     }
     /// The From header.
     pub fn from(&self) -> Result<NameAddr, Fault> {
-        NameAddr::parse(self.headers.get("From").ok_or(Fault::bad("Missing From"))?)
+        let value = self.headers.get_usual(FROM).ok_or(Fault::bad("Missing From"))?;
+        self.headers.read().from.map_or_else(|| NameAddr::parse(value), |parts| Ok(parts.own(value)))
     }
     /// The To header.
     pub fn to(&self) -> Result<NameAddr, Fault> {
-        NameAddr::parse(self.headers.get("To").ok_or(Fault::bad("Missing To"))?)
+        let value = self.headers.get_usual(TO).ok_or(Fault::bad("Missing To"))?;
+        self.headers.read().to.map_or_else(|| NameAddr::parse(value), |parts| Ok(parts.own(value)))
     }
     /// The tag of From, without making the rest; `None` if there is none, or no From that can be read.
     pub fn from_tag(&self) -> Option<&[u8]> {
-        address::AddrParts::split(self.headers.get("From")?).ok()?.tag()
+        let value = self.headers.get_usual(FROM)?;
+        self.headers.read().from.or_else(|| address::AddrParts::split(value).ok())?.tag(value)
     }
     /// The tag of To, likewise.
     pub fn to_tag(&self) -> Option<&[u8]> {
-        address::AddrParts::split(self.headers.get("To")?).ok()?.tag()
+        let value = self.headers.get_usual(TO)?;
+        self.headers.read().to.or_else(|| address::AddrParts::split(value).ok())?.tag(value)
     }
     /// The Call-ID, compared byte by byte.
     pub fn call_id(&self) -> Result<&[u8], Fault> {
-        let id = self.headers.get("Call-ID").ok_or(Fault::bad("Missing Call-ID"))?;
+        let id = self.headers.get_usual(CALL_ID).ok_or(Fault::bad("Missing Call-ID"))?;
         if is_call_id(id) { Ok(id) } else { Err(Fault::bad("Malformed Call-ID")) }
     }
     /// The CSeq header.
     pub fn cseq(&self) -> Result<CSeq, Fault> {
-        CSeq::parse(self.headers.get("CSeq").ok_or(Fault::bad("Missing CSeq"))?)
+        CSeq::parse(self.headers.get_usual(CSEQ).ok_or(Fault::bad("Missing CSeq"))?)
     }
     /// The first Contact that is an address (not `*`).
     pub fn contact(&self) -> Option<NameAddr> {
-        self.headers.values("Contact").find_map(|v| NameAddr::parse(v).ok())
+        let mut values = self.headers.values("Contact").filter(|v| *v != b"*");
+        match self.headers.read().contact {
+            Some(parts) => Some(parts.own(values.next()?)),
+            None => values.find_map(|v| NameAddr::parse(v).ok()),
+        }
     }
     /// Max-Forwards, if it stands there and is a number.
     pub fn max_forwards(&self) -> Option<u64> {
-        decimal(self.headers.get("Max-Forwards")?)
+        decimal(self.headers.get_usual(MAX_FORWARDS)?)
     }
     /// The media type of the body in lower case without parameters (`application/sdp`), if there is one.
     pub fn content_type(&self) -> Option<String> {
-        let value = self.headers.get("Content-Type")?;
+        let value = self.headers.get_usual(CONTENT_TYPE)?;
         let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
         let text: String = String::from_utf8_lossy(&value[..end]).chars().filter(|c| !c.is_whitespace()).collect();
         Some(text.to_ascii_lowercase())
@@ -341,7 +356,7 @@ impl Message {
         if self.body.is_empty() {
             return None;
         }
-        let value = self.headers.get("Content-Type")?;
+        let value = self.headers.get_usual(CONTENT_TYPE)?;
         if parse::media_type_is(value, SDP) {
             return Some(&self.body);
         }

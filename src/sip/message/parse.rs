@@ -1,10 +1,13 @@
 //! Bytes to [`Message`]. What a refused message is refused for follows RFC 4475; what is let through follows what devices send.
 
 use super::address::AddrParts;
-use super::header::{Headers, Name, one_line, place_of};
+use super::header::{Headers, Name, Read, one_line, place_of};
 use super::uri::UriParts;
 use super::via::ViaParts;
-use super::{Fault, Message, Method, StartLine, cseq_parts, decimal, is_call_id, split_outside_quotes};
+use super::{
+    CALL_ID, CONTENT_LENGTH, CONTENT_TYPE, CSEQ, FROM, Fault, MAX_FORWARDS, Message, Method, StartLine, TO, cseq_parts, decimal,
+    is_call_id, split_outside_quotes,
+};
 use crate::limits::{SIP_BYTES_MAX, SIP_HEAD_BYTES_MAX, SIP_HEADERS_MAX};
 use core::fmt;
 
@@ -50,9 +53,13 @@ impl Message {
         if fault.is_none() {
             fault = fit_body(&headers, &mut body).err();
         }
-        let message = Message { start, headers, body: body.to_vec() };
-        match fault.or_else(|| check(&message).err()) {
-            None => Ok(message),
+        let mut message = Message { start, headers, body: body.to_vec() };
+        let mut read = Read::default();
+        match fault.or_else(|| check(&message, &mut read).err()) {
+            None => {
+                message.headers.note(read);
+                Ok(message)
+            }
             Some(fault) if message.method().is_some() => Err(ParseError::Refused { fault, message: Box::new(message) }),
             Some(fault) => Err(ParseError::Garbage(fault.words)),
         }
@@ -139,12 +146,14 @@ fn start_line(line: &[u8]) -> Result<(StartLine, Option<Fault>), ParseError> {
     Ok((StartLine::Request { method, uri: uri.trim_ascii().to_vec() }, fault))
 }
 
+/// Bytes of header values that are given room at once.
+const HEAD_BYTES_USUAL: usize = 1024;
 const TOO_LARGE: Fault = Fault { status: 513, words: "Message Too Large" };
 
 fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
     const MALFORMED: Fault = Fault::bad("Malformed header");
     let mut fault = None;
-    let mut headers = Headers::with_capacity(16);
+    let mut headers = Headers::with_capacity(16, lines.rest.len().min(HEAD_BYTES_USUAL));
     let all = lines.rest.len();
     let mut last_is_read = false;
     while let Some((line, cr_within)) = lines.next_line_and_cr() {
@@ -167,11 +176,7 @@ fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
         last_is_read = read.is_some();
         match read {
             Some((name, at)) => {
-                let mut value = line[at + 1..].trim_ascii().to_vec();
-                if cr_within {
-                    one_line(&mut value);
-                }
-                headers.add(name, value);
+                headers.add(name, line[at + 1..].trim_ascii(), cr_within);
             }
             None => fault = fault.or(Some(MALFORMED)),
         }
@@ -181,10 +186,9 @@ fn headers(lines: &mut Lines<'_>) -> (Headers, Option<Fault>) {
 
 /// Content-Length as far as it is said and agreed upon.
 fn content_length(headers: &Headers) -> Result<Option<usize>, Fault> {
-    const LENGTH: u8 = place_of("Content-Length");
     let mut said = None;
-    for h in headers.iter().filter(|h| h.place() == Some(LENGTH)) {
-        let length = decimal(&h.value).and_then(|n| usize::try_from(n).ok()).ok_or(Fault::bad("Malformed Content-Length"))?;
+    for h in headers.iter().filter(|h| h.place() == Some(CONTENT_LENGTH)) {
+        let length = decimal(h.value).and_then(|n| usize::try_from(n).ok()).ok_or(Fault::bad("Malformed Content-Length"))?;
         if said.is_some_and(|s| s != length) {
             return Err(Fault::bad("Several Content-Lengths"));
         }
@@ -201,15 +205,9 @@ fn fit_body(headers: &Headers, body: &mut &[u8]) -> Result<(), Fault> {
 }
 
 /// What this layer relies on in every message, in one walk over its headers.
-fn check(message: &Message) -> Result<(), Fault> {
-    const FROM: u8 = place_of("From");
-    const TO: u8 = place_of("To");
-    const CALL_ID: u8 = place_of("Call-ID");
-    const CSEQ: u8 = place_of("CSeq");
+fn check(message: &Message, read: &mut Read) -> Result<(), Fault> {
     const VIA: u8 = place_of("Via");
     const CONTACT: u8 = place_of("Contact");
-    const MAX_FORWARDS: u8 = place_of("Max-Forwards");
-    const CONTENT_TYPE: u8 = place_of("Content-Type");
     let is_request = message.method().is_some();
     let mut seen = 0u64;
     for h in message.headers.iter() {
@@ -220,24 +218,24 @@ fn check(message: &Message) -> Result<(), Fault> {
             FROM | TO | CALL_ID | CSEQ | MAX_FORWARDS | CONTENT_TYPE if again => {
                 return Err(Fault::bad("A header stands there more than once"));
             }
-            FROM | TO => AddrParts::check(&h.value)?,
-            CALL_ID if !is_call_id(&h.value) => return Err(Fault::bad("Malformed Call-ID")),
+            FROM => read.from = Some(AddrParts::checked(h.value)?),
+            TO => read.to = Some(AddrParts::checked(h.value)?),
+            CALL_ID if !is_call_id(h.value) => return Err(Fault::bad("Malformed Call-ID")),
             CSEQ => {
-                let (_, method) = cseq_parts(&h.value)?;
+                let (_, method) = cseq_parts(h.value)?;
                 if message.method().is_some_and(|m| m.as_str().as_bytes() != method) {
                     return Err(Fault::bad("CSeq names another method"));
                 }
             }
             // The topmost is ours to read, the others are only given back.
-            VIA if !again => match split_outside_quotes(&h.value, b',').find(|v| !v.is_empty()) {
-                Some(value) => {
-                    ViaParts::parse(value)?;
-                }
+            VIA if !again => match split_outside_quotes(h.value, b',').find(|v| !v.is_empty()) {
+                Some(value) => read.via = Some(ViaParts::parse(value)?),
                 None => continue,
             },
             CONTACT if is_request => {
-                for value in split_outside_quotes(&h.value, b',').filter(|v| !v.is_empty() && *v != b"*") {
-                    AddrParts::check(value)?;
+                for value in split_outside_quotes(h.value, b',').filter(|v| !v.is_empty() && *v != b"*") {
+                    let found = AddrParts::checked(value)?;
+                    read.contact.get_or_insert(found);
                 }
             }
             _ => {}
@@ -257,9 +255,9 @@ fn check(message: &Message) -> Result<(), Fault> {
     }
     match &message.start {
         StartLine::Request { uri, .. } => {
-            let uri = UriParts::split(uri)?;
-            uri.check()?;
-            if uri.has_headers { Err(Fault::bad("Headers in the Request-URI")) } else { Ok(()) }
+            let parts = UriParts::split(uri)?;
+            parts.check(uri)?;
+            if parts.has_headers { Err(Fault::bad("Headers in the Request-URI")) } else { Ok(()) }
         }
         StartLine::Response { .. } => Ok(()),
     }

@@ -33,7 +33,7 @@ fn digits(text: &[u8]) -> Option<String> {
 impl Uri {
     /// The telephone number that this URI says, if it says one: any `tel:`, or a `sip:` or `sips:` with `user=phone`.
     pub fn subscriber(&self) -> Option<Subscriber> {
-        let user = self.user.as_deref()?;
+        let user = self.user()?;
         let phone = || self.params.get("user").is_some_and(|u| u.eq_ignore_ascii_case(b"phone"));
         let (number, more) = match self.scheme {
             Scheme::Tel => (user, None),
@@ -60,7 +60,7 @@ impl Uri {
 /// RFC 3966 s.4: separators and case do not count, the order of parameters does not, and every parameter must stand in both.
 pub(super) fn same(a: &Uri, b: &Uri) -> bool {
     let number = |u: &Uri| {
-        let user = unescape(u.user.as_deref().unwrap_or_default());
+        let user = unescape(u.user().unwrap_or_default());
         digits(&user).map_or(user, String::into_bytes)
     };
     let params = |u: &Uri| {

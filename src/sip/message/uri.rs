@@ -26,31 +26,61 @@ pub enum Host {
     Addr(IpAddr),
 }
 
-/// A host where it stands.
-#[derive(Clone, Copy)]
-pub(super) enum HostPart<'a> {
-    Name(&'a str),
+/// A stretch of the text that something was read from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Span {
+    at: u32,
+    end: u32,
+}
+
+impl Span {
+    /// From `at` to `end`, both within one message.
+    pub(super) fn new(at: usize, end: usize) -> Span {
+        let place = |n| u32::try_from(n).expect("a message is far below 4 GB");
+        Span { at: place(at), end: place(end) }
+    }
+    pub(super) fn of(self, text: &[u8]) -> &[u8] {
+        text.get(self.at as usize..self.end as usize).unwrap_or_default()
+    }
+    pub(super) fn is_empty(self) -> bool {
+        self.at == self.end
+    }
+    /// The same stretch, of a text that begins `by` bytes earlier.
+    pub(super) fn later(self, by: usize) -> Span {
+        Span::new(self.at as usize + by, self.end as usize + by)
+    }
+}
+
+/// A host where it stands: a name, or an address.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum HostPart {
+    Name(Span),
     Addr(IpAddr),
 }
 
-impl<'a> HostPart<'a> {
-    pub(super) fn parse(text: &'a [u8]) -> Option<HostPart<'a>> {
-        let first = text.first()?;
+impl HostPart {
+    /// Reads `text[at..end]`.
+    pub(super) fn parse(text: &[u8], at: usize, end: usize) -> Option<HostPart> {
+        let host = text.get(at..end)?;
+        let first = host.first()?;
         if *first == b'[' {
-            let text = core::str::from_utf8(&text[1..]).ok()?;
+            let text = core::str::from_utf8(&host[1..]).ok()?;
             return text.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(|a| HostPart::Addr(a.into()));
         }
-        if let Some(v4) = ipv4(text) {
+        if first.is_ascii_digit()
+            && let Some(v4) = ipv4(host)
+        {
             return Some(HostPart::Addr(v4.into()));
         }
-        if !text.iter().all(|b| HOST[usize::from(*b)]) {
-            return None;
-        }
-        core::str::from_utf8(text).ok().map(HostPart::Name)
+        host.iter().all(|b| HOST[usize::from(*b)]).then(|| HostPart::Name(Span::new(at, end)))
     }
-    pub(super) fn own(self) -> Host {
+    /// With memory of its own; `text` is what it was read from.
+    pub(super) fn own(self, text: &[u8]) -> Host {
         match self {
-            HostPart::Name(name) => Host::Name(name.to_ascii_lowercase()),
+            HostPart::Name(name) => {
+                // What stands in a host name is ASCII.
+                Host::Name(name.of(text).iter().map(|b| char::from(b.to_ascii_lowercase())).collect())
+            }
             HostPart::Addr(ip) => Host::Addr(ip),
         }
     }
@@ -75,7 +105,7 @@ fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
 impl Host {
     /// Reads a host: name, IPv4 address, or IPv6 address in brackets.
     pub fn parse(text: &[u8]) -> Option<Host> {
-        HostPart::parse(text).map(HostPart::own)
+        HostPart::parse(text, 0, text.len()).map(|part| part.own(text))
     }
 }
 
@@ -85,8 +115,8 @@ pub struct Uri {
     raw: Vec<u8>,
     /// Which kind.
     pub scheme: Scheme,
-    /// The user part (for `tel:` the number), escapes kept, without a password. [`unescape`] reads it.
-    pub user: Option<Vec<u8>>,
+    /// Where the user stands in `raw`.
+    user: Option<Span>,
     /// The host of `sip:` and `sips:`.
     pub host: Option<Host>,
     /// The port, if it is said.
@@ -98,12 +128,13 @@ pub struct Uri {
 }
 
 /// The pieces of a URI where they stand. The parameters are not checked yet.
-pub(super) struct UriParts<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UriParts {
     pub(super) scheme: Scheme,
-    user: Option<&'a [u8]>,
-    host: Option<HostPart<'a>>,
+    user: Option<Span>,
+    host: Option<HostPart>,
     port: Option<u16>,
-    params: &'a [u8],
+    params: Span,
     pub(super) has_headers: bool,
 }
 
@@ -113,7 +144,7 @@ const MARK: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0;
     while b < 256 {
-        table[b] = matches!(b as u8, 0..=b' ' | 0x7f | b'<' | b'>' | b'"' | b'@' | b'?' | b';');
+        table[b] = matches!(b as u8, 0..=b' ' | 0x7f | b'<' | b'>' | b'"' | b'@' | b'?' | b';' | b':');
         b += 1;
     }
     table
@@ -132,53 +163,58 @@ const HOST: [bool; 256] = {
 
 const BAD: Fault = Fault::bad("Malformed URI");
 
-impl<'a> UriParts<'a> {
-    pub(super) fn split(raw: &'a [u8]) -> Result<UriParts<'a>, Fault> {
-        // The user part may hold `;` and `?`, never a bare `@`: what is left of the last one is the user.
-        let (mut at, mut semicolon, mut question) = (None, None, None);
-        let mut i = 0;
-        while let Some(skipped) = raw[i..].iter().position(|b| MARK[usize::from(*b)]) {
-            i += skipped;
-            match raw[i] {
-                b'@' => (at, semicolon, question) = (Some(i), None, None),
+impl UriParts {
+    /// Reads a URI in one walk over its bytes.
+    pub(super) fn split(raw: &[u8]) -> Result<UriParts, Fault> {
+        // The user part may hold `;`, `?` and `:`, never a bare `@`: what is left of the last one is the user.
+        let (mut scheme_end, mut at, mut semicolon, mut question) = (None, None, None, None);
+        // The first colon behind that of the scheme; and the last behind the `@` and in front of `;` and `?`.
+        let (mut first_colon, mut last_colon) = (None, None);
+        for (i, b) in raw.iter().enumerate().filter(|(_, b)| MARK[usize::from(**b)]) {
+            match b {
+                b':' if scheme_end.is_none() => scheme_end = Some(i),
+                b':' => {
+                    first_colon = first_colon.or(Some(i));
+                    if semicolon.is_none() && question.is_none() {
+                        last_colon = Some(i);
+                    }
+                }
+                b'@' => (at, semicolon, question, last_colon) = (Some(i), None, None, None),
                 b';' => semicolon = semicolon.or(question.is_none().then_some(i)),
                 b'?' => question = question.or(Some(i)),
                 _ => return Err(BAD),
             }
-            i += 1;
         }
-        let colon = raw.iter().position(|b| *b == b':').ok_or(BAD)?;
-        let (name, rest) = (&raw[..colon], &raw[colon + 1..]);
-        let scheme = if name.eq_ignore_ascii_case(b"sip") {
-            Scheme::Sip
-        } else if name.eq_ignore_ascii_case(b"sips") {
-            Scheme::Sips
-        } else if name.eq_ignore_ascii_case(b"tel") {
-            Scheme::Tel
-        } else if name.first().is_some_and(u8::is_ascii_alphabetic)
-            && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-        {
-            Scheme::Other
-        } else {
-            return Err(BAD);
+        let colon = scheme_end.ok_or(BAD)?;
+        let scheme = match &raw[..colon] {
+            name if name.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
+            name if name.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
+            name if name.eq_ignore_ascii_case(b"tel") => Scheme::Tel,
+            name if name.first().is_some_and(u8::is_ascii_alphabetic)
+                && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')) =>
+            {
+                Scheme::Other
+            }
+            _ => return Err(BAD),
         };
-        let mut uri = UriParts { scheme, user: None, host: None, port: None, params: &[], has_headers: false };
+        let mut uri = UriParts { scheme, user: None, host: None, port: None, params: Span::new(0, 0), has_headers: false };
         match scheme {
             Scheme::Other => {}
             Scheme::Tel => {
-                let end = rest.iter().position(|b| *b == b';').unwrap_or(rest.len());
-                if end == 0 {
+                let rest = &raw[colon + 1..];
+                let end = colon + 1 + rest.iter().position(|b| *b == b';').unwrap_or(rest.len());
+                if end == colon + 1 {
                     return Err(BAD);
                 }
-                uri.user = Some(&rest[..end]);
-                uri.params = &rest[end..];
+                uri.user = Some(Span::new(colon + 1, end));
+                uri.params = Span::new(end, raw.len());
             }
             Scheme::Sip | Scheme::Sips => {
                 let host = match at {
+                    Some(at) if at <= colon => return Err(BAD),
                     Some(at) => {
-                        let user = raw.get(colon + 1..at).ok_or(BAD)?;
-                        let end = user.iter().position(|b| *b == b':').unwrap_or(user.len());
-                        uri.user = Some(&user[..end]);
+                        let password = first_colon.filter(|p| *p < at);
+                        uri.user = Some(Span::new(colon + 1, password.unwrap_or(at)));
                         at + 1
                     }
                     None => colon + 1,
@@ -186,30 +222,46 @@ impl<'a> UriParts<'a> {
                 uri.has_headers = question.is_some();
                 let end = question.unwrap_or(raw.len());
                 let host_end = semicolon.unwrap_or(end);
-                let (name, port) = split_port(raw.get(host..host_end).ok_or(BAD)?).ok_or(BAD)?;
-                uri.host = Some(HostPart::parse(name).ok_or(BAD)?);
+                let (name_end, port) = port_of(raw, host, host_end, last_colon).ok_or(BAD)?;
+                uri.host = Some(HostPart::parse(raw, host, name_end).ok_or(BAD)?);
                 uri.port = port;
-                uri.params = &raw[host_end..end];
+                uri.params = Span::new(host_end, end);
             }
         }
         Ok(uri)
     }
 
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        Params::check(self.params)
+    /// `raw` is what this was read from.
+    pub(super) fn check(&self, raw: &[u8]) -> Result<(), Fault> {
+        if self.params.is_empty() { Ok(()) } else { Params::check(self.params.of(raw)) }
     }
 
-    /// The URI with memory of its own; `raw` is what it was read from.
-    pub(super) fn own(&self, raw: &[u8]) -> Result<Uri, Fault> {
-        Ok(Uri {
+    /// The URI with memory of its own; `raw` is what it was read from, and checked.
+    pub(super) fn own(&self, raw: &[u8]) -> Uri {
+        Uri {
             raw: raw.to_vec(),
             scheme: self.scheme,
-            user: self.user.map(<[u8]>::to_vec),
-            host: self.host.map(HostPart::own),
+            user: self.user,
+            host: self.host.map(|host| host.own(raw)),
             port: self.port,
-            params: Params::parse(self.params)?,
+            params: Params::of_checked(self.params.of(raw)),
             has_headers: self.has_headers,
-        })
+        }
+    }
+}
+
+/// Where the host ends that begins at `host`, and the port behind it, if `last_colon` stands in front of one. `None` if that is no port.
+fn port_of(raw: &[u8], host: usize, end: usize, last_colon: Option<usize>) -> Option<(usize, Option<u16>)> {
+    if raw.get(host) == Some(&b'[') {
+        let (name, port) = split_port(&raw[host..end])?;
+        return Some((host + name.len(), port));
+    }
+    match last_colon {
+        None => Some((end, None)),
+        Some(colon) => {
+            let port = super::decimal(&raw[colon + 1..end]).and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0)?;
+            Some((colon, Some(port)))
+        }
     }
 }
 
@@ -227,7 +279,9 @@ impl Uri {
 
     /// Reads a URI without its angle brackets.
     pub fn parse(raw: &[u8]) -> Result<Uri, Fault> {
-        UriParts::split(raw)?.own(raw)
+        let parts = UriParts::split(raw)?;
+        parts.check(raw)?;
+        Ok(parts.own(raw))
     }
 
     /// The URI as it came or was built.
@@ -247,16 +301,20 @@ impl Uri {
         let at = self.raw[host..].iter().position(|b| *b == b'?')?;
         Some(&self.raw[host + at + 1..])
     }
+    /// The user part (for `tel:` the number), escapes kept, without a password. [`unescape`] reads it.
+    pub fn user(&self) -> Option<&[u8]> {
+        self.user.map(|user| user.of(&self.raw))
+    }
     /// The password behind the user, which nobody should use (RFC 3261 s.19.1.1) and which tells two URIs apart.
     pub fn password(&self) -> Option<&[u8]> {
-        let (Scheme::Sip | Scheme::Sips, Some(user)) = (self.scheme, &self.user) else { return None };
+        let (Scheme::Sip | Scheme::Sips, Some(user)) = (self.scheme, self.user()) else { return None };
         let colon = self.raw.iter().position(|b| *b == b':')?;
         let at = self.raw.iter().rposition(|b| *b == b'@')?;
         self.raw.get(colon + 1 + user.len() + 1..at)
     }
     /// The user part with its escapes resolved, readable.
     pub fn user_text(&self) -> String {
-        super::readable(&unescape(self.user.as_deref().unwrap_or_default()))
+        super::readable(&unescape(self.user().unwrap_or_default()))
     }
     /// The transport that it asks for: by `transport=`, or TLS for `sips:`. `None`: it does not say, or none that we know.
     pub fn transport(&self) -> Option<Transport> {

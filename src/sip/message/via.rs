@@ -1,15 +1,16 @@
 //! The Via header (RFC 3261 s.20.42) with `received` and `rport` (RFC 3581).
 
-use super::uri::{Host, HostPart, split_port};
+use super::uri::{Host, HostPart, Span, split_port};
 use super::{Fault, Params};
 use crate::sip::Transport;
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 
 /// One Via value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Via {
     /// `UDP`, `TCP`, `TLS` or another word, upper case.
-    pub transport: String,
+    pub transport: Cow<'static, str>,
     /// Who says it sent the message.
     pub host: Host,
     /// The port it says, 5060 (TLS: 5061) if none.
@@ -22,18 +23,19 @@ pub struct Via {
 pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
 
 /// The pieces of a Via where they stand, checked.
-pub(super) struct ViaParts<'a> {
-    transport: &'a str,
-    host: HostPart<'a>,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ViaParts {
+    transport: Span,
+    host: HostPart,
     port: Option<u16>,
-    params: &'a [u8],
+    params: Span,
 }
 
-impl<'a> ViaParts<'a> {
-    pub(super) fn parse(value: &'a [u8]) -> Result<ViaParts<'a>, Fault> {
+impl ViaParts {
+    pub(super) fn parse(value: &[u8]) -> Result<ViaParts, Fault> {
         const BAD: Fault = Fault::bad("Malformed Via");
         let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
-        let (sent, params) = (&value[..end], &value[end..]);
+        let sent = &value[..end];
         let rest = match sent {
             // As everybody writes it.
             [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b'/', rest @ ..] => rest,
@@ -46,25 +48,39 @@ impl<'a> ViaParts<'a> {
                 rest
             }
         };
-        let rest = rest.trim_ascii();
+        let rest = rest.trim_ascii_start();
+        let at = end - rest.len();
         let space = rest.iter().position(u8::is_ascii_whitespace).ok_or(BAD)?;
         let transport = &rest[..space];
         if transport.is_empty() || !transport.iter().all(|b| super::is_token(*b)) {
             return Err(BAD);
         }
-        let transport = core::str::from_utf8(transport).map_err(|_| BAD)?;
-        let (host, port) = split_port(rest[space..].trim_ascii()).ok_or(BAD)?;
-        let host = HostPart::parse(host).ok_or(BAD)?;
-        Params::check(params).map_err(|_| BAD)?;
-        Ok(ViaParts { transport, host, port, params })
+        let sent_by = rest[space..].trim_ascii_start();
+        let host_at = end - sent_by.len();
+        let (host, port) = split_port(sent_by.trim_ascii_end()).ok_or(BAD)?;
+        let host = HostPart::parse(value, host_at, host_at + host.len()).ok_or(BAD)?;
+        let params = Span::new(end, value.len());
+        Params::check(params.of(value)).map_err(|_| BAD)?;
+        Ok(ViaParts { transport: Span::new(at, at + space), host, port, params })
+    }
+
+    /// The Via with memory of its own; `value` is what it was read from.
+    pub(super) fn own(&self, value: &[u8]) -> Via {
+        let transport = match self.transport.of(value) {
+            b"UDP" => Cow::Borrowed("UDP"),
+            b"TCP" => Cow::Borrowed("TCP"),
+            b"TLS" => Cow::Borrowed("TLS"),
+            // A token is ASCII.
+            other => Cow::Owned(other.iter().map(|b| char::from(b.to_ascii_uppercase())).collect()),
+        };
+        Via { transport, host: self.host.own(value), port: self.port, params: Params::of_checked(self.params.of(value)) }
     }
 }
 
 impl Via {
     /// Reads one value of Via.
     pub fn parse(value: &[u8]) -> Result<Via, Fault> {
-        let ViaParts { transport, host, port, params } = ViaParts::parse(value)?;
-        Ok(Via { transport: transport.to_ascii_uppercase(), host: host.own(), port, params: Params::parse(params)? })
+        Ok(ViaParts::parse(value)?.own(value))
     }
 
     /// The branch, if it is one that alone names a transaction (RFC 3261 s.17.2.3).

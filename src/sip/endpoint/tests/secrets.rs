@@ -54,7 +54,7 @@ fn every_address_of_the_accounts_server_is_shown_them_in_the_call() {
     {
         let mut w = World::new(GOOD, 110);
         let (id, ack) = answered(&mut w, headers);
-        assert_eq!(ack[0].0.addr, addr(3));
+        assert_eq!((ack[0].0.addr, shows(&ack[0].1)), (addr(3), true), "s.22.1");
         w.ends[0].reinvite(w.now, id, b"v=0 more".to_vec()).unwrap();
         let (hop, more) = w.sent(0).remove(0);
         assert_eq!(hop.addr, addr(3));
@@ -119,7 +119,7 @@ fn a_realm_that_did_not_ask_for_the_call_is_not_answered_in_it() {
     // Beside our server's own it is passed over.
     w.ends[0].reinvite(w.now, id, b"v=0 more".to_vec()).unwrap();
     let more = w.sent(0).remove(0).1;
-    let both = reply(&more, 407, "t").with("Proxy-Authenticate", &OURS.replace("abc", "ghi")).with("WWW-Authenticate", theirs);
+    let both = reply(&more, 407, "t").with("Proxy-Authenticate", OURS.replace("abc", "ghi")).with("WWW-Authenticate", theirs);
     w.hear(0, addr(2), both.emit());
     let again = w.sent(0).into_iter().find(|(_, m)| m.method() == Some(&Method::Invite)).expect("ours is answered").1;
     assert!(header(&again, "Proxy-Authorization").contains("ghi") && again.headers.count("Authorization") == 0);
@@ -127,4 +127,40 @@ fn a_realm_that_did_not_ask_for_the_call_is_not_answered_in_it() {
     w.ends[0].hangup(w.now, id, None).unwrap();
     w.take(0);
     w.assert_all_gone();
+}
+
+#[test]
+fn a_request_that_moves_on_from_the_server_leaves_them_behind() {
+    // The way to the server breaks, and the far end has made itself seen elsewhere: that is where the request is tried next.
+    let evil: SocketAddr = "198.51.100.9:5060".parse().unwrap();
+    let mut w = World::new(GOOD, 113);
+    let (id, ack) = answered(&mut w, &[("Record-Route", "<sip:192.0.2.3;lr>"), ("Contact", "<sip:far@198.51.100.9>")]);
+    let (from, to) = (header(&ack[0].1, "To"), header(&ack[0].1, "From"));
+    let hold = format!(
+        "INVITE sip:3001@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.9:5060;branch=z9hG4bKhold\r\nMax-Forwards: 70\r\nFrom: {from}\r\n\
+         To: {to}\r\nCall-ID: {}\r\nCSeq: 9 INVITE\r\nContact: <sip:far@198.51.100.9>\r\n\
+         Content-Type: application/sdp\r\n\r\nv=0 hold",
+        header(&ack[0].1, "Call-ID")
+    );
+    w.hear(0, evil, hold);
+    w.ends[0].answer(w.now, id, b"v=0 held".to_vec()).unwrap();
+    w.sent(0);
+    w.hear(0, evil, format!("{}\r\n", ack_of(&from, &to, &header(&ack[0].1, "Call-ID"))));
+    w.ends[0].reinvite(w.now, id, b"v=0 more".to_vec()).unwrap();
+    let (hop, more) = w.sent(0).remove(0);
+    assert_eq!((hop.addr, shows(&more)), (addr(3), true));
+    w.ends[0].handle_transport_failure(w.now, hop);
+    let (hop, more) = w.sent(0).into_iter().find(|(_, m)| m.method() == Some(&Method::Invite)).expect("it is tried next");
+    assert_eq!((hop.addr, shows(&more)), (evil, false), "{more:?}");
+    w.hear(0, evil, reply(&more, 488, "t").emit());
+    w.ends[0].hangup(w.now, id, None).unwrap();
+    w.take(0);
+    w.assert_all_gone();
+}
+
+fn ack_of(from: &str, to: &str, call_id: &str) -> String {
+    format!(
+        "ACK sip:3001@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.9:5060;branch=z9hG4bKacked\r\nMax-Forwards: 70\r\nFrom: {from}\r\n\
+         To: {to}\r\nCall-ID: {call_id}\r\nCSeq: 9 ACK\r\n"
+    )
 }

@@ -199,7 +199,7 @@ fn a_request_refused_in_its_dialog_is_answered_the_same_when_it_comes_again() {
         let mut m = dialog.next_request(method.clone()).0;
         m.headers.set("Via", format!("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK{n}").into_bytes());
         if let Some((name, value)) = more.split_once(": ") {
-            m.headers.push(name, value.into());
+            m.headers.push(name, value);
         }
         let m = if kind.is_empty() { m } else { m.with_body(kind, b"x".to_vec()) };
         w.hear(1, addr(1), m.emit());
