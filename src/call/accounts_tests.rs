@@ -168,7 +168,7 @@ impl Stage {
         }
         let mut response = Message::response_to(message, status, "As Told");
         if message.method() == Some(&Method::Register) {
-            response.headers.push("Contact", message.headers.get("Contact").unwrap().to_vec());
+            response.headers.push("Contact", message.headers.get("Contact").unwrap());
             if let Some(route) = self.service_route {
                 response.headers.push("Service-Route", route);
             }
