@@ -224,10 +224,14 @@ struct Gateway {
 
 impl Gateway {
     fn start(name: &'static str, ports: u16, rest: &str) -> Gateway {
+        Gateway::start_with(name, ports, "", rest)
+    }
+    /// The same with more lines of `[sip]`.
+    fn start_with(name: &'static str, ports: u16, sip: &str, rest: &str) -> Gateway {
         let folder = std::env::temp_dir().join(format!("tipring-accounts-{name}-{}-{ports}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder for the test");
         let text = format!(
-            "[sip]\nlisten = \"127.0.0.1:{ports}\"\n[api]\nlisten = \"127.0.0.1:{}\"\n[media]\nports = [{}, {}]\n{rest}",
+            "[sip]\nlisten = \"127.0.0.1:{ports}\"\n{sip}\n[api]\nlisten = \"127.0.0.1:{}\"\n[media]\nports = [{}, {}]\n{rest}",
             ports + 1,
             ports + 32,
             ports + 63
@@ -392,9 +396,12 @@ fn calls_go_out_and_come_in_through_a_registered_account_and_nothing_else_leaves
     let mut bytes = [0u8; 4096];
     let status = until("the stranger's answer", || {
         let n = stranger.recv(&mut bytes).ok()?;
-        Message::parse(&bytes[..n]).ok()?.status().filter(|s| *s >= 200)
+        Message::parse(&bytes[..n]).ok()?.status()
     });
-    assert_eq!(status, 404);
+    assert_eq!(status, 404, "the first word");
+    // And the only one: who gave a false address has nobody else bombarded with repeats until an ACK comes.
+    stranger.set_read_timeout(Some(Duration::from_millis(1_700))).expect("a socket takes a timeout");
+    assert!(stranger.recv(&mut bytes).is_err(), "said again");
 
     // What no route names leaves for nobody: no request at the server names it. The control is the call above.
     let mark = a.dial("phone1", "5001");
@@ -418,6 +425,57 @@ fn calls_go_out_and_come_in_through_a_registered_account_and_nothing_else_leaves
     assert!(server.book(|s| s.bindings.is_empty()));
     let told = a.log().lines().filter(|l| l.contains("account office: registered")).count();
     assert_eq!(told, 1, "each change is logged once:\n{}", a.log());
+}
+
+#[test]
+fn a_withheld_number_is_shown_by_code_and_in_an_emergency_which_passes_a_deaf_target_by() {
+    let (pa, pb) = (free_ports(), free_ports());
+    // The first target takes every datagram and says nothing.
+    let deaf = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let sip = "trusted = [\"127.0.0.0/8\"]\nsession_expires_s = 300";
+    let phones = "[[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"3001\"\n[[port]]\nname = \"desk\"\nkind = \"sim-phone\"\nnumber = \"911\"\n";
+    let b = Gateway::start_with("b", pb, sip, phones);
+    let a = Gateway::start_with(
+        "a",
+        pa,
+        sip,
+        &format!(
+            "[emergency]\ntarget = \"sip:{}\"\nsecond_target = \"sip:127.0.0.1:{pb}\"\nsilence_ms = 1000\n\
+             [[route]]\nprefix = \"3\"\nto = \"sip:127.0.0.1:{pb}\"\n\
+             [[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"2001\"\nanonymous = true\n",
+            deaf.local_addr().expect("bound")
+        ),
+    );
+    for (n, dialled, callee, to, from) in
+        [(0, "3001", "phone1", "3001", ""), (1, "*823001", "phone1", "3001", "2001"), (2, "*67911", "desk", "911", "2001")]
+    {
+        let mark = b.mark(callee);
+        let began = Instant::now();
+        a.dial("phone1", dialled);
+        b.noticed(callee, mark, "ringing");
+        a.in_call(1);
+        let took = began.elapsed();
+        a.hang_up("phone1");
+        b.hang_up(callee);
+        let (ours, theirs) = (a.record(n), b.record(n));
+        assert_eq!(
+            (ours["completed"].as_bool(), ours["to"].as_str(), ours["from"].as_str()),
+            (Some(true), Some(to), Some("2001")),
+            "{ours}"
+        );
+        assert_eq!((theirs["from"].as_str(), theirs["private"].as_bool()), (Some(from), Some(from.is_empty())), "{theirs}");
+        assert_eq!(ours["private"], theirs["private"]);
+        if to == "911" {
+            assert_eq!(
+                (ours["route"].as_str(), ours["peer"].as_str()),
+                (Some("emergency"), Some(format!("127.0.0.1:{pb}").as_str())),
+                "{ours}"
+            );
+            assert!(took < Duration::from_secs(15), "{took:?}: a deaf target cost 32 s once");
+            assert!(a.log().contains("trying the next target"), "{}", a.log());
+        }
+    }
+    assert_eq!(b.log().matches("call from 2001 at").count(), 2, "not of the first call:\n{}", b.log());
 }
 
 #[test]

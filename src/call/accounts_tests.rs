@@ -168,7 +168,7 @@ impl Stage {
         }
         let mut response = Message::response_to(message, status, "As Told");
         if message.method() == Some(&Method::Register) {
-            response.headers.push("Contact", message.headers.get("Contact").unwrap().to_vec());
+            response.headers.push("Contact", message.headers.get("Contact").unwrap());
             if let Some(route) = self.service_route {
                 response.headers.push("Service-Route", route);
             }
@@ -499,6 +499,35 @@ fn a_call_for_the_account_rings_its_first_idle_port_and_comes_from_its_server_on
     assert_eq!(s.gateway.accounts()[0].calls, 2);
     s.call_in(server(1), "4931");
     assert_eq!(s.answers.last().unwrap().1, 404, "another user of the same server");
+}
+
+#[test]
+fn a_call_that_is_refused_hears_that_alone_and_leaves_nothing_in_the_endpoint() {
+    let mut s = Stage::new(vec![account("office", Some("4930"), 1)], OutsideCaps::default());
+    // The control: a call that rings is kept. The account has two ports; a third call finds them busy.
+    let empty = s.gateway.sip().alive();
+    s.call_in(server(1), "4930");
+    s.call_in(server(1), "4930");
+    let two = s.gateway.sip().alive();
+    assert_eq!((two.server_transactions, two.dialogs), (empty.server_transactions + 2, empty.dialogs + 2));
+    let video = "Content-Type: application/sdp\r\n\r\nv=0\r\no=- 1 1 IN IP4 192.0.2.66\r\ns=-\r\nc=IN IP4 192.0.2.66\r\nt=0 0\r\n\
+         m=video 4000 RTP/AVP 34\r\n";
+    for (from, user, headers, status) in [
+        (66, "4930", "", 404),
+        (66, "7777", "", 404),
+        (66, "nobody", "", 404),
+        (1, "4930", "", 486),
+        (66, "2002", "Require: x\r\n", 420),
+        (66, "2002", video, 488),
+    ] {
+        let before = s.answers.len();
+        s.call_in_saying(server(from), user, headers);
+        assert_eq!(s.answers[before..], [(Hop::udp(server(from)), status)], "{user}: one answer, no 100");
+        assert_eq!(s.gateway.sip().alive(), two, "{user} {status}");
+    }
+    let before = s.answers.len();
+    s.wait(2_000);
+    assert_eq!(s.answers[before..], [], "nothing is repeated, though no ACK came");
 }
 
 #[test]

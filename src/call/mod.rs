@@ -140,6 +140,8 @@ pub enum Wait {
     LearnedRoute,
     /// Any sign from the target of an emergency call.
     Silence,
+    /// The moment to ask the peer what it can do.
+    Question,
     /// Another try of an offer of ours after both sides asked at once (491); or the peer's answer to T.38, for so long as the fax can wait.
     Switchover,
     /// Legs to give back their counters.
@@ -198,7 +200,7 @@ struct Call {
     question: Question,
     /// It goes (or came) through this account.
     account: Option<AccountId>,
-    timers: TimerTable<Wait, 6>,
+    timers: TimerTable<Wait, 7>,
     cause: Option<Cause>,
     answered_at: Option<Instant>,
     ended_at: Option<Instant>,
@@ -434,6 +436,7 @@ impl Gateway {
         match wait {
             Wait::Answer => self.not_answered(now, id),
             Wait::Silence => self.target_silent(now, id),
+            Wait::Question => self.ask_peer(now, id),
             Wait::Resolve => self.close(now, id, Cause::NoRoute(NoRoute::DirectorySilent)),
             Wait::LearnedRoute => self.ask_directory_too(now, id),
             Wait::Switchover => self.switch_due(now, id),
@@ -620,7 +623,15 @@ impl Gateway {
             fax_choice: None,
             fax_as_audio: false,
         };
-        let timers = TimerTable::new([Wait::Answer, Wait::LearnedRoute, Wait::Silence, Wait::Switchover, Wait::Counters, Wait::Resolve]);
+        let timers = TimerTable::new([
+            Wait::Answer,
+            Wait::LearnedRoute,
+            Wait::Silence,
+            Wait::Question,
+            Wait::Switchover,
+            Wait::Counters,
+            Wait::Resolve,
+        ]);
         let call = Call {
             from,
             to,

@@ -1,7 +1,9 @@
-//! What can the other end carry? Asked over the session (OPTIONS inside the dialog), as soon as a call with a fax machine at our end stands,
-//! long before its V.21 preamble could need the answer: no fax ever waits for it.
+//! What can the other end carry? Asked over the session (OPTIONS inside the dialog) when a call with a fax machine at our end has come up,
+//! seconds before its V.21 preamble could need the answer: no fax ever waits for it.
 //!
 //! A machine is known by the configuration of its port, because the caller asked for one (RFC 6913), or because it was heard (CNG, CED).
+//! Half a second is left to a peer that switches to T.38 by itself, for it has said all that matters; and one whose Allow does not name
+//! OPTIONS is not asked.
 //! What comes of an answer:
 //!
 //! ```text
@@ -12,11 +14,16 @@
 //! Nothing that OPTIONS is answered with ends a call, 481 included: OPTIONS belongs to no usage of the dialog (RFC 5057), and there
 //! are servers that know their dialogs by INVITE alone. Whether the peer is gone is told by media, session timer and BYE.
 
-use super::{Call, Gateway, State};
-use crate::clock::Instant;
+use super::session::{Flow, Switch};
+use super::{Call, Gateway, State, Wait};
+use crate::clock::{Instant, ms};
 use crate::id::{CallId, PortId};
 use crate::negotiate::{self, Abilities};
 use crate::sip::OptionsId;
+
+/// How long a call stands before the peer is asked, in milliseconds. An answering machine is silent for 200 ms and then sends CED for 2.6 s
+/// at least (T.30 s.4.1): the answer has 2 s to come.
+const PAUSE_MS: u64 = 500;
 
 /// What a peer answered when it was asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,10 +63,10 @@ impl Call {
 }
 
 impl Gateway {
-    /// The call stands: if a fax machine is known at our end, the peer is asked.
+    /// The call stands: if a fax machine is known at our end, the peer will be asked.
     pub(super) fn ask_for_fax(&mut self, now: Instant, id: CallId) {
-        if self.calls.get(&id).is_some_and(|c| c.talk.fax) {
-            self.ask_peer(now, id);
+        if let Some(call) = self.calls.get_mut(&id).filter(|c| c.talk.fax && c.question == Question::NotAsked) {
+            call.timers.set(Wait::Question, now + ms(PAUSE_MS));
         }
     }
 
@@ -72,10 +79,12 @@ impl Gateway {
         }
     }
 
-    fn ask_peer(&mut self, now: Instant, id: CallId) {
+    /// The question, unless it was put before, or how the fax goes is settled.
+    pub(super) fn ask_peer(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let (Some(dialog), State::Up, Question::NotAsked, true) = (call.dialog, call.state, call.question, self.config.media.t38.is_some())
-        else {
+        call.timers.stop(Wait::Question);
+        let open = call.state == State::Up && matches!((call.talk.flow, call.talk.switch), (Flow::Audio(_), Switch::Idle));
+        let (Some(dialog), Question::NotAsked, true, true) = (call.dialog, call.question, open, self.config.media.t38.is_some()) else {
             return;
         };
         // Should the endpoint have no room, T.38 is offered without asking, as to any peer that says nothing.

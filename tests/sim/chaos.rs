@@ -21,8 +21,10 @@ fn three_offices(seed: u64, rng: &mut Rng) -> WorldSpec {
         gateway.emergency = match rng.below(3) {
             0 => vec![],
             1 => vec![EmergencySpec::Port(1), EmergencySpec::Port(0)],
-            _ => vec![EmergencySpec::Site(1)],
+            // A far place that may be dead, deaf or away, then a near one.
+            _ => vec![EmergencySpec::Site(1), EmergencySpec::Port(0)],
         };
+        gateway.emergency_no_answer_ms = 10_000;
         for port in &mut gateway.ports {
             port.line.clock_offset_ppm = rng.below(200) as f64 - 100.0;
         }

@@ -223,6 +223,8 @@ struct Usage {
     refreshing: bool,
     /// The peer takes UPDATE.
     allows_update: bool,
+    /// The peer takes OPTIONS.
+    allows_options: bool,
     /// Number of our last reliable response, and of the first; 0: none yet.
     rseq: (u32, u32),
     /// Our 2xx-answered INVITE without offer: transaction and tag of the ACK that waits for our answer.

@@ -28,14 +28,17 @@ impl Endpoint {
     }
 
     /// Asks the other end of a call that stands what it can do: OPTIONS inside the dialog, which goes where the call goes. The answer, as
-    /// `Event::OptionsAnswered`, changes nothing in the dialog whatever it is (RFC 5057).
+    /// `Event::OptionsAnswered`, changes nothing in the dialog whatever it is (RFC 5057). `WrongState` also for a peer whose Allow does not
+    /// name OPTIONS: simple ones take fright at what they do not expect.
     pub fn ask(&mut self, now: Instant, id: DialogId) -> Result<OptionsId, CommandError> {
         if !self.may_ask() {
             self.counters.full += 1;
             return Err(CommandError::LimitReached);
         }
         let usage = self.usages.get_mut(&id).ok_or(CommandError::UnknownDialog)?;
-        let State::Confirmed { dialog, closing: false, .. } = &mut usage.state else { return Err(CommandError::WrongState) };
+        let (State::Confirmed { dialog, closing: false, .. }, true) = (&mut usage.state, usage.allows_options) else {
+            return Err(CommandError::WrongState);
+        };
         let (request, ways) = dialog.next_request(Method::Options);
         let hop = ways.first().map_or(Hop::udp(self.config.own_addr()), |way| way.0);
         let request = request.with("Contact", self.contact(hop)).with("Accept", "application/sdp");

@@ -71,6 +71,7 @@ impl Endpoint {
             updated: None,
             refreshing: false,
             allows_update: false,
+            allows_options: false,
             rseq: (0, 0),
             ack_due: None,
             words: session::Words::default(),

@@ -183,6 +183,7 @@ impl Usage {
     pub(super) fn note_allow(&mut self, message: &Message) {
         if message.headers.count("Allow") > 0 {
             self.allows_update = message.headers.values("Allow").any(|v| v == b"UPDATE");
+            self.allows_options = message.headers.values("Allow").any(|v| v == b"OPTIONS");
         }
     }
 }

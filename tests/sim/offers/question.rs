@@ -30,7 +30,7 @@ fn called_by(says: Option<&str>, options: Options, link: Link, fax: bool) -> Sce
     scene.act(0, Act::Call);
     scene.run_ms(300);
     scene.act(1, Act::Lift);
-    scene.run_ms(300);
+    scene.run_ms(1_000);
     scene
 }
 fn asked(scene: &Scene) -> usize {
@@ -99,7 +99,7 @@ fn req_b2_the_peer_is_asked_over_the_session_and_its_answer_chooses_how_the_fax_
             (Options::Kept, Some(can)) if *says == Some(AUDIO) => {
                 assert_eq!((can.audio.join(" ").as_str(), can.vbd, can.telephone_event), ("PCMA PCMU 18", true, false));
             }
-            (Options::Kept, _) => assert_eq!(said.status, 200),
+            (Options::Kept | Options::Unnamed, _) => assert_eq!(said.status, 200),
         }
         parts_cleanly(scene);
     }
@@ -109,7 +109,7 @@ fn req_b2_the_peer_is_asked_over_the_session_and_its_answer_chooses_how_the_fax_
 fn req_b2_a_fax_that_is_faster_than_the_answer_does_not_wait_for_it() {
     let slow = Link { delay_ms: 200, ..CALM };
     let mut scene = called_by(Some(AUDIO), Options::Kept, slow, true);
-    scene.run_ms(250);
+    assert_eq!(asked(&scene), 1, "{}", scene.wire.story());
     assert_eq!(scene.office(1).gateway.calls()[0].peer_says, None, "the answer is on its way: {}", scene.wire.story());
     scene.act(1, Act::Fax);
     assert_eq!(scene.wire.t38_offers(at(1)), 1);
@@ -136,6 +136,48 @@ fn req_b2_a_telephone_is_not_asked_for_until_a_machine_is_heard_on_it() {
 }
 
 #[test]
+fn req_b2_who_switches_by_itself_or_names_no_options_is_not_asked() {
+    let mut scene = called_by(Some(AUDIO), Options::Unnamed, CALM, true);
+    assert_eq!(asked(&scene), 0, "{}", scene.wire.story());
+    scene.act(1, Act::Fax);
+    scene.run_ms(1_000);
+    assert_eq!((scene.wire.t38_offers(at(1)), scene.office(1).media()), (1, "T.38"));
+    parts_cleanly(scene);
+
+    // At once after the answer, as a fax server does that knows what it wants.
+    let case = Case {
+        seed: 13,
+        link: CALM,
+        peers: [Some(Manners::Takes), None],
+        t38: [true; 2],
+        laws: [0; 2],
+        fax: [true, true],
+        caller: 0,
+        late: false,
+        script: Vec::new(),
+    };
+    let mut scene = Scene::new(&case, Bug::None);
+    scene.act(0, Act::Call);
+    scene.run_ms(300);
+    scene.act(1, Act::Lift);
+    scene.run_ms(50);
+    scene.act(0, Act::Fax);
+    scene.run_ms(3_000);
+    assert_eq!(scene.office(1).media(), "T.38", "{}", scene.wire.story());
+    // Nor when it goes back to audio, and the machine is heard again.
+    scene.act(0, Act::Hold(tipring::sdp::Direction::SendRecv, false));
+    scene.run_ms(1_000);
+    let now = scene.now;
+    scene.office(1).gateway.handle_tick_event(now, Event::AnswerTone(PortId(0)));
+    scene.carry(1, None);
+    scene.run_ms(1_000);
+    assert_eq!((scene.office(1).media(), asked(&scene)), ("PCMU", 0), "{}", scene.wire.story());
+    let call = scene.office(1).gateway.calls()[0].clone();
+    assert_eq!((call.peer_says, call.fax_choice.as_deref()), (None, Some("T.38: the peer offered it")));
+    parts_cleanly(scene);
+}
+
+#[test]
 fn req_b2_the_calling_side_asks_too_and_gives_its_machine_the_steady_path() {
     for (says, passes) in [(AUDIO, true), ("m=image 0 udptl t38\r\n", false)] {
         let case = Case {
@@ -154,7 +196,7 @@ fn req_b2_the_calling_side_asks_too_and_gives_its_machine_the_steady_path() {
         scene.act(0, Act::Call);
         scene.run_ms(300);
         scene.act(1, Act::Lift);
-        scene.run_ms(300);
+        scene.run_ms(1_000);
         assert!(!scene.office(0).passes_through, "nothing was heard yet");
         scene.act(0, Act::Fax);
         assert_eq!((scene.office(0).passes_through, scene.wire.t38_offers(at(0))), (passes, 0), "the offer is the called side's to make");

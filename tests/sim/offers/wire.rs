@@ -24,6 +24,8 @@ pub enum Options {
     /// Another status, and nothing said.
     Becomes(u16),
     Lost,
+    /// Nobody's Allow names it.
+    Unnamed,
 }
 
 /// A datagram on its way.
@@ -66,7 +68,10 @@ impl Wire {
             let text = String::from_utf8_lossy(&parcel.bytes).replace("a=sendrecv", "a=recvonly");
             parcel.bytes = text.into_bytes();
         }
-        if self.options != Options::Kept
+        if self.options == Options::Unnamed {
+            // Descriptions hold no such words, so no length changes but that of the head.
+            parcel.bytes = String::from_utf8_lossy(&parcel.bytes).replace("CANCEL, OPTIONS, ", "CANCEL, ").into_bytes();
+        } else if self.options != Options::Kept
             && let Some(answer) = Message::parse(&parcel.bytes).ok().filter(|m| m.status().is_some())
             && answer.cseq().is_ok_and(|c| c.method == Method::Options)
         {
