@@ -101,7 +101,7 @@ impl Gateway {
             // We send no description before the answer.
             sip::Event::ProgressAcked { .. } => {}
             sip::Event::OptionsAnswered { options, status, sdp, .. } => self.peer_says(options, status, sdp.as_deref()),
-            sip::Event::Response { request, status, response, .. } => self.request_answered(now, request, status, response.as_ref()),
+            sip::Event::Response { request, status, response, .. } => self.request_answered(now, request, status, response.as_deref()),
         }
     }
 

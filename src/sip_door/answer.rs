@@ -52,7 +52,7 @@ impl Reply {
         for granted in ["Contact", "Date"] {
             self.message.headers.remove(granted);
         }
-        self.message.headers.push("Retry-After", b"1".to_vec());
+        self.message.headers.push("Retry-After", b"1");
     }
     pub(super) fn emit(&self) -> Answer {
         Answer { dst: self.dst, bytes: self.message.emit() }

@@ -113,7 +113,7 @@ impl Stage {
 
 fn pick(answer: &Message, algorithm: Algorithm) -> Challenge {
     let all: Vec<_> = answer.headers.iter().filter(|h| h.is("WWW-Authenticate")).collect();
-    let all: Vec<_> = all.iter().flat_map(|h| Challenge::parse_all(core::str::from_utf8(&h.value).unwrap())).collect();
+    let all: Vec<_> = all.iter().flat_map(|h| Challenge::parse_all(core::str::from_utf8(h.value).unwrap())).collect();
     assert_eq!(all.iter().map(|c| c.algorithm).collect::<Vec<_>>(), Algorithm::ALL, "best first");
     assert!(all.iter().all(|c| c.nonce == all[0].nonce && c.auth && c.auth_int), "one nonce, both qops");
     all.into_iter().find(|c| c.algorithm == algorithm).unwrap()
@@ -447,7 +447,7 @@ fn the_operator_says_which_hashes_are_offered_and_in_which_order() {
         let ask = s.request("REGISTER", "sip:lan.test", "sip:2001@lan.test", "");
         let (_, answer) = s.send(udp(PHONE), &ask).unwrap();
         let all = answer.headers.iter().filter(|h| h.is("WWW-Authenticate"));
-        all.flat_map(|h| Challenge::parse_all(core::str::from_utf8(&h.value).unwrap())).collect()
+        all.flat_map(|h| Challenge::parse_all(core::str::from_utf8(h.value).unwrap())).collect()
     };
     let mut s = Stage::new(false);
     s.door.config.hashes = vec![Algorithm::Md5, Algorithm::Sha256];
@@ -473,7 +473,7 @@ fn a_phone_that_gives_up_at_a_hash_it_does_not_know_is_offered_md5_alone_when_it
         let (_, answer) = s.send(src, ask).unwrap();
         assert_eq!(answer.status(), Some(401));
         let all = answer.headers.iter().filter(|h| h.is("WWW-Authenticate"));
-        all.flat_map(|h| Challenge::parse_all(core::str::from_utf8(&h.value).unwrap())).collect()
+        all.flat_map(|h| Challenge::parse_all(core::str::from_utf8(h.value).unwrap())).collect()
     };
     assert_eq!([offered(&mut s, &ask).len(), offered(&mut s, &ask).len()], [3, 3], "a repeat is no giving up");
     let other = ask.replace("Call-ID: ", "Call-ID: other");

@@ -280,7 +280,7 @@ pub enum Event {
     OptionsAnswered { options: OptionsId, status: u16, sdp: Option<Vec<u8>>, allow: Vec<String>, server: Option<String> },
     /// A request made by [`Endpoint::request`](super::Endpoint::request) is answered for good. `response` is `None` where nobody answered
     /// (408) or no way led there (503).
-    Response { request: RequestId, status: u16, response: Option<Message>, from: Hop },
+    Response { request: RequestId, status: u16, response: Option<Box<Message>>, from: Hop },
 }
 
 impl Event {

@@ -57,10 +57,10 @@ impl Endpoint {
             }
         }
         if anonymous {
-            request.headers.push("Privacy", b"id".to_vec());
+            request.headers.push("Privacy", b"id");
         }
         if fax {
-            request.headers.push("Accept-Contact", b"*;+sip.fax=\"t38\"".to_vec());
+            request.headers.push("Accept-Contact", b"*;+sip.fax=\"t38\"");
         }
     }
 }

@@ -50,7 +50,7 @@ impl Endpoint {
                 }),
                 Purpose::Options(_) => {}
                 Purpose::Outside(request) if status >= 200 => {
-                    self.events.push_back(Event::Response { request, status, response: Some(response), from: src });
+                    self.events.push_back(Event::Response { request, status, response: Some(Box::new(response)), from: src });
                 }
                 Purpose::Outside(_) => {}
             },
@@ -274,7 +274,7 @@ impl Endpoint {
                 ack.headers.push(name, h.value);
             }
         }
-        ack.headers.push("To", response.headers.get("To").unwrap_or_default().to_vec());
+        ack.headers.push("To", response.headers.get("To").unwrap_or_default());
         let number = record.request.cseq().map_or(0, |c| c.number);
         let message = ack.with("CSeq", format!("{number} ACK"));
         let ack = Ack { tag: Vec::new(), bytes: message.emit(), message, ways: [record.at.clone()].into() };

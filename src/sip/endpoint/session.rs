@@ -188,7 +188,7 @@ impl Endpoint {
             let refresher = if ours { "uas" } else { "uac" };
             response.headers.push("Session-Expires", format!("{seconds};refresher={refresher}").into_bytes());
             if !ours {
-                response.headers.push("Require", b"timer".to_vec());
+                response.headers.push("Require", b"timer");
             }
         }
         self.set_session(now, id, agreed);

@@ -232,7 +232,7 @@ fn each_fork_keeps_its_own_early_session_and_numbers() {
         // Repeated, and a later one out of order: no PRACK.
         w.hear(0, addr(n), m.emit());
         let mut odd = m.clone();
-        odd.headers.set("RSeq", b"9".to_vec());
+        odd.headers.set("RSeq", b"9");
         w.hear(0, addr(n), odd.emit());
         let pracks = w.sent(0);
         assert_eq!(pracks.len(), 1);

@@ -31,7 +31,7 @@ fn shows(m: &Message) -> bool {
 fn answered(w: &mut World, headers: &[(&str, &str)]) -> (DialogId, Vec<(Hop, Message)>) {
     let (id, invite) = call(w);
     let mut ok = reply(&invite, 200, "t").with_body("application/sdp", b"v=0 yes".to_vec());
-    headers.iter().for_each(|(name, value)| ok.headers.set(name, value.as_bytes().to_vec()));
+    headers.iter().for_each(|(name, value)| ok.headers.set(name, value.as_bytes()));
     w.hear(0, addr(2), ok.emit());
     let ack = w.sent(0);
     assert_eq!(ack[0].1.method(), Some(&Method::Ack));
