@@ -36,9 +36,39 @@ pub struct Status {
     pub media: MediaCounters,
     /// SIP datagrams that were no SIP.
     pub sip_garbage: u64,
+    /// SIP messages that came to nothing, by cause, and what was sent.
+    #[serde(default)]
+    pub sip_messages: SipMessageCounters,
     /// SIP's sockets and connections.
     #[serde(default)]
     pub sip_transport: SipTransportCounters,
+}
+
+/// SIP messages since the start.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SipMessageCounters {
+    /// No SIP at all.
+    pub garbage: u64,
+    /// Requests answered 4xx or 5xx because of how they are written.
+    pub malformed: u64,
+    /// Responses to nothing that was asked.
+    pub stray_responses: u64,
+    /// ACKs to nothing that was answered.
+    pub stray_acks: u64,
+    /// Requests from outside any dialog that were refused and left nothing behind.
+    pub refused: u64,
+    /// Requests refused because a table is full.
+    pub full: u64,
+    /// Calls refused because so many of their source ring here already.
+    pub crowded: u64,
+    /// Requests refused because those before them hold all the memory that they may.
+    pub heavy: u64,
+    /// Messages sent, repeats included.
+    pub sent: u64,
+    /// Repeats among them.
+    pub repeated: u64,
+    /// Requests that went on to their next way.
+    pub failovers: u64,
 }
 
 /// SIP's sockets and connections since the start.

@@ -216,6 +216,11 @@ impl Line {
                 State::RingTrip => self.seize(),
                 _ => {}
             },
+            // Said again (a peer's reminder each minute): the cadence goes on as it is heard, and the wait may last longer.
+            Command::Ringback if self.state == (State::AwaitingCall { ringback: true }) => {
+                let limit = ms(u64::from(self.config.timeouts.await_call_max_ms));
+                self.timers.set(Timer::Limit, self.now + limit);
+            }
             Command::Ringback => self.enter_if(State::is_in_call, State::AwaitingCall { ringback: true }),
             Command::Silence => self.enter_if(State::is_in_call, State::AwaitingCall { ringback: false }),
             Command::Connect => {

@@ -117,6 +117,41 @@ fn dial_tone_comes_in_the_turn_of_lifting_and_the_first_digit_stops_it() {
 }
 
 #[test]
+fn ringback_that_is_asked_for_again_keeps_its_cadence_and_may_last_longer() {
+    let mut b = bench();
+    b.lift();
+    b.dial("3001");
+    let limit_ms = b.line.config.timeouts.await_call_max_ms;
+    let heard = |again_after_ms: Option<u32>| {
+        let mut b = bench();
+        b.lift();
+        b.dial("3001");
+        b.command(Command::Ringback);
+        (0..300u32)
+            .map(|turn| {
+                if Some(turn * 20) == again_after_ms {
+                    b.line.command(Command::Ringback);
+                }
+                b.run_ms(20);
+                b.tone_is_heard()
+            })
+            .collect::<Vec<_>>()
+    };
+    assert!(heard(None).contains(&false), "the cadence has a pause");
+    // In the middle of the pause, where a new beginning would be heard.
+    let pause = heard(None).iter().position(|on| !on).unwrap() as u32 * 20 + 400;
+    assert_eq!(heard(Some(pause)), heard(None));
+    b.command(Command::Ringback);
+    for _ in 0..4 {
+        b.run_ms(u64::from(limit_ms / 2));
+        b.command(Command::Ringback);
+    }
+    assert_eq!(b.line.state(), State::AwaitingCall { ringback: true });
+    b.run_ms(u64::from(limit_ms) + 100);
+    assert_ne!(b.line.state(), State::AwaitingCall { ringback: true }, "but not for ever");
+}
+
+#[test]
 fn four_digits_of_the_plan_are_dialled_at_once_and_connect_opens_the_audio() {
     let mut b = bench();
     b.lift();

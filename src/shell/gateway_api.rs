@@ -6,7 +6,7 @@
 use super::clock::{self, rfc3339};
 use super::gateway::{Daemon, kind_word};
 use super::{directory, http, simulate, sip_accounts};
-use crate::api::gateway::{Call, MediaCounters, Port, Registration, Route, SimAction, Status};
+use crate::api::gateway::{Call, MediaCounters, Port, Registration, Route, SimAction, SipMessageCounters, Status};
 use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::id::PortId;
 use crate::limits::API_BODY_BYTES_MAX;
@@ -258,6 +258,7 @@ fn status(daemon: &mut Daemon) -> Value {
     });
     let registrations = registrations.collect();
     let views = daemon.gateway.ports();
+    let messages = daemon.gateway.sip().counters();
     let status = Status {
         name: daemon.name.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -273,7 +274,20 @@ fn status(daemon: &mut Daemon) -> Value {
         registrations,
         accounts: daemon.gateway.accounts().into_iter().map(sip_accounts::row).collect(),
         media: counters,
-        sip_garbage: daemon.gateway.sip().counters().garbage,
+        sip_garbage: messages.garbage,
+        sip_messages: SipMessageCounters {
+            garbage: messages.garbage,
+            malformed: messages.malformed,
+            stray_responses: messages.stray_responses,
+            stray_acks: messages.stray_acks,
+            refused: messages.refused,
+            full: messages.full,
+            crowded: messages.crowded,
+            heavy: messages.heavy,
+            sent: messages.sent,
+            repeated: messages.repeated,
+            failovers: messages.failovers,
+        },
         sip_transport: daemon.sip_counters.into(),
     };
     json!(status)
