@@ -59,7 +59,8 @@ impl Endpoint {
         if let Some(id) = self.server_index.get(&key).copied() {
             return self.repeat_answer(id);
         }
-        let tag = self.tag_for(&key, &request);
+        // The tag of its refusal, or of a call that it begins; in a dialog it names one already.
+        let tag = if request.to_tag().is_some() { Vec::new() } else { self.tag_for(&key, &request) };
         if method == Method::Invite && self.refuse_again(now, &request, &tag, back.to) {
             return;
         }
@@ -72,7 +73,7 @@ impl Endpoint {
             *counter += 1;
             let mut response = Message::response_to(&request, 503, "Too Many Calls").with("Retry-After", RETRY_AFTER_S);
             tag_response(&mut response, &tag);
-            if method == Method::Invite && request.to_tag().is_none() {
+            if method == Method::Invite {
                 self.turned_away.add(now, &tag, 503);
             }
             self.transmit(&(back.to, None), response.emit());

@@ -21,7 +21,7 @@ impl Endpoint {
     }
 
     /// A transaction for a request that came, of `bytes` in all.
-    /// `tag`: what it would be refused under.
+    /// `tag`: ours, where the request names none.
     pub(super) fn add_server(&mut self, now: Instant, src: Hop, arrived: Arrived<'_>, tag: Vec<u8>) -> u64 {
         let Arrived { key, request, bytes, back } = arrived;
         let reliable = src.transport.is_reliable();
@@ -36,8 +36,6 @@ impl Endpoint {
             self.merge_index.insert(merge.clone(), tx);
         }
         self.server_index.insert(key.clone(), tx);
-        // A request that names our tag has its answer under that.
-        let local_tag = if request.to_tag().is_some() { Vec::new() } else { tag };
         let record = ServerRecord {
             machine,
             key,
@@ -48,7 +46,7 @@ impl Endpoint {
             offerless: request.sdp().is_none(),
             last: None,
             back,
-            local_tag,
+            local_tag: tag,
             dialog: None,
         };
         self.servers.insert(tx, record);
@@ -82,7 +80,7 @@ impl Endpoint {
     pub(super) fn refuse_once(&mut self, now: Instant, tx: u64, response: &Message) {
         if let Some(record) = self.servers.get(&tx) {
             let (to, status) = (record.back.to, response.status().unwrap_or(500));
-            if record.key.method == Method::Invite && !record.local_tag.is_empty() {
+            if record.key.method == Method::Invite {
                 self.turned_away.add(now, &record.local_tag, status);
             }
             self.counters.refused += 1;
@@ -93,7 +91,7 @@ impl Endpoint {
 
     /// The repeat of an INVITE that was refused gets the same status.
     pub(super) fn refuse_again(&mut self, now: Instant, request: &Message, tag: &[u8], to: Hop) -> bool {
-        let Some(status) = self.turned_away.status(now, tag).filter(|_| request.to_tag().is_none()) else { return false };
+        let Some(status) = self.turned_away.status(now, tag) else { return false };
         let mut response = Message::response_to(request, status, reason_phrase(status)).with("Server", &self.config.user_agent);
         tag_response(&mut response, tag);
         self.counters.refused += 1;
@@ -160,6 +158,7 @@ pub(super) struct TurnedAway {
 impl TurnedAway {
     pub(super) fn add(&mut self, now: Instant, tag: &[u8], status: u16) {
         self.forget_old(now);
+        // A request inside a dialog has none.
         let Ok(print) = <[u8; 16]>::try_from(tag) else { return };
         if self.status.insert(print, status).is_some() {
             return;

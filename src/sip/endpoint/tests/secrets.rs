@@ -247,7 +247,7 @@ fn no_word_that_leaves_us_leads_to_another() {
     let hex = |text: &str, behind: &str| -> Vec<u64> {
         let text = text.split(behind).nth(1).unwrap();
         let text = &text[..text.bytes().take_while(u8::is_ascii_hexdigit).count()];
-        assert!(text.len() >= 16 && text.len() % 16 == 0, "{text}");
+        assert!(text.len() >= 16 && text.len().is_multiple_of(16), "{text}");
         (0..text.len()).step_by(16).map(|at| u64::from_str_radix(&text[at..at + 16], 16).unwrap()).collect()
     };
     let mut words = hex(&header(&invite, "Proxy-Authorization"), "cnonce=\"");
