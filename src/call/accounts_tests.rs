@@ -584,3 +584,6 @@ fn a_shutdown_takes_the_registration_back() {
     assert!(s.gateway.accounts_are_gone());
     assert_eq!((s.registered, s.gateway.accounts()[0].state), (2, "stopped"));
 }
+
+#[path = "incoming_tests.rs"]
+mod incoming;

@@ -20,6 +20,7 @@ pub(super) struct Refusals {
 impl Refusals {
     /// A refusal: `Some` if it is to be logged, with how many were passed over in silence since the last line of this source.
     pub(super) fn pass(&mut self, now: Instant, source: IpAddr) -> Option<u64> {
+        let source = network(source);
         if let Some((told, unsaid)) = self.sources.get_mut(&source) {
             if now - *told < ms(QUIET_MS) {
                 *unsaid += 1;
@@ -41,6 +42,14 @@ impl Refusals {
     }
 }
 
+/// Who counts as one source: an IPv4 address; the /64 that one IPv6 host may be given whole.
+pub(super) fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(a) => IpAddr::V6(core::net::Ipv6Addr::from_bits(a.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +61,14 @@ mod tests {
         let lines: Vec<u64> = (0..120_000).filter_map(|n| refusals.pass(start + ms(n), source)).collect();
         assert_eq!(lines, [0, 59_999]);
         assert_eq!(refusals.pass(start + ms(1), IpAddr::from([192, 0, 2, 8])), Some(0), "another has its own");
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_host_are_one_source() {
+        let (mut refusals, now) = (Refusals::default(), Instant::from_ms(1));
+        let mut pass = |ip: &str| refusals.pass(now, ip.parse().unwrap());
+        assert_eq!((pass("2001:db8::1"), pass("2001:db8::2"), pass("2001:db8:0:1::1")), (Some(0), None, Some(0)));
+        assert_eq!((pass("192.0.2.1"), pass("::ffff:192.0.2.1"), pass("192.0.2.2")), (Some(0), None, Some(0)));
     }
 
     #[test]
