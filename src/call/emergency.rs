@@ -191,7 +191,7 @@ impl Gateway {
         if let Some(dialog) = dialog {
             self.hang_up_dialog(now, dialog, 16);
         }
-        let session_id = self.rng.next_u64() >> 2;
+        let session_id = self.prints.number() >> 2;
         if let Some(call) = self.calls.get_mut(&id) {
             call.talk.begin_anew(session_id);
         }

@@ -39,7 +39,8 @@ pub use question::PeerSays;
 pub use record::{CallRecord, Direction};
 pub use view::{CallView, PortView};
 
-use crate::clock::{Instant, Rng, TimerTable, WallMs, ms};
+use crate::clock::{Instant, TimerTable, WallMs, ms};
+use crate::digest::Prints;
 use crate::id::{AccountId, CallId, LegId, PortId};
 use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
 use crate::line::{Command as LineCommand, Event as LineEvent};
@@ -244,7 +245,8 @@ pub struct Gateway {
     commands: VecDeque<Command>,
     log_lost: u64,
     refusals: refusals::Refusals,
-    rng: Rng,
+    /// What is seen outside: SSRCs, session ids.
+    prints: Prints,
     next_call: u64,
     wall_minus_now_ms: i64,
     shutting_down: bool,
@@ -252,7 +254,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway with these settings. `seed` decides tags, SSRCs and jitter.
-    pub fn new(mut config: Config, sip: Endpoint, resolver: Resolver, seed: u64) -> Self {
+    pub fn new(mut config: Config, sip: Endpoint, resolver: Resolver, seed: impl Into<Prints>) -> Self {
         if cfg!(not(feature = "spandsp")) {
             // No engine, no T.38: faxes go as audio.
             config.media.t38 = None;
@@ -265,8 +267,8 @@ impl Gateway {
             off_hook: false,
             present: true,
         });
-        let mut rng = Rng::new(seed);
-        let accounts = Accounts::new(core::mem::take(&mut config.accounts), config.ports.len(), &mut rng);
+        let mut prints = seed.into();
+        let accounts = Accounts::new(core::mem::take(&mut config.accounts), config.ports.len(), &mut prints);
         Gateway {
             ports: ports.collect(),
             service_busy: vec![None; config.services],
@@ -280,7 +282,7 @@ impl Gateway {
             commands: VecDeque::new(),
             log_lost: 0,
             refusals: refusals::Refusals::default(),
-            rng,
+            prints,
             next_call: 1,
             wall_minus_now_ms: 0,
             shutting_down: false,
@@ -601,7 +603,7 @@ impl Gateway {
         let id = CallId(self.next_call);
         self.next_call += 1;
         let wall = self.wall(now);
-        let sdp_session = self.rng.next_u64() >> 2;
+        let sdp_session = self.prints.number() >> 2;
         let record = CallRecord {
             call: id.to_string(),
             sip_call_id: String::new(),

@@ -135,7 +135,7 @@ impl Gateway {
 
     /// Another dialog begins with nothing said. A leg that early media made stays for it.
     fn forget_negotiation(&mut self, id: CallId) {
-        let session_id = self.rng.next_u64() >> 2;
+        let session_id = self.prints.number() >> 2;
         if let Some(call) = self.calls.get_mut(&id) {
             call.talk.negotiation = Talk::new(session_id).negotiation;
         }
