@@ -10,14 +10,14 @@
 //!   a call; the bell rings
 //! ```
 //! All of that is settled before anybody's bell rings. Whoever is turned away has one line in the log a source and minute (refusals.rs), and
-//! with that line, where a place of ours was called in vain, one record: a caller who finds the line busy is seen, a thousand of them are not
-//! written to disk one by one.
+//! with that line, where a place of ours was called in vain, one record (some more for who brings the calls of many): a caller who finds the
+//! line busy is seen, a thousand of them are not written to disk one by one.
 //!
 //! *The share of a source*: one stranger must not make all bells ring at once. From one network address (an IPv6 /64) at most half of the
 //! ports ring, and half of the echo places are taken. Trusted peers, servers of accounts, gateways that we have called and those that
 //! emergencies go to bring the calls of many people: they have no share.
 
-use super::refusals::network;
+use super::refusals::{RECORDS_OF_MANY, network};
 use super::session::read_some;
 use super::{Cause, Direction, EmergencyTarget, End, Gateway, State};
 use crate::clock::Instant;
@@ -204,11 +204,12 @@ impl Gateway {
             No::Offer(why) => (why.sip_status(), why.words()),
             No::Call(cause, _) => (cause.sip_status(), cause.words()),
         };
-        let unsaid = self.refusals.pass(now, knock.source.addr.ip());
+        let records = if self.brings_many(knock.source) { RECORDS_OF_MANY } else { 1 };
+        let pass = self.refusals.pass(now, knock.source.addr.ip(), records);
         let (dialog, words) = (knock.dialog, knock.words());
-        // With the line goes the record; its Call-ID is known until the refusal has gone out.
-        let id = match (&why, unsaid) {
-            (No::Call(cause, place), Some(_)) => {
+        // Before the refusal has gone out, for then the Call-ID is forgotten.
+        let id = match &why {
+            No::Call(cause, place) if pass.record => {
                 let id = self.call_from_outside(now, knock, account, *place);
                 let name = match place {
                     Place::Port(port) => self.port_name(*port),
@@ -226,7 +227,7 @@ impl Gateway {
             No::Plain(..) => self.refuse_dialog(now, dialog, status, None),
             No::Call(cause, _) => self.refuse_dialog(now, dialog, status, Some(cause.q850())),
         }
-        if let Some(unsaid) = unsaid {
+        if let Some(unsaid) = pass.line {
             let more = if unsaid > 0 { format!("; {unsaid} more before it") } else { String::new() };
             self.log(id, false, format!("{words} refused: {status} {said}{more}"));
         }

@@ -88,6 +88,12 @@ fn a_caller_who_finds_the_line_busy_is_in_the_records_with_all_that_is_known() {
     // Another source has its own line and record.
     s.call_in(server(67), "2002");
     assert_eq!(s.records.len(), 2);
+    // A trunk brings many callers: one line, and a record of each, within reason.
+    for _ in 0..100 {
+        s.call_in(server(1), "2002");
+    }
+    let lines = s.words.iter().filter(|w| w.contains("192.0.2.1:5060 to 2002 refused")).count();
+    assert_eq!((lines, s.records.len()), (1, 32));
 }
 
 #[test]
