@@ -232,6 +232,11 @@ impl Accounts {
         self.all.iter().position(is_for).map(|i| AccountId(i as u16))
     }
 
+    /// Whether a message from there is from a server of any account.
+    pub(super) fn has_server(&self, source: Hop) -> bool {
+        self.all.iter().any(|a| a.is_from(source))
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let registrations = self.all.iter().filter_map(|a| a.registration.as_ref()?.poll_timeout());
         let names = self.all.iter().filter(|_| self.started).map(|a| a.locate_at);

@@ -604,3 +604,6 @@ fn the_realm_that_an_account_is_registered_in_is_the_only_one_for_its_calls() {
     office.config.login = Some(Login::with_password("3001", "secret").only_for("sip.example"));
     assert_eq!(format!("{:?}", office.login().unwrap()), "Login(3001, realms [\"sip.example\"])");
 }
+
+#[path = "incoming_tests.rs"]
+mod incoming;

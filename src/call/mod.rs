@@ -23,6 +23,7 @@ mod accounts;
 mod answer;
 mod cause;
 mod emergency;
+mod incoming;
 mod outgoing;
 mod question;
 mod record;
@@ -352,7 +353,11 @@ impl Gateway {
                 self.log(None, false, format!("{}: off hook, {words}", self.port_name(port)));
             }
             LineEvent::Flash => self.hint(port, "hook flash"),
-            LineEvent::RingTimeout | LineEvent::CallTimeout => self.close_port(now, port, Cause::NoAnswer),
+            LineEvent::RingTimeout => match self.emergency_waits_for(port) {
+                Some(id) => self.bell_worn_out(now, id, port),
+                None => self.close_port(now, port, Cause::NoAnswer),
+            },
+            LineEvent::CallTimeout => self.close_port(now, port, Cause::NoAnswer),
             // Whoever was talking there has just lost the call to an emergency: it rings when they put the receiver down.
             LineEvent::RingRefused => match self.emergency_waits_for(port) {
                 Some(id) => self.target_off_hook(now, id),
