@@ -41,6 +41,8 @@ pub const SIP_KEPT_BYTES_MAX: usize = 96 << 20;
 /// Calls of one source (an IPv4 address, an IPv6 /64) that ring here and are not answered yet: two a port, should one proxy bring them all,
 /// and a third of the places that calls to us have.
 pub const SIP_RINGING_PER_SOURCE_MAX: usize = CALLS_MAX / 2;
+/// Refused INVITEs remembered for their repeats: two thousand a second for the 32 s that they may be repeated, at some 60 bytes each.
+pub const SIP_REFUSALS_MAX: usize = 65_536;
 /// Bytes of a branch, a tag or a Call-ID of a request to us. Proxies that pack state into them write some 200.
 pub const SIP_NAME_BYTES_MAX: usize = 512;
 /// Sources of refused calls that are told apart in the log of a minute.

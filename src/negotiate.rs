@@ -239,8 +239,8 @@ pub fn capabilities(policy: &MediaPolicy, at: SocketAddr) -> Vec<u8> {
 /// What a peer says that it can do, in its answer to OPTIONS.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Abilities {
-    /// T.38, over whatever.
-    pub t38: bool,
+    /// T.38, over whatever. `None`: it was not named, in a description that does not claim to be complete.
+    pub t38: Option<bool>,
     /// Voice codecs by their names, in the peer's order; the static ones without a name by their payload type.
     pub audio: Vec<String>,
     /// It carries the tones of modems and fax machines untouched on one of them (V.152).
@@ -252,7 +252,11 @@ pub struct Abilities {
 impl Abilities {
     /// For logs and records.
     pub fn words(&self) -> String {
-        let fax = if self.t38 { "T.38" } else { "no T.38" };
+        let fax = match self.t38 {
+            Some(true) => "T.38",
+            Some(false) => "no T.38",
+            None => "(nothing said of T.38)",
+        };
         let said = [(self.vbd, "voice-band data (V.152)"), (self.telephone_event, "telephone-event")];
         let rest = said.into_iter().filter(|(yes, _)| *yes).map(|(_, words)| words);
         core::iter::once(fax).chain(self.audio.iter().map(String::as_str)).chain(rest).collect::<Vec<_>>().join(", ")
@@ -261,12 +265,17 @@ impl Abilities {
 
 /// Reads them from a description with a media line for each medium (RFC 3264 s.9: port 0 is no refusal here), or with a capability set
 /// (RFC 3407). `None`: it cannot be read, or names no medium, which says nothing.
+///
+/// Many devices answer with the session that they are in, or would open: audio on a port. That says what they do now, not all that they
+/// could, so that a medium which is missing there is not denied. Only a description of what could be done denies: one without an open line
+/// (port 0 is what RFC 3264 s.9 asks for there), or one with a capability set.
 pub fn abilities(sdp: &[u8]) -> Option<Abilities> {
     let session = Session::parse(sdp).ok()?;
     let sets = || session.media.iter().map(|m| &m.capabilities).chain([&session.capabilities]).flat_map(|c| &c.list);
     if session.media.is_empty() && sets().next().is_none() {
         return None;
     }
+    let complete = sets().next().is_some() || !session.media.iter().any(Media::is_open);
     let image = session.media.iter().any(|m| m.kind == Kind::Image || m.t38.is_some()) || sets().any(|c| c.kind == Kind::Image);
     let in_rtp = session.media.iter().flat_map(|m| &m.payloads).any(|p| p.codec == Codec::RtpT38);
     let payloads = || session.media.iter().filter(|m| m.kind == Kind::Audio).flat_map(|m| &m.payloads);
@@ -276,7 +285,7 @@ pub fn abilities(sdp: &[u8]) -> Option<Abilities> {
         Some(name) => name.to_owned(),
     };
     Some(Abilities {
-        t38: image || in_rtp,
+        t38: (image || in_rtp || complete).then_some(image || in_rtp),
         audio: voice.map(name).collect(),
         vbd: payloads().any(sdp::Payload::is_vbd),
         telephone_event: payloads().any(|p| p.codec == Codec::TelephoneEvent),

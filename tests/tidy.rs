@@ -52,6 +52,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "call",
         &[
             "clock",
+            // SSRCs and session ids are seen outside, so they are no raw draws.
+            "digest::Prints",
             "id",
             "limits",
             "negotiate",

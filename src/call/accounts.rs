@@ -9,7 +9,8 @@
 //! the calling port and of the account stand there; an emergency passes them by, and is not counted.
 
 use super::{Action, Cause, Gateway, LogLine};
-use crate::clock::{Instant, Rng, ms};
+use crate::clock::{Instant, ms};
+use crate::digest::Prints;
 use crate::id::{AccountId, CallId, PortId};
 use crate::limits::SERVER_HOPS_MAX;
 use crate::resolve::prefix::{Outside, Way};
@@ -140,13 +141,13 @@ pub(super) struct Accounts {
 }
 
 impl Account {
-    fn new(config: AccountConfig, rng: &mut Rng) -> Account {
+    fn new(config: AccountConfig, prints: &mut Prints) -> Account {
         let servers: Vec<String> = config.proxy.as_ref().map_or_else(|| config.servers.clone(), |proxy| vec![proxy.clone()]);
         let registration = config.register_s.zip(config.user.clone()).map(|(expires_s, user)| {
             let route = config.proxy.as_ref().map(|p| route_of(p));
             let login = config.login.clone();
             let wanted = register::Config { domain: config.domain.clone(), user, expires_s, route, fax: config.fax, login };
-            Registration::new(wanted, servers.clone(), rng.fork())
+            Registration::new(wanted, servers.clone(), prints.fork())
         });
         let servers = servers.into_iter().map(|s| (s, Vec::new())).collect();
         Account { config, registration, servers, locate_at: Instant::ZERO, told: String::new(), begun: Begun::default() }
@@ -168,6 +169,12 @@ impl Account {
     fn routes(&self) -> Vec<String> {
         let service = self.registration.as_ref().map(Registration::service_route).unwrap_or_default();
         self.config.proxy.iter().map(|p| route_of(p)).chain(service.iter().cloned()).collect()
+    }
+
+    /// Who we are in a call: to the realm that we are registered in, should it be known, and to no other. Who is called may ask as well.
+    fn login(&self) -> Option<Login> {
+        let realms = self.registration.iter().flat_map(Registration::realms);
+        self.config.login.clone().map(|login| login.known_in(realms))
     }
 
     /// Whether a message from there is from one of its servers.
@@ -205,8 +212,8 @@ fn route_of(uri: &str) -> String {
 }
 
 impl Accounts {
-    pub(super) fn new(configs: Vec<AccountConfig>, ports: usize, rng: &mut Rng) -> Accounts {
-        let all = configs.into_iter().map(|config| Account::new(config, rng)).collect();
+    pub(super) fn new(configs: Vec<AccountConfig>, ports: usize, prints: &mut Prints) -> Accounts {
+        let all = configs.into_iter().map(|config| Account::new(config, prints)).collect();
         Accounts { all, under_way: Vec::new(), begun: (0..ports).map(|_| Begun::default()).collect(), started: false }
     }
 
@@ -223,6 +230,11 @@ impl Accounts {
     pub(super) fn called(&self, source: Hop, user: &str) -> Option<AccountId> {
         let is_for = |a: &Account| a.config.user.as_deref() == Some(user) && a.is_from(source);
         self.all.iter().position(is_for).map(|i| AccountId(i as u16))
+    }
+
+    /// Whether a message from there is from a server of any account.
+    pub(super) fn has_server(&self, source: Hop) -> bool {
+        self.all.iter().any(|a| a.is_from(source))
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -292,7 +304,7 @@ impl Gateway {
             if !self.accounts.started || account.locate_at > now || self.shutting_down {
                 continue;
             }
-            account.locate_at = now + ms(LOCATE_MS + self.rng.below(LOCATE_MS / 4));
+            account.locate_at = now + ms(LOCATE_MS + self.prints.below(LOCATE_MS / 4));
             for server in 0..account.servers.len() {
                 self.locate(now, LocateId { account: AccountId(i as u16), server });
             }
@@ -446,7 +458,7 @@ impl Gateway {
             asserted: vouched.then(|| address(&ours, &c.domain)),
             anonymous: call.record.private,
             fax: call.talk.fax,
-            login: c.login.clone(),
+            login: through.login(),
             ..Invite::default()
         };
         let words = format!("calling {number} through account {name}");

@@ -584,3 +584,26 @@ fn a_shutdown_takes_the_registration_back() {
     assert!(s.gateway.accounts_are_gone());
     assert_eq!((s.registered, s.gateway.accounts()[0].state), (2, "stopped"));
 }
+
+#[test]
+fn the_realm_that_an_account_is_registered_in_is_the_only_one_for_its_calls() {
+    let mut config = account("office", Some("3001"), 1);
+    config.login = Some(Login::with_password("3001", "secret"));
+    let mut office = Account::new(config, &mut Prints::from(1));
+    let registration = office.registration.as_mut().unwrap();
+    registration.set_targets(Instant::ZERO, 0, vec![(Hop::udp(server(1)), None)]);
+    registration.start(Instant::ZERO);
+    let asked = registration.poll_request(Instant::ZERO, |user, hop| crate::sip::message::Uri::sip(user, hop.addr)).unwrap();
+    // Nothing is known yet: the first that asks will be it.
+    assert_eq!(format!("{:?}", office.login().unwrap()), "Login(3001, realms [])");
+    let challenge = "Digest realm=\"office.example\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"";
+    let refusal = Message::response_to(&asked.message, 401, "Unauthorized").with("WWW-Authenticate", challenge);
+    office.registration.as_mut().unwrap().handle_response(Instant::ZERO, asked.serial, 401, Some(&refusal));
+    assert_eq!(format!("{:?}", office.login().unwrap()), "Login(3001, realms [\"office.example\"])");
+    // Unless the configuration says which.
+    office.config.login = Some(Login::with_password("3001", "secret").only_for("sip.example"));
+    assert_eq!(format!("{:?}", office.login().unwrap()), "Login(3001, realms [\"sip.example\"])");
+}
+
+#[path = "incoming_tests.rs"]
+mod incoming;

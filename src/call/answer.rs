@@ -1,12 +1,12 @@
-//! What the peer says: its INVITE for one of our ports, and its answers to ours.
+//! What the peer says in a call: its answers to ours, and how a call from it is answered (incoming.rs lets it in).
 
+use super::incoming::Knock;
 use super::session::{Flow, Want, filled, read_some};
-use super::{Cause, Direction, End, Gateway, State, Wait};
+use super::{Cause, End, Gateway, State, Wait};
 use crate::clock::Instant;
 use crate::id::{CallId, PortId};
 use crate::line::Command as LineCommand;
 use crate::negotiate;
-use crate::number::Number;
 use crate::sdp::offer_answer;
 use crate::sip::{self, DialogId};
 use crate::tick::Command;
@@ -23,7 +23,7 @@ impl Gateway {
     fn handle_sip(&mut self, now: Instant, event: sip::Event) {
         match event {
             sip::Event::Incoming { dialog, to_user, from_user, offer, source, identity, .. } => {
-                self.incoming(now, dialog, &to_user, from_user, offer, source, identity);
+                self.incoming(now, Knock::new(dialog, source, to_user, from_user, identity), offer.as_deref());
             }
             sip::Event::Provisional { dialog, status, sdp, reliable } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
@@ -102,93 +102,6 @@ impl Gateway {
             sip::Event::ProgressAcked { .. } => {}
             sip::Event::OptionsAnswered { options, status, sdp, .. } => self.peer_says(options, status, sdp.as_deref()),
             sip::Event::Response { request, status, response, .. } => self.request_answered(now, request, status, response.as_deref()),
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what an INVITE says, taken apart once")]
-    fn incoming(
-        &mut self,
-        now: Instant,
-        dialog: DialogId,
-        to: &str,
-        from: String,
-        offer: Option<Vec<u8>>,
-        source: sip::Hop,
-        identity: sip::Identity,
-    ) {
-        let account = self.accounts.called(source, to);
-        // A caller who does not want to be shown is not: not to the telephone, not in the record, not in the log.
-        let private = identity.private || from.eq_ignore_ascii_case("anonymous");
-        let (from, asserted) = if private { (String::new(), None) } else { (from, identity.asserted) };
-        let who = if private { "somebody who withholds the number".to_owned() } else { from.clone() };
-        let number = Number::parse(to);
-        let refuse = |this: &mut Gateway, status: u16, why: &str| {
-            this.refuse_dialog(now, dialog, status, None);
-            if let Some(unsaid) = this.refusals.pass(now, source.addr.ip()) {
-                let more = if unsaid > 0 { format!("; {unsaid} more before it") } else { String::new() };
-                this.log(None, false, format!("call from {who} at {source} to {to} refused: {status} {why}{more}"));
-            }
-        };
-        if number.is_err() && account.is_none() {
-            return refuse(self, 404, "no such number");
-        }
-        if self.shutting_down || self.table_full() {
-            return refuse(self, 503, "the call table is full");
-        }
-        if account.is_some_and(|account| !self.has_line(account)) {
-            return refuse(self, 486, "the account has all the calls that it may have at a time (calls_max)");
-        }
-        let port = match account {
-            Some(account) => self.port_for(account),
-            None => number.as_ref().ok().and_then(|n| self.resolver.port_of(n)),
-        };
-        let echo = account.is_none() && number.is_ok_and(|n| self.resolver.is_echo(&n));
-        if port.is_none() && !echo {
-            return refuse(self, 404, "no such number");
-        }
-        // Settled before anybody's bell rings: an offer we cannot answer is refused at once. An INVITE without an offer gets ours in the 200.
-        let read = read_some(offer.as_deref());
-        let checked = read.and_then(|offer| {
-            offer.as_ref().map_or(Ok(()), |offer| negotiate::check_offer(&self.config.media, offer))?;
-            Ok(offer)
-        });
-        let offer = match checked {
-            Ok(offer) => offer,
-            Err(why) => {
-                self.refuse_offer(now, dialog, why.sip_status(), &why);
-                return self.log(None, false, format!("call from {who} at {source} to {to} refused: {} {}", why.sip_status(), why.words()));
-            }
-        };
-        let id = self.new_call(now, End::Peer, End::Peer, Direction::Incoming, from, to.to_owned());
-        let call_id = self.sip.call_id(dialog).unwrap_or_default();
-        let leg = self.free_legs.pop_front();
-        let call = self.calls.get_mut(&id).expect("just inserted");
-        call.dialog = Some(dialog);
-        call.talk.leg = leg;
-        // Who asks for a fax machine (RFC 6913) is one.
-        call.talk.fax = identity.fax || port.is_some_and(|p| self.ports.get(usize::from(p.0)).is_some_and(|p| p.fax));
-        (call.record.private, call.record.asserted) = (private, asserted);
-        call.record.diverted_from = identity.diversion.map(|d| (d.user, d.reason));
-        call.record.peer = Some(source.addr);
-        call.account = account;
-        call.record.account = account.and_then(|a| self.accounts.name(a));
-        call.record.sip_call_id = call_id;
-        if let Some(offer) = offer {
-            let _nothing_was_said_before = call.talk.negotiation.receive_offer(offer);
-        }
-        if leg.is_none() {
-            self.close(now, id, Cause::LimitReached("media sockets"));
-            return;
-        }
-        self.log(Some(id), false, format!("call from {who} at {source} to {to}"));
-        match port {
-            Some(port) => {
-                self.call_port(now, id, port, "");
-                if self.calls.get(&id).is_some_and(|c| c.state == State::Alerting) {
-                    let _already_gone = self.sip.ringing(now, dialog);
-                }
-            }
-            None => self.call_echo(now, id),
         }
     }
 

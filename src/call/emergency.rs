@@ -10,8 +10,9 @@
 //! ```
 //! In between the caller hears ringback, never silence: silence makes people hang up. When the list is through, those targets that rang are
 //! tried once more: a place that rang exists, and somebody may have come back to it. Those that refused or stayed silent are not, for
-//! each costs the caller seconds, and who hears reorder dials again. A target that would follow itself is not taken back and rung anew, it
-//! rings on: at an emergency centre the caller has a place in a queue. So every call ends, at the latest after twice the list.
+//! each costs the caller seconds, and who hears reorder dials again. A target that would follow itself is not taken back and rung anew, and
+//! nor is the last one of the second round: it rings on until the caller hangs up, for at an emergency centre the caller has a place in a
+//! queue. Should it break off by itself, those that rang are tried again. So a call ends when the caller hangs up, or when no target rings.
 //!
 //! A target that answered has the call. Whoever hangs up then, it is over.
 
@@ -73,6 +74,8 @@ pub(super) struct Hunt {
     ways: VecDeque<sip::Target>,
     /// The target had its silence once, and then the time for set-up.
     has_set_up: bool,
+    /// There is nobody else: the target rings until the caller hangs up.
+    rings_on: bool,
 }
 
 impl Hunt {
@@ -188,7 +191,7 @@ impl Gateway {
         if let Some(dialog) = dialog {
             self.hang_up_dialog(now, dialog, 16);
         }
-        let session_id = self.rng.next_u64() >> 2;
+        let session_id = self.prints.number() >> 2;
         if let Some(call) = self.calls.get_mut(&id) {
             call.talk.begin_anew(session_id);
         }
@@ -252,11 +255,15 @@ impl Gateway {
             if !call.hunt.rang.contains(&i) {
                 call.hunt.rang.push(i);
             }
-            if self.next_target(id) == Some((true, i))
-                && let Some(call) = self.calls.get_mut(&id)
+            let nobody_else = self.next_target(id).is_none_or(|(_, next)| next == i);
+            let count = self.config.emergency.targets.len();
+            if let Some(call) = self.calls.get_mut(&id)
+                && (nobody_else || call.hunt.rings_on)
             {
-                (call.hunt.second_round, call.hunt.next) = (true, i + 1);
+                // Should it break off after all, those that rang have another turn.
+                (call.hunt.rings_on, call.hunt.second_round, call.hunt.next) = (true, false, count);
                 call.timers.set(Wait::Answer, now + no_answer);
+                // Said again, this also renews how long the caller's line waits.
                 self.ring_back(id);
                 return self.log(Some(id), true, "nobody answers the emergency call yet; there is no other target, so it rings on".into());
             }
@@ -264,28 +271,46 @@ impl Gateway {
         self.target_failed(now, id, Cause::NoAnswer);
     }
 
-    /// An emergency call never finds the table or the sockets full: the youngest ordinary call that has what is missing goes.
-    pub(super) fn make_room(&mut self, now: Instant) {
-        let ordinary = |c: &Call| !c.emergency && c.state != State::Closing;
-        if self.free_legs.is_empty() {
-            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c) && c.talk.leg.is_some()).map(|(id, _)| *id);
-            if let Some(id) = victim {
-                self.close(now, id, Cause::Preempted);
-                // Its sockets come back when the board has taken the leg off; the order to do so is queued before any order of this call.
-                if let Some(call) = self.calls.get_mut(&id)
-                    && let Some(leg) = call.talk.leg.take()
-                {
-                    call.talk.legs_out = 0;
-                    self.free_legs.push_back(leg);
-                    self.finish(now, id);
-                }
-            }
+    /// A bell of ours has rung for as long as a line rings: again, unless there is somebody else.
+    pub(super) fn bell_worn_out(&mut self, now: Instant, id: CallId, port: PortId) {
+        self.not_answered(now, id);
+        if self.emergency_waits_for(port) == Some(id) {
+            self.commands.push_back(Command::Line(port, LineCommand::Ring { cadence_ms: None }));
         }
+    }
+
+    /// An emergency call never finds the table full: the youngest ordinary call goes.
+    pub(super) fn make_room_in_table(&mut self, now: Instant) {
         if self.table_full() {
-            let victim = self.calls.iter().rev().find(|(_, c)| ordinary(c)).map(|(id, _)| *id);
+            let victim = self.calls.iter().rev().find(|(_, c)| is_ordinary(c)).map(|(id, _)| *id);
             if let Some(id) = victim {
                 self.close(now, id, Cause::Preempted);
             }
         }
     }
+
+    /// Nor the sockets, at whichever of its targets it needs them: a call that is over gives up its own, or else the youngest ordinary one
+    /// that has some goes.
+    pub(super) fn make_room_for_leg(&mut self, now: Instant) {
+        if !self.free_legs.is_empty() {
+            return;
+        }
+        let over = self.calls.iter().find(|(_, c)| c.state == State::Closing && c.talk.leg.is_some());
+        let victim = over.or_else(|| self.calls.iter().rev().find(|(_, c)| is_ordinary(c) && c.talk.leg.is_some()));
+        let Some(id) = victim.map(|(id, _)| *id) else { return };
+        self.close(now, id, Cause::Preempted);
+        // Its sockets come back when the board has taken the leg off; the order to do so is queued before any order of this call.
+        if let Some(call) = self.calls.get_mut(&id)
+            && let Some(leg) = call.talk.leg.take()
+        {
+            call.talk.legs_out = 0;
+            self.free_legs.push_back(leg);
+            self.finish(now, id);
+        }
+    }
+}
+
+/// A call that may be taken from those who have it.
+fn is_ordinary(call: &Call) -> bool {
+    !call.emergency && call.state != State::Closing
 }

@@ -23,6 +23,7 @@ mod accounts;
 mod answer;
 mod cause;
 mod emergency;
+mod incoming;
 mod outgoing;
 mod question;
 mod record;
@@ -38,7 +39,8 @@ pub use question::PeerSays;
 pub use record::{CallRecord, Direction};
 pub use view::{CallView, PortView};
 
-use crate::clock::{Instant, Rng, TimerTable, WallMs, ms};
+use crate::clock::{Instant, TimerTable, WallMs, ms};
+use crate::digest::Prints;
 use crate::id::{AccountId, CallId, LegId, PortId};
 use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
 use crate::line::{Command as LineCommand, Event as LineEvent};
@@ -243,7 +245,8 @@ pub struct Gateway {
     commands: VecDeque<Command>,
     log_lost: u64,
     refusals: refusals::Refusals,
-    rng: Rng,
+    /// What is seen outside: SSRCs, session ids.
+    prints: Prints,
     next_call: u64,
     wall_minus_now_ms: i64,
     shutting_down: bool,
@@ -251,7 +254,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway with these settings. `seed` decides tags, SSRCs and jitter.
-    pub fn new(mut config: Config, sip: Endpoint, resolver: Resolver, seed: u64) -> Self {
+    pub fn new(mut config: Config, sip: Endpoint, resolver: Resolver, seed: impl Into<Prints>) -> Self {
         if cfg!(not(feature = "spandsp")) {
             // No engine, no T.38: faxes go as audio.
             config.media.t38 = None;
@@ -264,8 +267,8 @@ impl Gateway {
             off_hook: false,
             present: true,
         });
-        let mut rng = Rng::new(seed);
-        let accounts = Accounts::new(core::mem::take(&mut config.accounts), config.ports.len(), &mut rng);
+        let mut prints = seed.into();
+        let accounts = Accounts::new(core::mem::take(&mut config.accounts), config.ports.len(), &mut prints);
         Gateway {
             ports: ports.collect(),
             service_busy: vec![None; config.services],
@@ -279,7 +282,7 @@ impl Gateway {
             commands: VecDeque::new(),
             log_lost: 0,
             refusals: refusals::Refusals::default(),
-            rng,
+            prints,
             next_call: 1,
             wall_minus_now_ms: 0,
             shutting_down: false,
@@ -350,7 +353,11 @@ impl Gateway {
                 self.log(None, false, format!("{}: off hook, {words}", self.port_name(port)));
             }
             LineEvent::Flash => self.hint(port, "hook flash"),
-            LineEvent::RingTimeout | LineEvent::CallTimeout => self.close_port(now, port, Cause::NoAnswer),
+            LineEvent::RingTimeout => match self.emergency_waits_for(port) {
+                Some(id) => self.bell_worn_out(now, id, port),
+                None => self.close_port(now, port, Cause::NoAnswer),
+            },
+            LineEvent::CallTimeout => self.close_port(now, port, Cause::NoAnswer),
             // Whoever was talking there has just lost the call to an emergency: it rings when they put the receiver down.
             LineEvent::RingRefused => match self.emergency_waits_for(port) {
                 Some(id) => self.target_off_hook(now, id),
@@ -596,7 +603,7 @@ impl Gateway {
         let id = CallId(self.next_call);
         self.next_call += 1;
         let wall = self.wall(now);
-        let sdp_session = self.rng.next_u64() >> 2;
+        let sdp_session = self.prints.number() >> 2;
         let record = CallRecord {
             call: id.to_string(),
             sip_call_id: String::new(),

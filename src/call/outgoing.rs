@@ -24,7 +24,7 @@ impl Gateway {
         let caller = self.ports[usize::from(port.0)].number.as_ref().map_or_else(String::new, ToString::to_string);
         let number = Number::parse(&text);
         if emergency {
-            self.make_room(now);
+            self.make_room_in_table(now);
         } else if self.table_full() || self.shutting_down {
             self.log(None, true, format!("{}: {text} refused, the call table is full", self.port_name(port)));
             self.commands.push_back(Command::Line(port, LineCommand::Busy));
@@ -135,7 +135,7 @@ impl Gateway {
 
     /// Another dialog begins with nothing said. A leg that early media made stays for it.
     fn forget_negotiation(&mut self, id: CallId) {
-        let session_id = self.rng.next_u64() >> 2;
+        let session_id = self.prints.number() >> 2;
         if let Some(call) = self.calls.get_mut(&id) {
             call.talk.negotiation = Talk::new(session_id).negotiation;
         }
@@ -180,6 +180,9 @@ impl Gateway {
 
     /// Sends an INVITE with our offer, and waits for an answer. False: the call is closed instead.
     pub(super) fn send_invite(&mut self, now: Instant, id: CallId, mut invite: Invite, route: &'static str, words: String) -> bool {
+        if self.calls.get(&id).is_some_and(|c| c.emergency && c.talk.leg.is_none()) {
+            self.make_room_for_leg(now);
+        }
         let Some(call) = self.calls.get_mut(&id) else { return false };
         if call.talk.leg.is_none() {
             let Some(leg) = self.free_legs.pop_front() else {

@@ -236,9 +236,9 @@ impl Gateway {
     }
 
     fn put_audio_leg(&mut self, id: CallId, port: PortId, choice: &AudioChoice) {
-        let (ssrc, sequence, timestamp) = (self.rng.next_u64() as u32, self.rng.next_u64() as u16, self.rng.next_u64() as u32);
+        let (ssrc, sequence, timestamp) = (self.prints.number() as u32, self.prints.number() as u16, self.prints.number() as u32);
         let config = negotiate::audio_leg(&self.config.media, choice, ssrc, sequence, timestamp);
-        let leg = AudioLeg::new(config, self.rng.next_u64());
+        let leg = AudioLeg::new(config, self.prints.number());
         let flow = Flow::Audio(negotiate::codec_name(choice.law));
         self.put_leg(id, port, Leg::Audio(leg), flow, Choice::Audio(choice.clone()));
     }

@@ -94,7 +94,7 @@ impl Gateway {
                 call.talk.switch = Switch::Offered(want);
                 call.timers.set(Wait::Switchover, now + ms(PATIENCE_MS));
                 if want == Want::T38 {
-                    let why = match call.record.peer_says.as_ref().map(|s| s.can.is_some()) {
+                    let why = match call.record.peer_says.as_ref().map(|s| s.can.as_ref().is_some_and(|can| can.t38.is_some())) {
                         Some(true) => "the peer says that it can",
                         Some(false) => "the peer does not say what it can do",
                         None => "before the peer has said what it can do",

@@ -103,7 +103,8 @@ pub struct Account {
     pub password: Option<Secret>,
     /// A file of `user,password` lines to take it from.
     pub password_file: Option<PathBuf>,
-    /// The only realm that the password is for. Without it: whichever asks.
+    /// The only realm that the password is for. Without it: of a registration, whichever asks; of a call, the realm of the account's
+    /// registration, or else the first that asks, for who is called may ask as well.
     pub realm: Option<String>,
     /// Register, so that the server knows where we are.
     #[serde(default = "yes")]

@@ -5,10 +5,12 @@
 
 pub mod algorithm;
 pub mod header;
+pub mod prints;
 pub mod server;
 
 pub use algorithm::{Algorithm, Asked, Ha1, Qop, response};
 pub use header::{Challenge, Credentials, Malformed};
+pub use prints::Prints;
 pub use server::{Authenticator, Verdict, same};
 
 #[cfg(test)]

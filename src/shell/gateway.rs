@@ -509,9 +509,9 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTra
         session_expires_s: config.sip.session_interval_s(),
         ..user_agent
     };
-    let mut sip = Endpoint::new(endpoint, clock::seed());
+    let mut sip = Endpoint::new(endpoint, clock::random::<32>());
     sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
-    Gateway::new(settings, sip, resolver, clock::seed())
+    Gateway::new(settings, sip, resolver, clock::random::<32>())
 }
 
 /// What is plugged into a port, for `tipring ports`.

@@ -13,8 +13,7 @@
 //! over. A server of RFC 2069 (no qop) is answered as it expects. The word itself never leaves this file but as a hash.
 
 use super::message::{Message, readable};
-use crate::clock::Rng;
-use crate::digest::{Algorithm, Asked, Challenge, Ha1};
+use crate::digest::{Algorithm, Asked, Challenge, Ha1, Prints};
 use crate::limits::{AUTH_REALMS_MAX, AUTH_ROUNDS_MAX, CHALLENGES_MAX};
 use core::fmt;
 use core::net::IpAddr;
@@ -31,26 +30,34 @@ enum Secret {
 pub struct Login {
     user: Arc<str>,
     secret: Secret,
-    realm: Option<Arc<str>>,
+    /// None: any.
+    realms: Vec<Arc<str>>,
 }
 
 impl Login {
     /// With a password, for whichever realm asks.
     pub fn with_password(user: &str, password: &str) -> Login {
-        Login { user: user.into(), secret: Secret::Password(password.into()), realm: None }
+        Login { user: user.into(), secret: Secret::Password(password.into()), realms: Vec::new() }
     }
     /// With H(A1), which is of one realm.
     pub fn with_ha1(user: &str, realm: &str, ha1: Ha1) -> Login {
-        Login { user: user.into(), secret: Secret::Ha1(ha1), realm: Some(realm.into()) }
+        Login { user: user.into(), secret: Secret::Ha1(ha1), realms: vec![realm.into()] }
     }
     /// For no other realm than this.
     pub fn only_for(mut self, realm: &str) -> Login {
-        self.realm = Some(realm.into());
+        self.realms = vec![realm.into()];
+        self
+    }
+    /// For no other realms than these, unless it is said already which; if there are none, still for any.
+    pub fn known_in<'a>(mut self, realms: impl IntoIterator<Item = &'a str>) -> Login {
+        if self.realms.is_empty() {
+            self.realms = realms.into_iter().map(Arc::from).collect();
+        }
         self
     }
     /// `None`: not a realm that may ask.
     fn ha1(&self, realm: &str) -> Option<Ha1> {
-        if self.realm.as_deref().is_some_and(|only| only != realm) {
+        if !self.realms.is_empty() && !self.realms.iter().any(|only| **only == *realm) {
             return None;
         }
         Some(match &self.secret {
@@ -62,7 +69,7 @@ impl Login {
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Login({}, realm {})", self.user, self.realm.as_deref().unwrap_or("any"))
+        write!(f, "Login({}, realms {:?})", self.user, self.realms)
     }
 }
 
@@ -146,8 +153,10 @@ pub struct Authorizer {
     /// Of a call: where its server was found. Nobody else in its dialog is shown credentials: the peer's own 401, with a nonce of its
     /// choice, would make us give it what our password can be guessed from.
     hops: Vec<IpAddr>,
+    /// One realm only: the first that asks.
+    one_realm: bool,
     attempts: u64,
-    rng: Rng,
+    prints: Prints,
 }
 
 impl fmt::Debug for Authorizer {
@@ -157,17 +166,18 @@ impl fmt::Debug for Authorizer {
 }
 
 impl Authorizer {
-    /// For this login; `rng` makes the client's nonces.
-    pub fn new(login: Login, rng: Rng) -> Authorizer {
-        Authorizer { login, remembered: Vec::new(), hops: Vec::new(), attempts: 0, rng }
+    /// For this login; `prints` makes the client's nonces, which everybody who asks is shown.
+    pub fn new(login: Login, prints: impl Into<Prints>) -> Authorizer {
+        Authorizer { login, remembered: Vec::new(), hops: Vec::new(), one_realm: false, attempts: 0, prints: prints.into() }
     }
 
-    /// For a call with this login, whose server was found at these addresses.
-    pub fn for_call(login: Login, rng: Rng, hops: impl IntoIterator<Item = IpAddr>) -> Authorizer {
+    /// For a call with this login, whose server was found at these addresses. Only one realm is answered in it, the first that asks: who is
+    /// called may send a challenge as well, by way of our own server, and that of our server comes before it.
+    pub fn for_call(login: Login, prints: impl Into<Prints>, hops: impl IntoIterator<Item = IpAddr>) -> Authorizer {
         let mut hops: Vec<IpAddr> = hops.into_iter().collect();
         hops.sort_unstable();
         hops.dedup();
-        Authorizer { hops, ..Authorizer::new(login, rng) }
+        Authorizer { hops, one_realm: true, ..Authorizer::new(login, prints) }
     }
 
     /// A new request begins.
@@ -186,7 +196,7 @@ impl Authorizer {
         let (method, uri) = (method.as_str().to_owned(), String::from_utf8_lossy(uri).into_owned());
         for known in &mut self.remembered {
             known.nc = known.nc.saturating_add(1);
-            let cnonce = format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64());
+            let cnonce = format!("{:032x}", self.prints.wide());
             let asked = Asked { method: &method, uri: &uri, body: &request.body };
             let qop = known.challenge.qop(false);
             if let Some(credentials) = known.challenge.answer(&self.login.user, &known.ha1, &asked, qop, known.nc, &cnonce) {
@@ -214,7 +224,9 @@ impl Authorizer {
         }
         let mut answered = false;
         let mut why_not = GiveUp::NothingToAnswer;
-        for asker in Asker::ALL {
+        // Should both ask in one response, the proxy is the nearer one.
+        let nearest_first = [Asker::Proxy, Asker::Server];
+        for asker in if self.one_realm { nearest_first } else { Asker::ALL } {
             let all = challenges(response, asker);
             let mut realms: Vec<&str> = Vec::new();
             for challenge in &all {
@@ -223,7 +235,8 @@ impl Authorizer {
                 }
             }
             for realm in realms {
-                let strange = known_only && !self.remembered.iter().any(|k| k.challenge.realm == realm);
+                let closed = known_only || (self.one_realm && !self.remembered.is_empty());
+                let strange = closed && !self.remembered.iter().any(|k| k.challenge.realm == realm);
                 let Some(ha1) = self.login.ha1(realm).filter(|_| !strange) else {
                     why_not = GiveUp::OtherRealm(readable(realm.as_bytes()));
                     continue;
@@ -270,6 +283,11 @@ impl Authorizer {
                 known.nc = 0;
             }
         }
+    }
+
+    /// The realms that asked so far.
+    pub fn realms(&self) -> impl Iterator<Item = &str> {
+        self.remembered.iter().map(|k| k.challenge.realm.as_str())
     }
 
     /// Whether a challenge is remembered, so that the next request to `to` carries credentials unasked.

@@ -8,7 +8,7 @@ const USER: &str = "4930";
 const WORD: &str = "opensesame";
 
 fn authorizer() -> Authorizer {
-    Authorizer::new(Login::with_password(USER, WORD), Rng::new(7))
+    Authorizer::new(Login::with_password(USER, WORD), 7)
 }
 fn register() -> Message {
     Message::request(Method::Register, "sip:example.net").with("CSeq", "1 REGISTER")
@@ -85,7 +85,7 @@ fn what_cannot_be_answered_is_said_in_words() {
     ] {
         let login = Login::with_password(USER, WORD);
         let login = realm.map_or(login.clone(), |r| login.only_for(r));
-        let mut a = Authorizer::new(login, Rng::new(1));
+        let mut a = Authorizer::new(login, 1);
         let mut attempt = a.begin();
         assert_eq!(a.challenged(&mut attempt, &refusal(401, challenges)), Err(says));
         let mut request = register();
@@ -195,7 +195,7 @@ fn several_realms_are_answered_and_their_table_is_bounded() {
 #[test]
 fn secrets_are_not_printed_and_a_hash_serves_its_realm_only() {
     let login = Login::with_ha1(USER, "r", Ha1::of(USER, "r", WORD));
-    let mut a = Authorizer::new(login.clone(), Rng::new(3));
+    let mut a = Authorizer::new(login.clone(), 3);
     let mut attempt = a.begin();
     assert!(a.challenged(&mut attempt, &refusal(401, &["Digest realm=\"x\", nonce=\"n\""])).is_err());
     a.challenged(&mut attempt, &refusal(401, &["Digest realm=\"r\", nonce=\"n\", qop=\"auth\""])).unwrap();

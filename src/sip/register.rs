@@ -18,6 +18,7 @@ use super::auth::{Attempt, Authorizer, Login};
 use super::message::{Message, Method, NameAddr, Uri, decimal, readable};
 use super::{Hop, Target};
 use crate::clock::{Instant, Rng, TimerTable, ms};
+use crate::digest::Prints;
 use crate::limits::{SERVER_HOPS_MAX, SERVICE_ROUTES_MAX};
 use core::fmt::Write as _;
 
@@ -184,13 +185,14 @@ pub fn address(user: &str, domain: &str) -> String {
 }
 
 impl Registration {
-    /// With these servers, none of them located yet. `rng` makes names and spreads requests in time.
-    pub fn new(config: Config, servers: Vec<String>, mut rng: Rng) -> Registration {
-        let authorizer = config.login.clone().map(|login| Authorizer::new(login, rng.fork()));
+    /// With these servers, none of them located yet. `prints` makes names and spreads requests in time.
+    pub fn new(config: Config, servers: Vec<String>, prints: impl Into<Prints>) -> Registration {
+        let mut prints = prints.into();
+        let authorizer = config.login.clone().map(|login| Authorizer::new(login, prints.fork()));
         Registration {
             authorizer,
-            call_id: format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64()),
-            tag: format!("{:016x}", rng.next_u64()),
+            call_id: format!("{:032x}", prints.wide()),
+            tag: format!("{:016x}", prints.number()),
             cseq: 0,
             expires_s: config.expires_s,
             servers: servers.into_iter().map(|s| (s, Vec::new())).collect(),
@@ -207,7 +209,7 @@ impl Registration {
             service_route: Vec::new(),
             last_words: None,
             timers: TimerTable::new([Reason::Again, Reason::Answer, Reason::LeaseEnds, Reason::Probe]),
-            rng,
+            rng: prints.rng(),
             config,
         }
     }
@@ -383,6 +385,10 @@ impl Registration {
     /// The way to it.
     pub fn target(&self) -> Option<&Target> {
         self.registered_at.as_ref().filter(|_| self.until.is_some()).map(|p| &p.target)
+    }
+    /// The realms that asked for the password so far.
+    pub fn realms(&self) -> impl Iterator<Item = &str> {
+        self.authorizer.iter().flat_map(Authorizer::realms)
     }
     /// What went wrong last, while it lasts.
     pub fn last_words(&self) -> Option<&str> {

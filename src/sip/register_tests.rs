@@ -147,7 +147,7 @@ impl World {
         let login = Some(Login::with_password("4930", password));
         let config = Config { domain: "example.net".into(), user: "4930".into(), expires_s, route: None, fax: None, login };
         let names = (0..servers).map(|i| format!("sip:s{i}.example.net")).collect();
-        let mut registration = Registration::new(config, names, Rng::new(seed));
+        let mut registration = Registration::new(config, names, seed);
         registration.start(Instant::ZERO);
         assert_eq!(registration.state(), State::Trying);
         for i in 0..servers {
@@ -346,7 +346,7 @@ fn refusals_are_kept_in_words() {
     }
     let config = Config { domain: "example.net".into(), user: "4930".into(), expires_s: 600, route: None, fax: None, login: None };
     let mut w = World::new(1, 1);
-    w.registration = Registration::new(config, vec!["sip:s0".into()], Rng::new(1));
+    w.registration = Registration::new(config, vec!["sip:s0".into()], 1);
     w.registration.set_targets(w.now, 0, vec![target(0)]);
     w.registration.start(w.now);
     w.run_s(5);

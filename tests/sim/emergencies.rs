@@ -255,15 +255,16 @@ fn the_list_is_gone_through_to_its_end_and_the_call_ends_when_nobody_is_left() {
 }
 
 #[test]
-fn targets_that_rang_are_rung_once_more_and_no_more() {
+fn targets_that_rang_are_rung_once_more_and_the_last_of_them_rings_until_the_caller_hangs_up() {
     let mut scene = Scene::new(323, &[Does::Rings, Does::Rings], false);
-    let record = scene.record(90_000);
-    assert_eq!(record.result, "it rang, nobody answered");
-    for exchange in &scene.exchanges {
-        assert_eq!((exchange.called.len(), exchange.cancelled.len()), (2, 2), "{}", story(&scene.world));
-    }
-    let (first, last) = (scene.exchanges[0].called[0], scene.exchanges[1].cancelled[1]);
-    assert!((60_000..60_500).contains(&last.ms_since(first)), "four times 15 s: {} ms", last.ms_since(first));
+    // Four times 15 s, and then as much again.
+    scene.run_until(120_000, |_| false);
+    let [first, last] = &scene.exchanges[..] else { panic!("two") };
+    let turns = [(first.called.len(), first.cancelled.len()), (last.called.len(), last.cancelled.len())];
+    assert_eq!(turns, [(2, 2), (2, 1)], "{}", story(&scene.world));
+    scene.world.hang_up(A, 0);
+    assert_eq!(scene.record(5_000).result, "the caller gave up before the answer");
+    assert!(scene.run_until(5_000, |s| s.exchanges[1].cancelled.len() == 2), "{}", story(&scene.world));
 }
 
 #[test]
@@ -275,11 +276,18 @@ fn the_only_target_that_rings_keeps_its_place_in_the_queue() {
         let exchange = &scene.exchanges[last];
         assert_eq!((exchange.called.len(), exchange.cancelled.len()), (1, 0), "never taken back: {}", story(&scene.world));
     }
-    // And it does not ring for ever.
+    // Longer than the caller's line waits for anything else: who is called rings, and who calls hears it.
     let mut scene = Scene::new(326, &[Does::Rings], false);
-    let record = scene.record(40_000);
-    assert_eq!(record.result, "it rang, nobody answered");
-    assert_eq!(scene.exchanges[0].called.len(), 1);
+    scene.run_until(170_000, |_| false);
+    assert_eq!((scene.exchanges[0].called.len(), scene.exchanges[0].cancelled.len()), (1, 0), "{}", story(&scene.world));
+    // The endpoint's own patience (timer C) takes it back after three minutes, and it is rung again.
+    scene.run_until(230_000, |_| false);
+    let last = scene.world.happenings(A, 0).filter(|(_, h)| matches!(h, Happening::ToneStarted(_))).last();
+    assert!(matches!(last, Some((_, Happening::ToneStarted(ProgressTone::Ringback)))), "{}", story(&scene.world));
+    let exchange = &scene.exchanges[0];
+    assert_eq!(exchange.called.len(), exchange.cancelled.len() + 1, "it rings now: {}", story(&scene.world));
+    scene.world.hang_up(A, 0);
+    assert_eq!(scene.record(5_000).result, "the caller gave up before the answer");
 }
 
 #[test]

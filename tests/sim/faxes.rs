@@ -132,7 +132,7 @@ fn req_b2_both_gateways_ask_each_other_when_the_call_comes_up_and_tell_what_was_
     for record in [&a, &b] {
         let says = record.peer_says.as_ref().expect("it was asked");
         let can = says.can.as_ref().expect("it said so");
-        assert_eq!((says.status, can.t38, can.vbd, can.audio.join(" ").as_str()), (200, true, true, "PCMU PCMA"));
+        assert_eq!((says.status, can.t38, can.vbd, can.audio.join(" ").as_str()), (200, Some(true), true, "PCMU PCMA"));
     }
     // The called side chooses and says so in its re-INVITE; the calling side is told.
     assert_eq!(b.fax_choice.as_deref(), Some("T.38 offered: the peer says that it can"));
@@ -158,7 +158,7 @@ fn req_b2_a_peer_that_says_it_has_no_t38_is_not_re_invited_to_it() {
         assert_identical(&pages, &received);
         let (with, other) = if without == A { (&b, &a) } else { (&a, &b) };
         let can = with.peer_says.as_ref().and_then(|s| s.can.as_ref()).expect("it was asked and said so");
-        assert!(!can.t38 && with.fax_as_audio, "{with:?}");
+        assert!(can.t38 == Some(false) && with.fax_as_audio, "{with:?}");
         assert_eq!(with.fax_choice.as_deref(), Some("audio: the peer says that it has no T.38"));
         // Nothing was offered, so nothing was refused.
         assert_eq!(other.peer_says, None, "who has no T.38 does not ask");

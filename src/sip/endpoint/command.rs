@@ -4,19 +4,21 @@ use super::*;
 
 /// Commands.
 impl Endpoint {
-    /// An endpoint without calls. `seed` makes its tags, branches and Call-IDs: take it from the operating system outside of tests.
-    pub fn new(config: Config, seed: u64) -> Endpoint {
-        let mut rng = Rng::new(seed);
+    /// An endpoint without calls. `seed` makes its tags, branches and Call-IDs: outside of tests a key of the
+    /// operating system.
+    pub fn new(config: Config, seed: impl Into<Prints>) -> Endpoint {
+        let mut prints = seed.into();
         Endpoint {
             config,
-            salt: [rng.next_u64(), rng.next_u64()],
-            rng,
+            rng: prints.rng(),
+            prints,
             last_id: 0,
             clients: BTreeMap::new(),
             client_index: BTreeMap::new(),
             servers: BTreeMap::new(),
             server_index: BTreeMap::new(),
             merge_index: BTreeMap::new(),
+            turned_away: TurnedAway::default(),
             usages: BTreeMap::new(),
             usage_index: BTreeMap::new(),
             inbound: 0,
@@ -83,11 +85,11 @@ impl Endpoint {
         let tx = self.send_request(now, request, call.targets, Purpose::Invite(id), None);
         let state = State::Calling { tx, cancelling: Cancelling::No, early: Vec::new() };
         self.add_usage(id, call_id, local_tag, true, state);
-        let rng = self.rng.fork();
+        let prints = self.prints.fork();
         if let Some(usage) = self.usages.get_mut(&id) {
             usage.words.offered = offered;
             usage.session.least_s = session::LEAST_S;
-            usage.login = call.login.map(|login| Box::new(Authorizer::for_call(login, rng, hops)));
+            usage.login = call.login.map(|login| Box::new(Authorizer::for_call(login, prints, hops)));
         }
         Ok(id)
     }
@@ -196,7 +198,7 @@ impl Endpoint {
             response = response.with("Warning", format!("{code} {} \"{words}\"", self.config.own_addr()));
         }
         if first && self.is_unsaid(tx) {
-            self.refuse_once(tx, &response);
+            self.refuse_once(now, tx, &response);
         } else {
             self.respond(now, tx, response);
         }

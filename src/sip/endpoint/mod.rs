@@ -37,10 +37,12 @@ use super::dialog::Dialog;
 use super::message::{Message, Method, NameAddr, Uri, readable};
 use super::transaction::{Client, ClientInvite, Deadlines, Server, ServerInvite, ServerKey, T1_64_MS, T1_MS, TIMER_C_MS, Timer};
 use crate::clock::{Instant, Rng, TimerTable, ms};
+use crate::digest::Prints;
 use crate::limits::{SIP_FORKS_MAX, SIP_NAME_BYTES_MAX, SIP_TARGETS_MAX, SIP_TRANSMITS_MAX};
 use crate::sip::hop::{Hop, Target, Transport};
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use stranger::TurnedAway;
 use words::{reason_phrase, status_of_q850, tag_response, with_q850};
 
 /// What we take, for Allow.
@@ -242,15 +244,17 @@ struct Usage {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     config: Config,
+    /// For what is no secret: jitter, first numbers.
     rng: Rng,
-    /// Key of the prints that tags, branches and Call-IDs are.
-    salt: [u64; 2],
+    /// What tags, branches, Call-IDs and client nonces are.
+    prints: Prints,
     last_id: u64,
     clients: BTreeMap<u64, ClientRecord>,
     client_index: BTreeMap<(Vec<u8>, Method), u64>,
     servers: BTreeMap<u64, ServerRecord>,
     server_index: BTreeMap<ServerKey, u64>,
     merge_index: BTreeMap<Vec<u8>, u64>,
+    turned_away: TurnedAway,
     usages: BTreeMap<DialogId, Usage>,
     usage_index: BTreeMap<(Vec<u8>, Vec<u8>), DialogId>,
     /// Usages that a peer's INVITE made.

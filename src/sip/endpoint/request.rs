@@ -1,5 +1,6 @@
 //! What comes in by datagram, and requests among it (RFC 3261 s.8.2, 9.2, 12.2.2, 13.3, 14.2, 15.1.2).
 
+use super::stranger::Arrived;
 use super::*;
 use crate::sip::message::{Fault, ParseError, Scheme};
 use crate::sip::transaction::{Repeated, TRYING_MS, server_invite};
@@ -58,6 +59,11 @@ impl Endpoint {
         if let Some(id) = self.server_index.get(&key).copied() {
             return self.repeat_answer(id);
         }
+        // The tag of its refusal, or of a call that it begins; in a dialog it names one already.
+        let tag = if request.to_tag().is_some() { Vec::new() } else { self.tag_for(&key, &request) };
+        if method == Method::Invite && self.refuse_again(now, &request, &tag, back.to) {
+            return;
+        }
         let dialog = request.to_tag().and_then(|tag| self.find_dialog(&request, tag));
         // A call or question from outside any dialog: a re-INVITE of a call that stands is none.
         let new = matches!(method, Method::Invite | Method::Options) && dialog.is_none();
@@ -66,11 +72,14 @@ impl Endpoint {
             let counter = if full { &mut self.counters.full } else { &mut self.counters.heavy };
             *counter += 1;
             let mut response = Message::response_to(&request, 503, "Too Many Calls").with("Retry-After", RETRY_AFTER_S);
-            tag_response(&mut response, &self.tag_for(&key, &request));
+            tag_response(&mut response, &tag);
+            if method == Method::Invite {
+                self.turned_away.add(now, &tag, 503);
+            }
             self.transmit(&(back.to, None), response.emit());
             return;
         }
-        let tx = self.add_server(now, src, key, &request, bytes, back);
+        let tx = self.add_server(now, src, Arrived { key, request: &request, bytes, back }, tag);
         let merged = self.is_merged(tx);
         let result = if method == Method::Cancel { Ok(()) } else { check(&request, merged) };
         match result.and_then(|()| self.dispatch(now, src, tx, dialog, &method, &request)) {
@@ -84,7 +93,7 @@ impl Endpoint {
                 // In a dialog the number of the request is used up: its repeat must find the answer, not be judged anew.
                 match dialog {
                     Some(_) => self.respond(now, tx, response),
-                    None => self.refuse_once(tx, &response),
+                    None => self.refuse_once(now, tx, &response),
                 }
             }
         }
@@ -293,6 +302,12 @@ impl Endpoint {
             && let Some(ServerRecord { machine: ServerMachine::Invite(m), .. }) = self.servers.get_mut(&id)
             && m.state() != server_invite::State::Accepted
         {
+            if m.state() == server_invite::State::Proceeding {
+                if request.to_tag() == Some(&self.tag_for(key, request)) {
+                    self.acked_while_it_rings(now, id);
+                }
+                return;
+            }
             m.handle_ack(now);
             return self.sync_server(id);
         }
@@ -437,6 +452,12 @@ pub(super) fn merge_key(request: &Message) -> Vec<u8> {
 /// Writes into the top Via where the request came from, and says where its responses go.
 fn stamp_via(request: &mut Message, src: Hop) -> WayBack {
     let Ok(mut via) = request.top_via() else { return WayBack { to: src, otherwise: None } };
+    if request.headers.get("Via").is_some_and(|v| crate::sip::message::split_outside_quotes(v, b',').next().is_none_or(<[u8]>::is_empty)) {
+        // The first value is not the first thing that stands there: what is empty before it goes, so that it is the one that is written.
+        let all = request.headers.values("Via").collect::<Vec<_>>().join(&b", "[..]);
+        request.headers.remove("Via");
+        request.headers.push("Via", all);
+    }
     via.stamp(src.addr);
     let mut line = via.emit();
     let rest = request.headers.get("Via").map(|v| crate::sip::message::split_outside_quotes(v, b',').skip(1).collect::<Vec<_>>());

@@ -273,11 +273,11 @@ impl Endpoint {
         self.start_client(now, branch, bytes, at, launch);
     }
 
-    /// Sends the BYE of a confirmed dialog and closes the peer's re-INVITE, should one be open.
-    pub(super) fn send_bye(&mut self, now: Instant, id: DialogId) {
-        let Some(usage) = self.usages.get_mut(&id) else { return };
+    /// Sends the BYE of a confirmed dialog and closes the peer's re-INVITE, should one be open. Its transaction, if it was sent.
+    pub(super) fn send_bye(&mut self, now: Instant, id: DialogId) -> Option<u64> {
+        let usage = self.usages.get_mut(&id)?;
         let q850 = usage.q850;
-        let State::Confirmed { dialog, theirs, .. } = &mut usage.state else { return };
+        let State::Confirmed { dialog, theirs, .. } = &mut usage.state else { return None };
         let theirs = theirs.take();
         let (bye, ways) = dialog.next_request(Method::Bye);
         // The dialog is about to be forgotten, and the BYE may still be asked who sends it.
@@ -289,7 +289,7 @@ impl Endpoint {
         let request = with_q850(bye, q850).with("User-Agent", &self.config.user_agent);
         let further = ways.into_iter().collect();
         let purpose = Purpose::Farewell;
-        self.launch(now, Launch { request, further, tcp_tried: None, purpose, dialog: None, attempt: None, login });
+        Some(self.launch(now, Launch { request, further, tcp_tried: None, purpose, dialog: None, attempt: None, login }))
     }
 
     /// Writes Via for the first way of an ACK, and its bytes.

@@ -2,11 +2,14 @@
 //! is answered once for each time it comes and leaves nothing here (RFC 3261 s.8.2.7): no 100, no repeats, no wait for the ACK. Its To tag is
 //! a print of the request, so every repeat gets the same one, and its ACK is known when it comes. A refusal that is lost is asked for again,
 //! for its caller was told nothing; whoever heard a 1xx waits in silence, so from then on a refusal is repeated until its ACK is here.
+//! A repeat that was under way already must not ring, though, for its caller is done with it: of a refused INVITE its print and its status
+//! are remembered for as long as it may be repeated ([`TurnedAway`]: a few bytes each, the oldest forgotten first). Should one be forgotten
+//! too early and ring again, the ACK of its refusal ends it.
 //!
 //! Calls that are taken are counted by their source until they are answered: one source gets a part of the places, never all.
 
 use super::*;
-use crate::limits::SIP_RINGING_PER_SOURCE_MAX;
+use crate::limits::{SIP_REFUSALS_MAX, SIP_RINGING_PER_SOURCE_MAX};
 use crate::sip::transaction::{server, server_invite};
 
 impl Endpoint {
@@ -18,7 +21,9 @@ impl Endpoint {
     }
 
     /// A transaction for a request that came, of `bytes` in all.
-    pub(super) fn add_server(&mut self, now: Instant, src: Hop, key: ServerKey, request: &Message, bytes: usize, back: WayBack) -> u64 {
+    /// `tag`: ours, where the request names none.
+    pub(super) fn add_server(&mut self, now: Instant, src: Hop, arrived: Arrived<'_>, tag: Vec<u8>) -> u64 {
+        let Arrived { key, request, bytes, back } = arrived;
         let reliable = src.transport.is_reliable();
         let machine = match key.method {
             Method::Invite => ServerMachine::Invite(ServerInvite::new(reliable)),
@@ -31,8 +36,6 @@ impl Endpoint {
             self.merge_index.insert(merge.clone(), tx);
         }
         self.server_index.insert(key.clone(), tx);
-        // A request that names our tag has its answer under that.
-        let local_tag = if request.to_tag().is_some() { Vec::new() } else { self.tag_for(&key, request) };
         let record = ServerRecord {
             machine,
             key,
@@ -43,7 +46,7 @@ impl Endpoint {
             offerless: request.sdp().is_none(),
             last: None,
             back,
-            local_tag,
+            local_tag: tag,
             dialog: None,
         };
         self.servers.insert(tx, record);
@@ -74,12 +77,38 @@ impl Endpoint {
     }
 
     /// Refuses a request whose sender has heard nothing yet, and forgets it.
-    pub(super) fn refuse_once(&mut self, tx: u64, response: &Message) {
-        if let Some(to) = self.servers.get(&tx).map(|r| r.back.to) {
+    pub(super) fn refuse_once(&mut self, now: Instant, tx: u64, response: &Message) {
+        if let Some(record) = self.servers.get(&tx) {
+            let (to, status) = (record.back.to, response.status().unwrap_or(500));
+            if record.key.method == Method::Invite {
+                self.turned_away.add(now, &record.local_tag, status);
+            }
             self.counters.refused += 1;
             self.transmit(&(to, None), response.emit());
         }
         self.forget_server(tx);
+    }
+
+    /// The repeat of an INVITE that was refused gets the same status.
+    pub(super) fn refuse_again(&mut self, now: Instant, request: &Message, tag: &[u8], to: Hop) -> bool {
+        let Some(status) = self.turned_away.status(now, tag) else { return false };
+        let mut response = Message::response_to(request, status, reason_phrase(status)).with("Server", &self.config.user_agent);
+        tag_response(&mut response, tag);
+        self.counters.refused += 1;
+        self.transmit(&(to, None), response.emit());
+        true
+    }
+
+    /// The ACK of a refusal came for a call that rings: its caller is gone, what rings is a repeat that was judged anew.
+    pub(super) fn acked_while_it_rings(&mut self, now: Instant, tx: u64) {
+        let id = self.servers.get(&tx).and_then(|r| r.dialog);
+        let Some(id) = id.filter(|id| matches!(self.usages.get(id).map(|u| &u.state), Some(State::Ringing { .. }))) else { return };
+        if let Some(open) = self.usages.get_mut(&id).and_then(|u| u.updated.take()) {
+            let response = self.response(open, 487);
+            self.respond(now, open, response);
+        }
+        self.forget_server(tx);
+        self.end(id, Event::Ended { dialog: id, cause: EndCause::Cancelled, q850: None });
     }
 
     /// Who a call from there is counted for, if one more may ring. Trusted peers are not counted.
@@ -104,6 +133,56 @@ impl Endpoint {
         match left {
             0 => drop(self.ringing_from.remove(&source)),
             _ => drop(self.ringing_from.insert(source, left)),
+        }
+    }
+}
+
+/// A request as it came.
+pub(super) struct Arrived<'a> {
+    pub(super) key: ServerKey,
+    pub(super) request: &'a Message,
+    /// Its size.
+    pub(super) bytes: usize,
+    pub(super) back: WayBack,
+}
+
+/// The INVITEs that were refused and forgotten: their prints (which are their To tags) and the status that they got. Looked at when a
+/// request comes and never else, so nothing waits for its end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TurnedAway {
+    status: BTreeMap<[u8; 16], u16>,
+    /// In the order of their refusal.
+    order: VecDeque<(Instant, [u8; 16])>,
+}
+
+impl TurnedAway {
+    pub(super) fn add(&mut self, now: Instant, tag: &[u8], status: u16) {
+        self.forget_old(now);
+        // A request inside a dialog has none.
+        let Ok(print) = <[u8; 16]>::try_from(tag) else { return };
+        if self.status.insert(print, status).is_some() {
+            return;
+        }
+        self.order.push_back((now, print));
+        if self.order.len() > SIP_REFUSALS_MAX
+            && let Some((_, oldest)) = self.order.pop_front()
+        {
+            self.status.remove(&oldest);
+        }
+    }
+    pub(super) fn status(&mut self, now: Instant, tag: &[u8]) -> Option<u16> {
+        self.forget_old(now);
+        self.status.get(tag).copied()
+    }
+    #[cfg(test)]
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.status.len(), self.order.len())
+    }
+    /// An INVITE is repeated for 64*T1 (s.17.1.1.2).
+    fn forget_old(&mut self, now: Instant) {
+        while self.order.front().is_some_and(|(at, _)| now.ms_since(*at) >= T1_64_MS) {
+            let Some((_, print)) = self.order.pop_front() else { return };
+            self.status.remove(&print);
         }
     }
 }

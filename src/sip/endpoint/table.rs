@@ -1,8 +1,6 @@
 //! The tables, their bounds and their deadlines.
 
 use super::*;
-use core::hash::Hasher;
-use std::hash::DefaultHasher;
 
 impl Endpoint {
     pub(super) fn next_id(&mut self) -> u64 {
@@ -11,18 +9,11 @@ impl Endpoint {
     }
     /// A word that nobody outside can guess from those that it has seen.
     pub(super) fn token(&mut self) -> Vec<u8> {
-        let next = self.rng.next_u64().to_be_bytes();
-        self.print(&[&next])
+        format!("{:016x}", self.prints.number()).into_bytes()
     }
     /// A word that is the same for the same parts, and to be made by nobody else (RFC 3261 s.19.3 asks that of tags).
     pub(super) fn print(&self, parts: &[&[u8]]) -> Vec<u8> {
-        let mut h = DefaultHasher::new();
-        self.salt.iter().for_each(|s| h.write_u64(*s));
-        for part in parts {
-            h.write_usize(part.len());
-            h.write(part);
-        }
-        format!("{:016x}", h.finish()).into_bytes()
+        format!("{:016x}", self.prints.of(parts)).into_bytes()
     }
     /// Transactions that each direction may have: what strangers send never takes the room of what we send.
     pub(super) fn half(&self) -> usize {

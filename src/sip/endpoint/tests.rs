@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 mod early;
 mod flows;
+mod ghosts;
 mod hops;
 mod ladder;
 mod refresh;

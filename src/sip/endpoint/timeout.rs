@@ -91,9 +91,13 @@ impl Endpoint {
                 self.counters.repeated += 1;
                 self.transmit(&(to, None), bytes);
             }
-            (Some(Timer::AckWait), State::Confirmed { closing, .. }) => {
+            (Some(Timer::AckWait), State::Confirmed { closing, unacked, .. }) => {
                 let cause = if *closing { EndCause::HungUp } else { EndCause::NoAck };
-                self.send_bye(now, id);
+                let never_confirmed = unacked.as_ref().is_some_and(|u| u.first);
+                // Nobody has ever shown that he is where this caller says: he is told once, not for 32 s.
+                if let Some(bye) = self.send_bye(now, id).filter(|_| never_confirmed) {
+                    self.forget_client(bye);
+                }
                 return self.end(id, Event::Ended { dialog: id, cause, q850: None });
             }
             (Some(Timer::Reliable), _) => self.repeat_provisional(now, id),

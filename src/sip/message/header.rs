@@ -6,7 +6,7 @@
 use super::address::AddrParts;
 use super::uri::Span;
 use super::via::ViaParts;
-use super::{is_token, split_outside_quotes};
+use super::{FROM, TO, is_token, split_outside_quotes};
 use core::fmt;
 use core::ops::Deref;
 use std::borrow::Cow;
@@ -78,6 +78,9 @@ const USUAL: [(&str, &str); 64] = [
     ("Warning", ""),
     ("WWW-Authenticate", ""),
 ];
+
+const VIA: u8 = place_of("Via");
+const CONTACT: u8 = place_of("Contact");
 
 /// For each letter, the places of the usual headers that begin with it: `first..first + many`. The table is in alphabetical order.
 const BY_LETTER: [(u8, u8); 26] = {
@@ -270,13 +273,25 @@ pub struct Headers {
 
 /// Where the pieces of the addresses stand that every message is asked for, as the check of the message found them; so that nothing is read
 /// twice. Each belongs to the first value of its header (where several may stand in a line, with the place of that value in the text), and is
-/// forgotten when a header is replaced or taken away.
+/// forgotten when that header is replaced or taken away; the text of the others stays where it is.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Read {
     pub(super) via: Option<(Span, ViaParts)>,
     pub(super) from: Option<AddrParts>,
     pub(super) to: Option<AddrParts>,
     pub(super) contact: Option<(Span, AddrParts)>,
+}
+
+impl Read {
+    fn forget(&mut self, wanted: Wanted<'_>) {
+        match wanted {
+            Wanted::Usual(VIA) => self.via = None,
+            Wanted::Usual(FROM) => self.from = None,
+            Wanted::Usual(TO) => self.to = None,
+            Wanted::Usual(CONTACT) => self.contact = None,
+            Wanted::Usual(_) | Wanted::Other(_) => {}
+        }
+    }
 }
 
 impl Headers {
@@ -321,7 +336,7 @@ impl Headers {
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let (wanted, value) = (name.into(), value.as_ref());
         let Some(i) = self.lines.iter().position(|h| h.name.is(wanted)) else { return self.push(name, value) };
-        self.read = Read::default();
+        self.read.forget(wanted);
         let line = &mut self.lines[i];
         let at = line.at as usize;
         if value.len() <= line.end as usize - at {
@@ -338,7 +353,7 @@ impl Headers {
     pub fn remove(&mut self, name: &str) {
         let wanted = name.into();
         self.lines.retain(|h| !h.name.is(wanted));
-        self.read = Read::default();
+        self.read.forget(wanted);
     }
     /// What was found when the message was checked.
     pub(super) fn read(&self) -> &Read {

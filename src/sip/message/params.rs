@@ -97,7 +97,7 @@ impl Params {
     }
     /// A copy of what was checked. Only where there are spaces in it, it has to be put together anew without those around the marks.
     pub(super) fn of_checked(text: &[u8]) -> Params {
-        if text.iter().any(|b| matches!(b, b' ' | b'\t')) { Params::parse(text).unwrap_or_default() } else { Params(text.to_vec()) }
+        if text.iter().any(u8::is_ascii_whitespace) { Params::parse(text).unwrap_or_default() } else { Params(text.to_vec()) }
     }
     fn push(&mut self, name: &[u8], value: Option<&[u8]>) {
         self.0.push(b';');

@@ -367,3 +367,35 @@ proptest! {
         prop_assert_eq!(theirs.headers.iter().count(), ours.headers.len());
     }
 }
+
+#[test]
+fn a_header_that_is_changed_is_the_only_one_that_is_read_again() {
+    let text = "OPTIONS sip:a@b.test SIP/2.0\r\nv: SIP/2.0/UDP c.test;branch=z9hG4bK1\r\nFrom: <sip:a@b.test>;tag=1\r\nTo: <sip:c@d.test>;tag=2\r\n\
+        m: <sip:e@f.test>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+    let known = |m: &Message| {
+        let read = m.headers.read();
+        [read.via.is_some(), read.from.is_some(), read.to.is_some(), read.contact.is_some()]
+    };
+    let mut m = Message::parse(text.as_bytes()).unwrap();
+    assert_eq!(known(&m), [true; 4]);
+    m.headers.set("Subject", "x");
+    m.headers.remove("Subject");
+    assert_eq!(known(&m), [true; 4]);
+    m.headers.set("Via", "SIP/2.0/UDP a.much.longer.name.than.before.test;branch=z9hG4bK2;received=192.0.2.1");
+    assert_eq!(known(&m), [false, true, true, true]);
+    assert_eq!(m.top_via().unwrap().branch(), Some(&b"z9hG4bK2"[..]));
+    assert_eq!((m.from_tag(), m.to_tag()), (Some(&b"1"[..]), Some(&b"2"[..])));
+    assert_eq!(m.contact().unwrap().uri.as_bytes(), b"sip:e@f.test");
+    m.headers.set("f", "<sip:a@b.test>;tag=9");
+    m.headers.remove("Contact");
+    assert_eq!(known(&m), [false, false, true, false]);
+    assert_eq!((m.from_tag(), m.contact()), (Some(&b"9"[..]), None));
+}
+
+#[test]
+fn whatever_counts_as_a_space_around_a_mark_is_left_out() {
+    for space in [" ", "\t", "\u{c}", " \u{c} "] {
+        let via = Via::parse(format!("SIP/2.0/UDP a.test;{space}branch{space}={space}z9hG4bK1{space};rport").as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(via.emit()).unwrap(), "SIP/2.0/UDP a.test;branch=z9hG4bK1;rport", "{space:?}");
+    }
+}

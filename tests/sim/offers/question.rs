@@ -52,6 +52,24 @@ const SAID: &[Said] = &[
     ),
     (Some(AUDIO), Options::Kept, 0, Some(false), "audio: the peer says that it has no T.38"),
     (Some("a=sqn: 0\r\na=cdsc: 1 audio RTP/AVP 0 8\r\n"), Options::Kept, 0, Some(false), "audio: the peer says that it has no T.38"),
+    // The session that it is in, and one that it would open (many ATAs): neither denies what it does not name.
+    (Some("m=audio 40000 RTP/AVP 0 8\r\n"), Options::Kept, 1, None, "T.38 offered: the peer does not say what it can do"),
+    (
+        Some("m=audio 40000 RTP/AVP 0 8\r\nm=audio 0 RTP/AVP 18\r\n"),
+        Options::Kept,
+        1,
+        None,
+        "T.38 offered: the peer does not say what it can do",
+    ),
+    // On a port too, T.38 that is named is believed; and a set beside the open line denies.
+    (Some("m=audio 40000 RTP/AVP 0\r\nm=image 0 udptl t38\r\n"), Options::Kept, 1, Some(true), "T.38 offered: the peer says that it can"),
+    (
+        Some("a=sqn: 0\r\na=cdsc: 1 audio RTP/AVP 0 8\r\nm=audio 40000 RTP/AVP 0\r\n"),
+        Options::Kept,
+        0,
+        Some(false),
+        "audio: the peer says that it has no T.38",
+    ),
     // Nothing that is said: T.38 is tried, as it would be without the question.
     (None, Options::Kept, 1, None, "T.38 offered: the peer does not say what it can do"),
     (Some(""), Options::Kept, 1, None, "T.38 offered: the peer does not say what it can do"),
@@ -79,7 +97,7 @@ fn req_b2_the_peer_is_asked_over_the_session_and_its_answer_chooses_how_the_fax_
         assert_eq!(scene.office(1).media(), if *offers == 0 { "PCMU" } else { "T.38" }, "{says:?} {options:?}");
         let view = scene.office(1).gateway.calls()[0].clone();
         assert_eq!(
-            (view.peer_says.as_ref().and_then(|s| s.can.as_ref()).map(|c| c.t38), view.fax_choice.as_deref()),
+            (view.peer_says.as_ref().and_then(|s| s.can.as_ref()).and_then(|c| c.t38), view.fax_choice.as_deref()),
             (*t38, Some(*choice))
         );
         // Heard again: decided already.
@@ -91,7 +109,7 @@ fn req_b2_the_peer_is_asked_over_the_session_and_its_answer_chooses_how_the_fax_
         scene.run_ms(1_000);
         let record = scene.office(1).records[0].clone();
         let said = record.peer_says.expect("asked");
-        assert_eq!((said.can.as_ref().map(|c| c.t38), record.fax_choice.as_deref()), (*t38, Some(*choice)));
+        assert_eq!((said.can.as_ref().and_then(|c| c.t38), record.fax_choice.as_deref()), (*t38, Some(*choice)));
         match (options, &said.can) {
             (Options::Becomes(status), _) => assert_eq!(said.status, *status),
             // Nobody answered, and the record says that too.

@@ -7,20 +7,26 @@ const OURS: &str = "Digest realm=\"example.com\", nonce=\"abc\", algorithm=SHA-2
 
 /// A call with a password whose server was found at 192.0.2.2 and, should that fail, at 192.0.2.3.
 fn call(w: &mut World) -> (DialogId, Message) {
-    let call = Invite {
-        to: "2001".into(),
-        targets: vec![(addr(2).into(), None), (addr(3).into(), None)],
-        from: "3001".into(),
-        offer: b"v=0".to_vec(),
-        login: Some(Login::with_password("3001", "secret")),
-        ..Invite::default()
-    };
-    let id = w.ends[0].invite(w.now, call).unwrap();
+    let id = w.call_with(Login::with_password("3001", "secret"));
     let first = w.sent(0).remove(0).1;
     w.hear(0, addr(2), reply(&first, 407, "p").with("Proxy-Authenticate", OURS).emit());
     let again = w.sent(0).into_iter().find(|(_, m)| m.method() == Some(&Method::Invite)).unwrap().1;
     assert!(shows(&again));
     (id, again)
+}
+
+impl World {
+    fn call_with(&mut self, login: Login) -> DialogId {
+        let call = Invite {
+            to: "2001".into(),
+            targets: vec![(addr(2).into(), None), (addr(3).into(), None)],
+            from: "3001".into(),
+            offer: b"v=0".to_vec(),
+            login: Some(login),
+            ..Invite::default()
+        };
+        self.ends[0].invite(self.now, call).unwrap()
+    }
 }
 
 fn shows(m: &Message) -> bool {
@@ -163,4 +169,114 @@ fn ack_of(from: &str, to: &str, call_id: &str) -> String {
         "ACK sip:3001@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.9:5060;branch=z9hG4bKacked\r\nMax-Forwards: 70\r\nFrom: {from}\r\n\
          To: {to}\r\nCall-ID: {call_id}\r\nCSeq: 9 ACK\r\n"
     )
+}
+
+#[test]
+fn one_realm_only_is_answered_in_a_call() {
+    let theirs = "Digest realm=\"far.example\", nonce=\"chosen\", algorithm=MD5, qop=\"auth\"";
+    // The callee's own challenge, brought by our server after its own: alone, or beside it.
+    let mut w = World::new(GOOD, 114);
+    let (id, again) = call(&mut w);
+    let sent = challenge(&mut w, addr(2), &again, 401, theirs);
+    assert!(sent.iter().all(|(_, m)| m.method() == Some(&Method::Ack)), "{sent:?}");
+    assert!(matches!(w.take(0)[..], [Event::Failed { dialog, status: 401, .. }] if dialog == id));
+    w.assert_all_gone();
+    let mut w = World::new(GOOD, 115);
+    let (_, again) = call(&mut w);
+    let both = reply(&again, 407, "t")
+        .with("WWW-Authenticate", theirs)
+        .with("Proxy-Authenticate", format!("{}, stale=true", OURS.replace("abc", "def")));
+    w.hear(0, addr(2), both.emit());
+    let third = w.sent(0).into_iter().find(|(_, m)| m.method() == Some(&Method::Invite)).expect("ours is answered").1;
+    assert!(header(&third, "Proxy-Authorization").contains("def") && third.headers.count("Authorization") == 0, "{third:?}");
+    // The same challenge is answered where it is the first, or where it is the realm that the configuration names.
+    for login in [Login::with_password("3001", "secret"), Login::with_password("3001", "secret").only_for("far.example")] {
+        let mut w = World::new(GOOD, 116);
+        w.call_with(login);
+        let first = w.sent(0).remove(0).1;
+        let sent = challenge(&mut w, addr(2), &first, 401, theirs);
+        let again = &sent.iter().find(|(_, m)| m.method() == Some(&Method::Invite)).expect("it is answered").1;
+        assert!(header(again, "Authorization").contains("chosen"));
+    }
+    // An account that is registered in a realm answers no other, not even as the first.
+    for (known, answered) in [(vec!["example.com"], false), (vec!["far.example"], true), (vec![], true)] {
+        let mut w = World::new(GOOD, 117);
+        w.call_with(Login::with_password("3001", "secret").known_in(known));
+        let first = w.sent(0).remove(0).1;
+        let sent = challenge(&mut w, addr(2), &first, 401, theirs);
+        assert_eq!(sent.iter().any(|(_, m)| shows(m)), answered);
+    }
+}
+
+/// SplitMix64 backwards: the state behind a number of it.
+fn back(seen: u64) -> u64 {
+    let unshift = |z: u64, by: u32| core::iter::successors(Some(z), |x| Some(z ^ (x >> by))).nth(3).unwrap();
+    let inverse = |n: u64| (0..6).fold(n, |x, _| x.wrapping_mul(2_u64.wrapping_sub(n.wrapping_mul(x))));
+    let z = unshift(seen, 31).wrapping_mul(inverse(0x94D0_49BB_1331_11EB));
+    let z = unshift(z, 27).wrapping_mul(inverse(0xBF58_476D_1CE4_E5B9));
+    unshift(z, 30)
+}
+
+/// Whether `seen`, or a fork that it was drawn from, was drawn from the generator that also made one of `others`, near by.
+fn is_of_one_generator(seen: u64, others: &[u64]) -> bool {
+    const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+    let near = |at: u64| {
+        (0..500_u64).any(|n| {
+            [at.wrapping_add(n.wrapping_mul(GAMMA)), at.wrapping_sub(n.wrapping_mul(GAMMA))]
+                .iter()
+                .any(|s| others.contains(&Rng::new(*s).next_u64()))
+        })
+    };
+    near(back(seen)) || (1..9).any(|draw| near(back(back(seen).wrapping_sub(GAMMA.wrapping_mul(draw)))))
+}
+
+#[test]
+fn no_word_that_leaves_us_leads_to_another() {
+    // The search finds what there is to find: a sequence, and a sequence behind one of its forks.
+    let mut rng = Rng::new(4242);
+    let (first, second) = (rng.next_u64(), rng.next_u64());
+    let forked = {
+        let mut fork = rng.fork();
+        fork.next_u64();
+        fork.next_u64()
+    };
+    assert!(is_of_one_generator(first, &[second]) && is_of_one_generator(forked, &[rng.next_u64()]));
+    assert!(!is_of_one_generator(first, &[4711]));
+    let mut w = World::new(GOOD, 4242);
+    let (_, invite) = call(&mut w);
+    let hex = |text: &str, behind: &str| -> Vec<u64> {
+        let text = text.split(behind).nth(1).unwrap();
+        let text = &text[..text.bytes().take_while(u8::is_ascii_hexdigit).count()];
+        assert!(text.len() >= 16 && text.len().is_multiple_of(16), "{text}");
+        (0..text.len()).step_by(16).map(|at| u64::from_str_radix(&text[at..at + 16], 16).unwrap()).collect()
+    };
+    let mut words = hex(&header(&invite, "Proxy-Authorization"), "cnonce=\"");
+    assert_eq!(words.len(), 2);
+    words.extend(hex(&header(&invite, "Via"), "z9hG4bK"));
+    words.extend(hex(&header(&invite, "From"), "tag="));
+    words.extend(hex(&format!(" {}", header(&invite, "Call-ID")), " "));
+    w.call_with(Login::with_password("3001", "secret"));
+    let next = w.sent(0).pop().unwrap().1;
+    words.extend(hex(&header(&next, "From"), "tag="));
+    words.extend(hex(&format!(" {}", header(&next, "Call-ID")), " "));
+    // A registration's names, and what its generator is seeded by.
+    let config = crate::sip::register::Config {
+        domain: "example.com".into(),
+        user: "3001".into(),
+        expires_s: 600,
+        route: None,
+        fax: None,
+        login: Some(Login::with_password("3001", "secret")),
+    };
+    let mut registration = crate::sip::register::Registration::new(config, vec!["sip:example.com".into()], 4242);
+    registration.set_targets(w.now, 0, vec![(addr(2).into(), None)]);
+    registration.start(w.now);
+    let register = registration.poll_request(w.now, |user, hop| Uri::sip(user, hop.addr)).expect("it registers").message;
+    words.extend(hex(&header(&register, "From"), "tag="));
+    words.extend(hex(&format!(" {}", header(&register, "Call-ID")), " "));
+    assert_eq!(words.len(), 10);
+    for (i, seen) in words.iter().enumerate() {
+        let others: Vec<u64> = words.iter().enumerate().filter(|(n, _)| *n != i).map(|(_, w)| *w).collect();
+        assert!(!is_of_one_generator(*seen, &others), "word {i}");
+    }
 }

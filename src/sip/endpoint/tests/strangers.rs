@@ -234,7 +234,7 @@ fn only_a_request_that_is_still_open_makes_another_of_its_kind_a_copy() {
     assert_eq!(w.ends[1].alive().server_transactions, 1, "it waits for its ACK");
     w.ends[1].poll_event();
     // Its caller tries the next way (RFC 3263 s.4.3): everything but the branch stays.
-    w.hear(1, addr(78), &other_way);
+    w.hear(1, addr(78), invite(1, addr(77), "").replace("branch=z9hG4bK1", "branch=z9hG4bK1d"));
     assert_eq!(w.sent(1), []);
     let Some(Event::Incoming { dialog, .. }) = w.ends[1].poll_event() else { panic!("it is a call of its own") };
     // And that one is what a third is a copy of, when the first is long gone.
