@@ -600,6 +600,12 @@ fn the_realm_that_an_account_is_registered_in_is_the_only_one_for_its_calls() {
     let refusal = Message::response_to(&asked.message, 401, "Unauthorized").with("WWW-Authenticate", challenge);
     office.registration.as_mut().unwrap().handle_response(Instant::ZERO, asked.serial, 401, Some(&refusal));
     assert_eq!(format!("{:?}", office.login().unwrap()), "Login(3001, realms [\"office.example\"])");
+    // Also when the password is not taken any more.
+    let registration = office.registration.as_mut().unwrap();
+    let asked = registration.poll_request(Instant::ZERO, |user, hop| crate::sip::message::Uri::sip(user, hop.addr)).unwrap();
+    registration.handle_response(Instant::ZERO, asked.serial, 401, Some(&refusal));
+    assert_eq!(registration.state(), register::State::Refused);
+    assert_eq!(format!("{:?}", office.login().unwrap()), "Login(3001, realms [\"office.example\"])");
     // Unless the configuration says which.
     office.config.login = Some(Login::with_password("3001", "secret").only_for("sip.example"));
     assert_eq!(format!("{:?}", office.login().unwrap()), "Login(3001, realms [\"sip.example\"])");

@@ -19,7 +19,7 @@ use super::message::{Message, Method, NameAddr, Uri, decimal, readable};
 use super::{Hop, Target};
 use crate::clock::{Instant, Rng, TimerTable, ms};
 use crate::digest::Prints;
-use crate::limits::{SERVER_HOPS_MAX, SERVICE_ROUTES_MAX};
+use crate::limits::{AUTH_REALMS_MAX, SERVER_HOPS_MAX, SERVICE_ROUTES_MAX};
 use core::fmt::Write as _;
 
 /// A server that says nothing for this long is left for the next one, in milliseconds. The last one has its transaction's 32 s.
@@ -147,6 +147,8 @@ pub struct Registration {
     config: Config,
     rng: Rng,
     authorizer: Option<Authorizer>,
+    /// The realms that our password was for so far, also where it is not taken now: no other may ask for it in a call meanwhile.
+    realms: Vec<String>,
     call_id: String,
     tag: String,
     cseq: u32,
@@ -191,6 +193,7 @@ impl Registration {
         let authorizer = config.login.clone().map(|login| Authorizer::new(login, prints.fork()));
         Registration {
             authorizer,
+            realms: Vec::new(),
             call_id: format!("{:032x}", prints.wide()),
             tag: format!("{:016x}", prints.number()),
             cseq: 0,
@@ -388,7 +391,7 @@ impl Registration {
     }
     /// The realms that asked for the password so far.
     pub fn realms(&self) -> impl Iterator<Item = &str> {
-        self.authorizer.iter().flat_map(Authorizer::realms)
+        self.realms.iter().map(String::as_str)
     }
     /// What went wrong last, while it lasts.
     pub fn last_words(&self) -> Option<&str> {
@@ -448,7 +451,15 @@ impl Registration {
     fn challenged(&mut self, now: Instant, response: &Message) {
         let Some(walk) = &mut self.walk else { return };
         let answered = match (&mut self.authorizer, &mut walk.attempt) {
-            (Some(authorizer), Some(attempt)) => authorizer.challenged(attempt, response).map_err(|why| why.to_string()),
+            (Some(authorizer), Some(attempt)) => {
+                let answered = authorizer.challenged(attempt, response).map_err(|why| why.to_string());
+                for realm in authorizer.realms() {
+                    if self.realms.len() < AUTH_REALMS_MAX && !self.realms.iter().any(|known| known == realm) {
+                        self.realms.push(realm.to_owned());
+                    }
+                }
+                answered
+            }
             _ => Err("the server asks for a password and none is configured".into()),
         };
         match answered {
