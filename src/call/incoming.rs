@@ -14,7 +14,7 @@
 //! line busy is seen, a thousand of them are not written to disk one by one.
 //!
 //! *The share of a source*: one stranger must not make all bells ring at once. From one network address (an IPv6 /64) at most half of the
-//! ports ring, and half of the echo places are taken. Trusted peers, servers of accounts, gateways that we have called and those that
+//! ports ring (but 8 always may), and half of the echo places are taken. Trusted peers, servers of accounts, gateways that we have called and those that
 //! emergencies go to bring the calls of many people: they have no share.
 
 use super::refusals::{RECORDS_OF_MANY, network};
@@ -27,8 +27,9 @@ use crate::number::Number;
 use crate::sdp::Session;
 use crate::sip::{self, DialogId, Hop};
 
-/// A share is never smaller than this many ports: somebody is called, and somebody else of the same house too.
-const SHARE_LEAST: usize = 2;
+/// A share is never smaller than this many ports: an office's gateway rings all phones and fax machines of another at once, and is a stranger
+/// there until it has been called itself.
+const SHARE_LEAST: usize = 8;
 
 /// Who stands at the door, and for whom.
 pub(super) struct Knock {

@@ -106,40 +106,40 @@ fn one_stranger_rings_half_of_the_ports_and_no_more() {
     };
     let call_all = |s: &mut Stage, from: u8| {
         let before = s.rung().len();
-        for i in 0..8 {
+        for i in 0..16 {
             s.call_in(server(from), &format!("200{i}"));
         }
         s.rung().len() - before
     };
-    let mut s = with_echo(2, |c, _| ports(c, 8));
-    assert_eq!(call_all(&mut s, 66), 4);
+    let mut s = with_echo(2, |c, _| ports(c, 16));
+    assert_eq!(call_all(&mut s, 66), 8);
     assert_eq!(s.answers.last().unwrap().1, 503);
     assert!(s.words.last().unwrap().contains("calls of one source that are not answered yet"), "{:?}", s.words);
     // Somebody else finds the rest free. One that is answered counts no more.
-    s.call_in(server(67), "2007");
-    assert_eq!(s.rung(), [0, 1, 2, 3, 7]);
+    s.call_in(server(67), "20015");
+    assert_eq!(s.rung(), [0, 1, 2, 3, 4, 5, 6, 7, 15]);
     s.line(0, LineEvent::Answered);
-    s.call_in(server(66), "2006");
-    assert_eq!(s.rung(), [0, 1, 2, 3, 7, 6]);
+    s.call_in(server(66), "20014");
+    assert_eq!(s.rung(), [0, 1, 2, 3, 4, 5, 6, 7, 15, 14]);
     // The controls: who is trusted, a server of an account, a gateway that was called before, the one that emergencies go to.
     let mut s = with_echo(2, |c, sip| {
-        ports(c, 8);
+        ports(c, 16);
         sip.trusted.push("192.0.2.66".parse().unwrap());
     });
-    assert_eq!(call_all(&mut s, 66), 8);
-    let mut s = with_echo(2, |c, _| ports(c, 8));
-    assert_eq!(call_all(&mut s, 1), 8, "the account's server");
-    let mut s = with_echo(2, |c, _| ports(c, 8));
+    assert_eq!(call_all(&mut s, 66), 16);
+    let mut s = with_echo(2, |c, _| ports(c, 16));
+    assert_eq!(call_all(&mut s, 1), 16, "the account's server");
+    let mut s = with_echo(2, |c, _| ports(c, 16));
     s.gateway.resolver.learn(WallMs(1), Number::parse("9001").unwrap(), server(66), None);
-    assert_eq!(call_all(&mut s, 66), 8);
+    assert_eq!(call_all(&mut s, 66), 16);
     let mut s = with_echo(2, |c, _| {
-        ports(c, 8);
+        ports(c, 16);
         c.emergency.targets.push(EmergencyTarget::Peer(server(66)));
     });
-    assert_eq!(call_all(&mut s, 66), 8);
-    // Two at least, in a small gateway too.
-    let mut s = Stage::new(vec![office()], OutsideCaps::default());
-    assert_eq!(call_all(&mut s, 66), 2);
+    assert_eq!(call_all(&mut s, 66), 16);
+    // In a small gateway all of them: two offices' phones and fax machines call each other at the same time.
+    let mut s = with_echo(2, |c, _| ports(c, 4));
+    assert_eq!(call_all(&mut s, 66), 4);
     // Echo places likewise.
     let mut s = with_echo(3, |_, _| {});
     let statuses = |s: &Stage| s.gateway.service_busy.iter().flatten().count();
