@@ -54,7 +54,6 @@ fn a_hundred_refused_calls_of_one_source_in_a_minute_are_one_line_and_one_record
         ("no table", no_table(), 66, "2002", "", 503, 0),
         ("no echo places", no_places(), 66, "3000", "", 503, 1),
         ("calls_max", no_line(), 1, "4930", "", 486, 0),
-        ("its ports", at_share(&["2000", "2001"]), 66, "2002", "", 503, 1),
         ("its echo places", at_share(&["3000"]), 66, "3000", "", 503, 1),
     ];
     for (what, mut s, from, user, headers, status, records) in table {
