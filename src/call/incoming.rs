@@ -14,8 +14,8 @@
 //! line busy is seen, a thousand of them are not written to disk one by one.
 //!
 //! *The share of a source*: one stranger must not make all bells ring at once. From one network address (an IPv6 /64) at most half of the
-//! ports ring (but 8 always may), and half of the echo places are taken. Trusted peers, servers of accounts, gateways that we have called and those that
-//! emergencies go to bring the calls of many people: they have no share.
+//! ports ring (but 8 always may), and half of the echo places are taken. Trusted peers, servers of accounts, gateways that we have called and
+//! those that emergencies go to bring the calls of many people: they have no share.
 
 use super::refusals::{RECORDS_OF_MANY, network};
 use super::session::read_some;

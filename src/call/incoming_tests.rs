@@ -18,6 +18,14 @@ fn with_echo(places: usize, change: impl Fn(&mut Config, &mut sip::Config)) -> S
     s
 }
 
+/// So many telephones, 2000 and on, each with its sockets.
+fn telephones(c: &mut Config, n: u16) {
+    c.ports = (0..n).map(|i| PortConfig { name: format!("phone{i}"), number: None, account: None, ..c.ports[2].clone() }).collect();
+    c.legs = (0..n)
+        .map(|i| LegSockets { rtp: ([127, 0, 0, 1], 4 * i + 20_000).into(), udptl: ([127, 0, 0, 1], 4 * i + 20_002).into() })
+        .collect();
+}
+
 #[test]
 fn a_hundred_refused_calls_of_one_source_in_a_minute_are_one_line_and_one_record_at_most() {
     let stage = || with_echo(2, |_, _| {});
@@ -36,13 +44,13 @@ fn a_hundred_refused_calls_of_one_source_in_a_minute_are_one_line_and_one_record
     let no_places = || with_echo(0, |_, _| {});
     let no_line = || Stage::new(vec![AccountConfig { calls_max: Some(0), ..office() }], OutsideCaps::default());
     // Its calls to these have its share already.
-    let at_share = |users: &[&str]| {
-        let mut s = stage();
+    let at_share = |mut s: Stage, users: &[&str]| {
         for user in users {
             s.call_in(server(66), user);
         }
         s
     };
+    let eight = ["2000", "2001", "2002", "2003", "2004", "2005", "2006", "2007"];
     let table: Vec<(&str, Stage, u8, &str, &str, u16, usize)> = vec![
         ("unknown", stage(), 66, "7777", "", 404, 0),
         ("no number", stage(), 66, "nobody", "", 404, 0),
@@ -54,7 +62,8 @@ fn a_hundred_refused_calls_of_one_source_in_a_minute_are_one_line_and_one_record
         ("no table", no_table(), 66, "2002", "", 503, 0),
         ("no echo places", no_places(), 66, "3000", "", 503, 1),
         ("calls_max", no_line(), 1, "4930", "", 486, 0),
-        ("its echo places", at_share(&["3000"]), 66, "3000", "", 503, 1),
+        ("its ports", at_share(with_echo(2, |c, _| telephones(c, 9)), &eight), 66, "2008", "", 503, 1),
+        ("its echo places", at_share(stage(), &["3000"]), 66, "3000", "", 503, 1),
     ];
     for (what, mut s, from, user, headers, status, records) in table {
         // Each call is another: the number in the branch counts answers.
@@ -97,12 +106,6 @@ fn a_caller_who_finds_the_line_busy_is_in_the_records_with_all_that_is_known() {
 
 #[test]
 fn one_stranger_rings_half_of_the_ports_and_no_more() {
-    let ports = |c: &mut Config, n: u16| {
-        c.ports = (0..n).map(|i| PortConfig { name: format!("phone{i}"), number: None, account: None, ..c.ports[2].clone() }).collect();
-        c.legs = (0..n)
-            .map(|i| LegSockets { rtp: ([127, 0, 0, 1], 4 * i + 20_000).into(), udptl: ([127, 0, 0, 1], 4 * i + 20_002).into() })
-            .collect();
-    };
     let call_all = |s: &mut Stage, from: u8| {
         let before = s.rung().len();
         for i in 0..16 {
@@ -110,7 +113,7 @@ fn one_stranger_rings_half_of_the_ports_and_no_more() {
         }
         s.rung().len() - before
     };
-    let mut s = with_echo(2, |c, _| ports(c, 16));
+    let mut s = with_echo(2, |c, _| telephones(c, 16));
     assert_eq!(call_all(&mut s, 66), 8);
     assert_eq!(s.answers.last().unwrap().1, 503);
     assert!(s.words.last().unwrap().contains("calls of one source that are not answered yet"), "{:?}", s.words);
@@ -122,22 +125,22 @@ fn one_stranger_rings_half_of_the_ports_and_no_more() {
     assert_eq!(s.rung(), [0, 1, 2, 3, 4, 5, 6, 7, 15, 14]);
     // The controls: who is trusted, a server of an account, a gateway that was called before, the one that emergencies go to.
     let mut s = with_echo(2, |c, sip| {
-        ports(c, 16);
+        telephones(c, 16);
         sip.trusted.push("192.0.2.66".parse().unwrap());
     });
     assert_eq!(call_all(&mut s, 66), 16);
-    let mut s = with_echo(2, |c, _| ports(c, 16));
+    let mut s = with_echo(2, |c, _| telephones(c, 16));
     assert_eq!(call_all(&mut s, 1), 16, "the account's server");
-    let mut s = with_echo(2, |c, _| ports(c, 16));
+    let mut s = with_echo(2, |c, _| telephones(c, 16));
     s.gateway.resolver.learn(WallMs(1), Number::parse("9001").unwrap(), server(66), None);
     assert_eq!(call_all(&mut s, 66), 16);
     let mut s = with_echo(2, |c, _| {
-        ports(c, 16);
+        telephones(c, 16);
         c.emergency.targets.push(EmergencyTarget::Peer(server(66)));
     });
     assert_eq!(call_all(&mut s, 66), 16);
     // In a small gateway all of them: two offices' phones and fax machines call each other at the same time.
-    let mut s = with_echo(2, |c, _| ports(c, 4));
+    let mut s = with_echo(2, |c, _| telephones(c, 4));
     assert_eq!(call_all(&mut s, 66), 4);
     // Echo places likewise.
     let mut s = with_echo(3, |_, _| {});

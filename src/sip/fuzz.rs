@@ -2,6 +2,7 @@
 
 use super::auth::Login;
 use super::message::{Message, Method, NameAddr, Uri, Via, stream_message_len};
+use super::stream::{Broken, Frame, Framer};
 use super::{Config, Endpoint, Event, Hop, Invite};
 use crate::clock::{Instant, Rng, ms};
 use crate::limits::{SIP_HEAD_BYTES_MAX, SIP_HEADERS_MAX};
@@ -68,24 +69,25 @@ fn as_read_anew(message: &Message) {
     }
 }
 
+/// All that comes out of a stream when it arrives in these pieces.
+pub(super) fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<Broken>) {
+    let (mut framer, mut frames) = (Framer::new(), Vec::new());
+    for piece in pieces {
+        framer.push(piece);
+        loop {
+            match framer.next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(broken) => return (frames, Some(broken)),
+            }
+        }
+    }
+    (frames, None)
+}
+
 /// A stream: whatever the pieces in which it comes (their sizes are the first bytes), the same messages and keep-alives come out, what is
 /// held is bounded, and each message is whole by [`stream_message_len`] too.
 pub fn stream(bytes: &[u8]) {
-    use super::stream::{Broken, Frame, Framer};
-    fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<Broken>) {
-        let (mut framer, mut frames) = (Framer::new(), Vec::new());
-        for piece in pieces {
-            framer.push(piece);
-            loop {
-                match framer.next() {
-                    Ok(Some(frame)) => frames.push(frame),
-                    Ok(None) => break,
-                    Err(broken) => return (frames, Some(broken)),
-                }
-            }
-        }
-        (frames, None)
-    }
     let (sizes, stream) = bytes.split_at(bytes.len().min(4));
     let whole = read(core::iter::once(stream));
     let (mut rest, mut turn) = (stream, 0);

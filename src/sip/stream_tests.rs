@@ -8,20 +8,8 @@ fn message(body: usize) -> Vec<u8> {
     [head.into_bytes(), vec![b'\r'; body]].concat()
 }
 
-/// All that comes out when the stream arrives in these pieces.
 fn read(pieces: &[&[u8]]) -> (Vec<Frame>, Option<Broken>) {
-    let (mut framer, mut frames) = (Framer::new(), Vec::new());
-    for piece in pieces {
-        framer.push(piece);
-        loop {
-            match framer.next() {
-                Ok(Some(frame)) => frames.push(frame),
-                Ok(None) => break,
-                Err(broken) => return (frames, Some(broken)),
-            }
-        }
-    }
-    (frames, None)
+    crate::sip::fuzz::read(pieces.iter().copied())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Calls between phones.
 
 use crate::stage::*;
-use tipring::lab::world::{EmergencySpec, GatewaySpec, PortSpec, World, sip_address};
+use tipring::lab::world::{EmergencySpec, GatewaySpec, PortSpec, World, WorldSpec, sip_address};
 use tipring_dsp::progress::ProgressTone;
 use tipring_hw::Control;
 use tipring_hw::sim::Happening;
@@ -34,6 +34,35 @@ fn req_k6_c10_a_phone_dials_by_dtmf_the_far_phone_rings_and_both_hear_each_other
     assert!(a.completed && b.completed, "{a:?} {b:?}");
     assert_eq!((a.to.as_str(), a.route, a.result.as_str()), ("3001", "directory", "the caller hung up"));
     assert_eq!((b.from.as_str(), b.sip_call_id.as_str()), ("2001", a.sip_call_id.as_str()));
+    comes_to_rest(&mut world);
+}
+
+/// A gateway that was never called before rings a small office's every bell: its calls are as good as those of eight strangers.
+#[test]
+fn an_office_calls_another_with_all_its_telephones_at_once() {
+    let phones = |numbers: [&'static str; 8]| numbers.into_iter().map(PortSpec::phone).collect();
+    let a = GatewaySpec::new("a", phones(["2001", "2002", "2003", "2004", "2005", "2006", "2007", "2008"]));
+    let b = GatewaySpec::new("b", phones(["3001", "3002", "3003", "3004", "3005", "3006", "3007", "3008"]));
+    let spec = WorldSpec::new(21, vec![a, b]);
+    let mut world = registered(spec);
+    for port in 0..8 {
+        world.dial(A, port, &(3001 + port).to_string());
+    }
+    for port in 0..8 {
+        rings(&mut world, B, port, 12_000);
+    }
+    for port in 0..8 {
+        world.lift(B, port);
+    }
+    world.run_ms(2_000);
+    for port in 0..8 {
+        world.hang_up(A, port);
+        world.hang_up(B, port);
+    }
+    for n in 0..8 {
+        let b = record(&mut world, B, n, 5_000);
+        assert!(b.completed, "{b:?}");
+    }
     comes_to_rest(&mut world);
 }
 
