@@ -115,7 +115,8 @@ fn people_come_back_as_they_were_written_and_leave() {
 fn old_rows(db: &Connection, steps: usize) {
     let ha1 = Ha1::of("2001", "lan.test", "pw");
     db.execute("INSERT INTO realm VALUES ('lan.test')", []).unwrap();
-    db.execute("INSERT INTO accounts (user, number, ha1_md5, ha1_sha256) VALUES ('2001','2001',?1,?2)", params![ha1.md5, ha1.sha256]).unwrap();
+    db.execute("INSERT INTO accounts (user, number, ha1_md5, ha1_sha256) VALUES ('2001','2001',?1,?2)", params![ha1.md5, ha1.sha256])
+        .unwrap();
     db.execute_batch(
         "INSERT INTO reservations VALUES ('2002','2001','02:00:00:00:00:01');
          INSERT INTO registrations (number, user, instance, contact, voice, fax, srtp, lease_s, expires_ms, dynamic)
@@ -154,7 +155,8 @@ fn req_c2_a_database_of_every_older_schema_is_taken_over_with_all_that_it_holds(
         let found = |is: fn(&Record) -> bool| all.iter().filter(|r| is(r)).count();
         assert_eq!(found(|r| matches!(r, Record::Account(a) if a.ha1.same_password(&Ha1::of("2001", "lan.test", "pw")))), 1, "{steps}");
         assert_eq!(found(|r| matches!(r, Record::Reservation(r) if r.mac.is_some())), 1, "{steps}");
-        let lives = |r: &Record| matches!(r, Record::Registration(r) if r.contact.is_some() && r.capabilities.fax && r.expires.0 == 9_000_000);
+        let lives =
+            |r: &Record| matches!(r, Record::Registration(r) if r.contact.is_some() && r.capabilities.fax && r.expires.0 == 9_000_000);
         assert_eq!(all.iter().filter(|r| lives(r)).count(), 1, "{steps}: {all:?}");
         assert_eq!(found(|r| matches!(r, Record::Person(_))), usize::from(steps >= 4), "{steps}");
         drop(db);
