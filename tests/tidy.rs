@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("digest", &["clock", "limits"]),
     ("sip", &["clock", "digest", "limits"]),
     // A contact of the directory is a SIP URI over a transport.
-    ("directory", &["clock", "digest", "key", "limits", "number", "sip::Transport", "sip::message::Uri"]),
+    ("directory", &["clock", "digest", "key", "limits", "number", "sip::Transport", "sip::message::Uri", "sip::source_of"]),
     // The directory as SIP phones see it; as `shell::http` is for the API.
     ("sip_door", &["clock", "digest", "directory", "limits", "number", "sip"]),
     // And as resolvers see it.

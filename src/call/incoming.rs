@@ -17,7 +17,7 @@
 //! ports ring (but 8 always may), and half of the echo places are taken. Trusted peers, servers of accounts, gateways that we have called and
 //! those that emergencies go to bring the calls of many people: they have no share.
 
-use super::refusals::{RECORDS_OF_MANY, network};
+use super::refusals::RECORDS_OF_MANY;
 use super::session::read_some;
 use super::{Cause, Direction, EmergencyTarget, End, Gateway, State};
 use crate::clock::Instant;
@@ -146,8 +146,8 @@ impl Gateway {
         if self.brings_many(source) {
             return 0;
         }
-        let from = network(source.addr.ip());
-        let same = |c: &&super::Call| c.from == End::Peer && c.record.peer.is_some_and(|peer| network(peer.ip()) == from);
+        let from = sip::source_of(source.addr.ip());
+        let same = |c: &&super::Call| c.from == End::Peer && c.record.peer.is_some_and(|peer| sip::source_of(peer.ip()) == from);
         calls.filter_map(|id| self.calls.get(&id)).filter(same).count()
     }
 

@@ -6,6 +6,7 @@
 
 use crate::clock::{Instant, ms};
 use crate::limits::REFUSED_SOURCES_MAX;
+use crate::sip::source_of;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -44,7 +45,7 @@ pub(super) struct Refusals {
 impl Refusals {
     /// A refusal. `records`: how many of this source may be recorded in a minute.
     pub(super) fn pass(&mut self, now: Instant, source: IpAddr, records: u32) -> Pass {
-        let source = network(source);
+        let source = source_of(source);
         if let Some(told) = self.sources.get_mut(&source) {
             if now - told.at < ms(QUIET_MS) {
                 told.unsaid += 1;
@@ -65,14 +66,6 @@ impl Refusals {
         }
         self.sources.insert(source, Told { at: now, unsaid: 0, records: 1 });
         Pass { line: Some(core::mem::take(&mut self.crowd)), record: true }
-    }
-}
-
-/// Who counts as one source: an IPv4 address; the /64 that one IPv6 host may be given whole.
-pub(super) fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(a) => IpAddr::V6(core::net::Ipv6Addr::from_bits(a.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
     }
 }
 

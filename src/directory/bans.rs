@@ -6,10 +6,11 @@
 
 use crate::clock::Instant;
 use crate::limits::BANS_MAX;
+use crate::sip::source_of;
 use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// How many failures are too many.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +87,7 @@ impl Bans {
         if policy.account_failures == 0 {
             return None;
         }
-        let from = network(source);
+        let from = source_of(source);
         let of_source = self.sources.count(from, now, &policy, policy.source_failures);
         let of_account = self.accounts.count((from, account.into()), now, &policy, policy.account_failures);
         let ban = |account| Some(Ban { source, account, seconds: policy.ban_s });
@@ -100,7 +101,7 @@ impl Bans {
     /// The right password came: what failed before was a slip.
     pub fn succeeded(&mut self, source: IpAddr, account: &str) {
         if !self.accounts.by.is_empty() {
-            self.accounts.by.remove(&(network(source), account.into()));
+            self.accounts.by.remove(&(source_of(source), account.into()));
         }
     }
 
@@ -109,7 +110,7 @@ impl Bans {
         if self.sources.by.is_empty() {
             return None;
         }
-        let from = network(source);
+        let from = source_of(source);
         let left = |t: &Tally| t.banned_until.filter(|until| *until > now);
         let until = self.sources.by.get(&from).and_then(left).max(self.accounts.by.get(&(from, account.into())).and_then(left))?;
         Some(u32::try_from((until - now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX))
@@ -178,20 +179,10 @@ impl<K: Ord + Clone> Tallies<K> {
     }
 }
 
-/// What of an address tells one customer from another.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(a) => IpAddr::V4(a),
-        IpAddr::V6(a) => {
-            let [a, b, c, d, ..] = a.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv6Addr;
 
     fn at(s: u64) -> Instant {
         Instant::from_ms(s * 1000)

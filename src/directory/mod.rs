@@ -6,11 +6,14 @@
 pub mod bans;
 pub mod contact;
 pub mod logins;
+pub mod people;
 pub mod plan;
 pub mod record;
 pub mod registrar;
+pub mod sessions;
 
 pub use contact::Binding;
+pub use people::{Person, Role};
 pub use plan::NumberPlan;
 pub use record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
 pub use registrar::{Decision, Directory, Policy, Refusal, Register, Request, Response};

@@ -160,6 +160,10 @@ pub enum Record {
     Account(Account),
     /// An account removed.
     AccountRemoved(User),
+    /// A person made or changed.
+    Person(super::people::Person),
+    /// A person removed.
+    PersonRemoved(User),
 }
 
 macro_rules! as_text {

@@ -13,6 +13,7 @@ pub use bind::{Bind, Change, Wish};
 use entitlement::Claim;
 
 use super::contact::Binding;
+use super::people::{self, People, Person};
 use super::plan::NumberPlan;
 use super::record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
 use crate::clock::{Instant, WallMs};
@@ -110,6 +111,8 @@ pub enum Request {
     RemoveAccount(User),
     /// End a registration, whosever it is (the operator).
     Evict(Number),
+    /// Make, change or remove a person.
+    People(people::Change),
 }
 
 /// Why a request is refused. Each is the asker's to mend, except the last.
@@ -137,6 +140,8 @@ pub enum Refusal {
     NotThisTerminal,
     /// A bound of `limits.rs` is reached.
     Full,
+    /// Nobody would be left to look after the directory.
+    LastAdmin,
     /// A lease shorter than is granted.
     TooBrief {
         /// The shortest, in seconds.
@@ -268,6 +273,7 @@ pub struct Directory {
     accounts: BTreeMap<User, Account>,
     /// Numbers that are an account's own.
     account_of: BTreeMap<Number, User>,
+    people: People,
     registered: usize,
 }
 
@@ -283,6 +289,7 @@ impl Directory {
             reservations: BTreeMap::new(),
             accounts: BTreeMap::new(),
             account_of: BTreeMap::new(),
+            people: People::default(),
             registered: 0,
         }
     }
@@ -302,6 +309,10 @@ impl Directory {
             },
             Request::SetAccount(account) => self.set_account(now, wall, account),
             Request::RemoveAccount(user) => self.remove_account(now, wall, &user),
+            Request::People(change) => match self.people.decide(change, |n| self.policy.plan.terminal(n)) {
+                Ok(record) => self.done(now, wall, vec![record]),
+                Err(why) => Decision::refuse(why),
+            },
         }
     }
 
@@ -349,6 +360,8 @@ impl Directory {
                 self.accounts.insert(account.user.clone(), account);
             }
             Record::AccountRemoved(user) => self.take_account(&user),
+            Record::Person(person) => self.people.put(person),
+            Record::PersonRemoved(user) => self.people.take(&user),
         }
     }
 
@@ -405,6 +418,15 @@ impl Directory {
     /// All accounts, by name.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
         self.accounts.values()
+    }
+    /// The table of people.
+    pub fn people(&self) -> &People {
+        &self.people
+    }
+    /// The numbers that are a person's: those given to them, and those of their terminals' accounts.
+    pub fn numbers_of(&self, person: &Person) -> BTreeSet<Number> {
+        let of_accounts = person.accounts.iter().filter_map(|user| self.accounts.get(user)?.number.clone());
+        person.numbers.iter().cloned().chain(of_accounts).collect()
     }
     /// All reservations, by number.
     pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {

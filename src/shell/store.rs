@@ -5,6 +5,7 @@
 //! records stay in front of the next transaction: memory, which already has them, never has more than disk and backlog together.
 
 mod bindings;
+mod people;
 
 use crate::clock::WallMs;
 use crate::digest::Ha1;
@@ -12,10 +13,11 @@ use crate::directory::{Account, Capabilities, Instance, Mac, Record, Registratio
 use crate::key::Fingerprint;
 use crate::limits::{STORE_BATCH, STORE_QUEUE};
 use crate::number::Number;
+use crate::shell::clock;
 use crate::sip::Transport;
 use rusqlite::{Connection, Row, params};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -25,11 +27,14 @@ const BUSY_MS: u64 = 5000;
 /// How often an idle writer looks whether another process changed the accounts, in milliseconds.
 const LOOK_MS: u64 = 500;
 
+/// How often the log may say that the disk refuses, in milliseconds.
+const TOLD_EVERY_MS: u64 = 60_000;
+
 /// The disk's fault, in SQLite's words.
 pub type StoreError = rusqlite::Error;
 
 /// Steps from nothing to the present schema. A step is never changed once released; `user_version` counts those taken.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: &[&str] = &[
     "
 CREATE TABLE accounts (
   user TEXT PRIMARY KEY, number TEXT, ha1_md5 BLOB NOT NULL, ha1_sha256 BLOB NOT NULL
@@ -50,6 +55,11 @@ ALTER TABLE accounts ADD COLUMN ha1_sha512_256 BLOB;
     "
 ALTER TABLE registrations ADD COLUMN transport TEXT;
 ALTER TABLE registrations ADD COLUMN bindings TEXT;
+",
+    "
+CREATE TABLE people (
+  user TEXT PRIMARY KEY, password TEXT NOT NULL, role TEXT NOT NULL, accounts TEXT NOT NULL, numbers TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ",
 ];
 
@@ -132,6 +142,7 @@ pub fn load(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreE
     while let Some(row) = rows.next()? {
         take(reservation(row)?.map(Record::Reservation));
     }
+    people::load(db, |person| take(person.map(Record::Person)))?;
     let mut statement = db.prepare(
         "SELECT number, user, instance, contact, fingerprint, voice, fax, t38_version, srtp, private, mac, lease_s, expires_ms, dynamic,
                 transport, bindings
@@ -244,6 +255,8 @@ pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
             a.ha1.sha512_256.as_ref().map(|h| h.as_slice()),
         ])?,
         Record::AccountRemoved(user) => db.prepare_cached("DELETE FROM accounts WHERE user = ?1")?.execute([user.as_str()])?,
+        Record::Person(p) => people::write(db, p)?,
+        Record::PersonRemoved(user) => db.prepare_cached("DELETE FROM people WHERE user = ?1")?.execute([user.as_str()])?,
     };
     Ok(())
 }
@@ -257,6 +270,33 @@ pub struct Written {
     pub commits: AtomicU64,
     /// Transactions that failed.
     pub failures: AtomicU64,
+    /// The last transaction failed; its records wait.
+    failing: AtomicBool,
+    /// When the log last had a line on it, in milliseconds of the clock.
+    told_ms: AtomicU64,
+}
+
+impl Written {
+    /// Whether the last transaction failed. The writer goes on trying; nothing new is decided meanwhile.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
+    }
+    fn succeeded(&self, records: usize) {
+        self.records.fetch_add(records as u64, Ordering::Relaxed);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        if self.failing.swap(false, Ordering::AcqRel) {
+            tracing::info!("the store writes again");
+        }
+    }
+    fn failed(&self, waits: bool, why: &StoreError) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(waits, Ordering::Release);
+        let (now, told) = (clock::now().as_ms(), self.told_ms.load(Ordering::Relaxed));
+        if told == 0 || now - told >= TOLD_EVERY_MS {
+            self.told_ms.store(now.max(1), Ordering::Relaxed);
+            tracing::error!("the store cannot write, registrations are refused until it can: {why}");
+        }
+    }
 }
 
 /// The disk refused: the answer that waited for it is "503, try again".
@@ -297,9 +337,9 @@ impl Writer {
         Ok((Writer { jobs, waiting, written }, thread))
     }
 
-    /// True when the next write surely finds a place. Ask before a decision is made, under the same lock as [`Writer::submit`].
+    /// True when the next write surely finds a place, and the disk takes writes as far as we know. Ask before a decision is made, under the same lock as [`Writer::submit`].
     pub fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) < STORE_QUEUE as u64
+        self.waiting.load(Ordering::Acquire) < STORE_QUEUE as u64 && !self.written.is_failing()
     }
 
     /// Hands records over; the receiver hears when they are on disk. The order of calls is the order on disk.
@@ -407,8 +447,7 @@ fn commit(db: &Connection, jobs: Vec<Job>, backlog: &mut Vec<Record>, written: &
     })();
     let outcome = match result {
         Ok(()) => {
-            written.records.fetch_add(backlog.len() as u64, Ordering::Relaxed);
-            written.commits.fetch_add(1, Ordering::Relaxed);
+            written.succeeded(backlog.len());
             backlog.clear();
             Ok(())
         }
@@ -418,9 +457,7 @@ fn commit(db: &Connection, jobs: Vec<Job>, backlog: &mut Vec<Record>, written: &
             }
             // The backlog holds the last value of each row; more than that would grow with every retry of every terminal.
             compact(backlog);
-            if written.failures.fetch_add(1, Ordering::Relaxed) == 0 {
-                tracing::error!("the store cannot write, registrations are refused until it can: {e}");
-            }
+            written.failed(!backlog.is_empty(), &e);
             Err(NotWritten)
         }
     };
@@ -438,6 +475,8 @@ fn compact(backlog: &mut Vec<Record>) {
         Record::Unreserved(n) => (1, n.to_string()),
         Record::Account(a) => (2, a.user.to_string()),
         Record::AccountRemoved(u) => (2, u.to_string()),
+        Record::Person(p) => (3, p.user.to_string()),
+        Record::PersonRemoved(u) => (3, u.to_string()),
     };
     let mut seen = std::collections::BTreeSet::new();
     backlog.reverse();

@@ -22,4 +22,4 @@ pub use endpoint::{
     RequestId, TimerReason, Transmit,
 };
 pub use hop::{Hop, Target, Transport};
-pub use network::{Network, NetworkError};
+pub use network::{Network, NetworkError, source_of};

@@ -1,4 +1,4 @@
-//! A set of addresses: one host, or all that begin alike. Whom the configuration trusts is said with it.
+//! A set of addresses: one host, or all that begin alike. Whom the configuration trusts is said with it, and who counts as one source.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
@@ -59,6 +59,14 @@ impl Network {
     }
 }
 
+/// Who counts as one source where something is counted by source: an IPv4 address; the first of the /64 that one IPv6 host may be given whole.
+pub fn source_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.bits == width(self.first) { write!(f, "{}", self.first) } else { write!(f, "{}/{}", self.first, self.bits) }
@@ -106,6 +114,15 @@ mod tests {
             assert!(outside.iter().all(|a| !network.contains(a.parse().expect("an address"))), "{network}");
             assert_eq!(network.to_string().parse(), Ok(network));
         }
+    }
+
+    #[test]
+    fn the_addresses_of_one_host_are_one_source() {
+        let source = |text: &str| source_of(text.parse().expect("an address"));
+        assert_eq!((source("192.0.2.1"), source("::ffff:192.0.2.1")), (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 1])));
+        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:ffff:ffff:ffff"));
+        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
+        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
     }
 
     #[test]

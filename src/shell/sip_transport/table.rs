@@ -7,7 +7,7 @@ use crate::limits::{
 };
 use crate::sip::{Hop, Transport};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -59,19 +59,13 @@ impl From<Counters> for crate::api::gateway::SipTransportCounters {
 /// How often one source may have a line in the log.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// Who counts as one source: an IPv4 address; the /64 that one IPv6 host may be given whole.
+/// Who counts as one source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Source(IpAddr);
 
 impl Source {
     pub fn of(ip: IpAddr) -> Source {
-        match ip {
-            IpAddr::V4(_) => Source(ip),
-            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-                Some(v4) => Source(v4.into()),
-                None => Source(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
-            },
-        }
+        Source(crate::sip::source_of(ip))
     }
 }
 

@@ -10,6 +10,7 @@
 
 use super::*;
 use crate::limits::{SIP_REFUSALS_MAX, SIP_RINGING_PER_SOURCE_MAX};
+use crate::sip::network::source_of;
 use crate::sip::transaction::{server, server_invite};
 
 impl Endpoint {
@@ -116,7 +117,7 @@ impl Endpoint {
         if self.trusts(src) {
             return Some(None);
         }
-        let source = network(src.addr.ip());
+        let source = source_of(src.addr.ip());
         (self.ringing_from.get(&source).copied().unwrap_or(0) < SIP_RINGING_PER_SOURCE_MAX).then_some(Some(source))
     }
 
@@ -184,13 +185,5 @@ impl TurnedAway {
             let Some((_, print)) = self.order.pop_front() else { return };
             self.status.remove(&print);
         }
-    }
-}
-
-/// Who counts as one source: an IPv4 address; the /64 that one IPv6 host may be given whole.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(a) => IpAddr::V6(core::net::Ipv6Addr::from_bits(a.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
     }
 }
