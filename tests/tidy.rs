@@ -32,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The directory as SIP phones see it; as `shell::http` is for the API.
     ("sip_door", &["clock", "digest", "directory", "limits", "number", "sip"]),
     // And as resolvers see it.
-    ("enum_door", &["clock", "directory", "limits", "number", "sip::Network", "sip::Transport"]),
+    ("enum_door", &["clock", "directory", "limits", "number", "sip::Network", "sip::Transport", "sip::source_of"]),
     ("registration", &["clock", "directory", "number"]),
     // Which numbers are the directory's is written as a digit map.
     ("resolve", &["clock", "digit_map", "id", "limits", "number"]),

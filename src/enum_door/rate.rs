@@ -7,6 +7,7 @@
 
 use crate::clock::Instant;
 use crate::limits::DNS_SOURCES_MAX;
+use crate::sip::source_of;
 use core::net::IpAddr;
 
 /// What a source may have.
@@ -45,7 +46,7 @@ impl Rates {
         if self.per_s == 0 || source.is_loopback() {
             return Pass::Answer;
         }
-        let source = match source.to_canonical() {
+        let source = match source_of(source) {
             IpAddr::V4(v4) => u64::from(v4.to_bits()),
             IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
         };

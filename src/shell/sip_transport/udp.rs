@@ -148,7 +148,7 @@ impl Sockets {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         let mut ours = 0;
         loop {
-            while let Some((src, bytes)) = self.inbox.next() {
+            while let Some((src, bytes)) = self.inbox.take() {
                 if self.all.len() > 1 {
                     self.came_by.note(src, self.inbox_of);
                 }

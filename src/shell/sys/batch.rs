@@ -65,7 +65,7 @@ impl Inbox {
     }
 
     /// The next datagram that was not taken yet, and its sender. One from no internet address is passed over: there are none on such sockets.
-    pub fn next(&mut self) -> Option<(SocketAddr, &[u8])> {
+    pub fn take(&mut self) -> Option<(SocketAddr, &[u8])> {
         while self.taken < self.count {
             let i = self.taken;
             self.taken += 1;
@@ -232,7 +232,7 @@ mod tests {
             while n < 100 {
                 inbox.receive(&b).expect("they are on their way");
                 calls += 1;
-                while let Some((src, bytes)) = inbox.next() {
+                while let Some((src, bytes)) = inbox.take() {
                     assert_eq!((src, bytes), (from, told(n).as_slice()), "datagram {n}");
                     n += 1;
                 }
@@ -263,9 +263,9 @@ mod tests {
         out.send(&a, never, |dst, _| failed.push(dst));
         assert_eq!(failed, ["[::1]:9".parse::<SocketAddr>().unwrap()]);
         assert_eq!(inbox.receive(&b).unwrap(), 2);
-        assert_eq!(inbox.next().map(|(_, bytes)| bytes.to_vec()), Some(b"firs".to_vec()));
-        assert_eq!(inbox.next().map(|(_, bytes)| bytes.to_vec()), Some(b"2nd".to_vec()));
-        assert!(inbox.next().is_none());
+        assert_eq!(inbox.take().map(|(_, bytes)| bytes.to_vec()), Some(b"firs".to_vec()));
+        assert_eq!(inbox.take().map(|(_, bytes)| bytes.to_vec()), Some(b"2nd".to_vec()));
+        assert!(inbox.take().is_none());
     }
 
     #[test]
