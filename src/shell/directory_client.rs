@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// An account to ask as.
@@ -79,6 +80,8 @@ pub struct DirectoryClient {
     address: SocketAddr,
     timeouts: Timeouts,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    /// Connections of an earlier life are not kept.
+    life: AtomicU32,
     challenge: Mutex<Option<(Challenge, u32)>>,
 }
 
@@ -92,7 +95,13 @@ struct Answered {
 impl DirectoryClient {
     /// For the directory whose API listens on `address`. Connects at the first request.
     pub fn new(address: SocketAddr, timeouts: Timeouts) -> Self {
-        DirectoryClient { address, timeouts, idle: Mutex::default(), challenge: Mutex::default() }
+        DirectoryClient { address, timeouts, idle: Mutex::default(), life: AtomicU32::new(0), challenge: Mutex::default() }
+    }
+
+    /// Our address changed, or the cable is back in: connections from before lead nowhere, and would take their time to find out.
+    pub fn forget_connections(&self) {
+        self.life.fetch_add(1, Ordering::Relaxed);
+        self.idle.lock().expect("no thread panics while it holds the connections").clear();
     }
 
     /// Registers or renews.
@@ -173,6 +182,7 @@ impl DirectoryClient {
     async fn once(&self, credentials: Option<String>, method: &Method, target: &str, body: Bytes) -> Result<Answered, ClientError> {
         // A kept connection may have been closed by the other side meanwhile: those fail at once and say so, and the next is tried.
         loop {
+            let life = self.life.load(Ordering::Relaxed);
             let kept = self.idle.lock().expect("no thread panics while it holds the connections").pop();
             let fresh = kept.is_none();
             let mut connection = match kept {
@@ -203,7 +213,7 @@ impl DirectoryClient {
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, API_BODY_BYTES_MAX).collect().await.map_err(|e| ClientError::Unreachable(e.to_string()))?;
             let mut idle = self.idle.lock().expect("no thread panics while it holds the connections");
-            if idle.len() < DIRECTORY_CONNECTIONS_KEPT {
+            if idle.len() < DIRECTORY_CONNECTIONS_KEPT && life == self.life.load(Ordering::Relaxed) {
                 idle.push(connection);
             }
             let challenges = head.headers.get_all(header::WWW_AUTHENTICATE);

@@ -13,6 +13,7 @@ use crate::registration::{Outcome, Outgoing, Registrant, State};
 use crate::resolve::{Answer, NoRoute};
 use sha2::{Digest, Sha256};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,6 +79,11 @@ impl Directory {
         }
     }
 
+    /// Our address changed, or there is a way again.
+    pub fn forget_connections(&self) {
+        self.client.forget_connections();
+    }
+
     /// Carries out what a registrant asks.
     pub async fn carry_out(&self, login: Login, request: Outgoing) -> (u64, Outcome) {
         (request.serial, self.client.carry_out(&login, &request.ask).await)
@@ -96,8 +102,8 @@ impl PortRegistration {
     }
 }
 
-/// One registrant for each port that has an account, started.
-pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegistration>, String> {
+/// One registrant for each port that has an account, to be started once it is known where peers reach us.
+pub fn registrants(config: &GatewayConfig, state: &Path, contact: SocketAddr) -> Result<Vec<PortRegistration>, String> {
     let Some(directory) = &config.directory else { return Ok(Vec::new()) };
     let (instance, fingerprint) = identity(state).map_err(|e| format!("{}: {e}", state.display()))?;
     let mut rng = Rng::new(clock::seed());
@@ -108,7 +114,7 @@ pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegis
             user: User::parse(&login.user).map_err(|_| format!("{}: {:?} is no account name", port.name, login.user))?,
             wanted: port.number.as_ref().and_then(|n| Number::parse(n).ok()),
             instance: instance.clone(),
-            contact: config.sip.main(),
+            contact,
             transport: crate::sip::Transport::Udp,
             fingerprint: Some(fingerprint),
             capabilities: Capabilities {
@@ -121,8 +127,7 @@ pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegis
             mac: None,
             lease_s: Some(directory.lease_s),
         };
-        let mut registrant = Registrant::new(register, rng.fork());
-        registrant.start(clock::now());
+        let registrant = Registrant::new(register, rng.fork());
         all.push(PortRegistration { port: PortId(i as u16), registrant, login });
     }
     Ok(all)

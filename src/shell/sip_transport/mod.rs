@@ -18,7 +18,7 @@ use crate::limits::SIP_MESSAGES_QUEUED_MAX;
 use crate::sip::{Hop, Transport};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -118,6 +118,7 @@ pub struct SipTransport {
     failed: VecDeque<Incoming>,
     local: Vec<Hop>,
     stop: watch::Sender<bool>,
+    gone: watch::Sender<Vec<IpAddr>>,
     streams_first: bool,
 }
 
@@ -129,6 +130,8 @@ struct Shared {
     dscp: u8,
     tls: tls::Sides,
     stop: watch::Receiver<bool>,
+    /// Addresses that are ours no more: connections from there are dead.
+    gone: watch::Receiver<Vec<IpAddr>>,
 }
 
 impl SipTransport {
@@ -137,6 +140,7 @@ impl SipTransport {
         super::sys::raise_descriptor_limit();
         let (came_in, came) = mpsc::channel(SIP_MESSAGES_QUEUED_MAX);
         let (stop, stopping) = watch::channel(false);
+        let (gone, going) = watch::channel(Vec::new());
         let tls = tls::Sides::of(&settings.tls, !settings.tls_listen.is_empty())?;
         let shared = Arc::new(Shared {
             table: Table::default(),
@@ -145,6 +149,7 @@ impl SipTransport {
             dscp: settings.dscp,
             tls,
             stop: stopping,
+            gone: going,
         });
         if !settings.tls_listen.is_empty() {
             tokio::task::spawn_blocking(tls::warm_up);
@@ -161,7 +166,7 @@ impl SipTransport {
             let bound = listener::listen(&shared, Transport::Tls, *address).map_err(|e| format!("sip.tls_listen {address}: {e}"))?;
             local.push(Hop::tls(bound));
         }
-        Ok(SipTransport { udp, shared, came, failed: VecDeque::new(), local, stop, streams_first: false })
+        Ok(SipTransport { udp, shared, came, failed: VecDeque::new(), local, stop, gone, streams_first: false })
     }
 
     /// Where it listens: what was asked for, with ports chosen where that said 0.
@@ -172,6 +177,12 @@ impl SipTransport {
     /// Where peers reach us, for `sip::Config::contacts`: the same without wildcards, which lead nowhere.
     pub fn contacts(&self) -> Vec<Hop> {
         self.local.iter().copied().filter(|hop| !hop.addr.ip().is_unspecified()).collect()
+    }
+
+    /// These addresses are ours no more. What was connected from there ends, and is told as failed: the system itself would go on trying for
+    /// minutes.
+    pub fn leave(&self, gone: Vec<IpAddr>) {
+        self.gone.send_replace(gone);
     }
 
     /// What was counted.
