@@ -54,7 +54,8 @@ impl Stage {
     }
     async fn register(&self, number: &str, contact: &str, lease_s: u32) {
         let login = Login { user: number.into(), password: format!("pw{number}") };
-        let ask = RegisterRequest { contact: contact.into(), instance: format!("t-{number}"), lease_s: Some(lease_s), ..Default::default() };
+        let ask =
+            RegisterRequest { contact: contact.into(), instance: format!("t-{number}"), lease_s: Some(lease_s), ..Default::default() };
         DirectoryClient::new(self.api, Timeouts::default()).register(&login, &ask).await.unwrap();
     }
     fn dig(&self, more: &[&str]) -> String {
@@ -62,7 +63,8 @@ impl Stage {
         dig.arg(format!("@{}", self.dns.ip())).args(["-p", &self.dns.port().to_string(), "+tries=1", "+time=3"]);
         let out = dig.args(more).output().unwrap();
         // It lines columns up with tabs and spaces.
-        let lines = String::from_utf8_lossy(&out.stdout).lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+        let lines =
+            String::from_utf8_lossy(&out.stdout).lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
         lines.join("\n")
     }
     fn udp(&self) -> UdpSocket {

@@ -10,8 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use toml::Spanned;
 
 /// Who may look up whatever `[lookup]` says, where the configuration does not: this machine and private networks.
-const ALLOW: [&str; 8] =
-    ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
+const ALLOW: [&str; 8] = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
 
 /// The checked table.
 #[derive(Clone, PartialEq, Eq, Debug)]

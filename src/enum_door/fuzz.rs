@@ -27,11 +27,8 @@ pub(super) fn wish(uri: &str, address: &str, transport: Transport, q: u16, lease
 /// Puts `contacts` in the place of what `user` has.
 pub(super) fn register(directory: &mut Directory, user: &str, contacts: Vec<Wish>, order: u32) {
     let user = User::parse(user).expect("a name");
-    let decision = directory.handle(
-        NOW,
-        WALL,
-        Request::Bind(Bind { user, wanted: None, change: Change::Contacts(contacts), order: (1, order) }),
-    );
+    let decision =
+        directory.handle(NOW, WALL, Request::Bind(Bind { user, wanted: None, change: Change::Contacts(contacts), order: (1, order) }));
     assert!(matches!(decision.response, Response::Bound { .. }), "{decision:?}");
 }
 
@@ -49,7 +46,11 @@ pub(super) fn directory() -> Directory {
     let mut directory = Directory::new(policy);
     for name in ["2001", "2002", "2003"] {
         let ha1 = Ha1::of(name, "lan.test", "secret of the stage");
-        directory.handle(NOW, WALL, Request::SetAccount(Account { user: User::parse(name).expect("a name"), number: Some(number(name)), ha1 }));
+        directory.handle(
+            NOW,
+            WALL,
+            Request::SetAccount(Account { user: User::parse(name).expect("a name"), number: Some(number(name)), ha1 }),
+        );
     }
     register(&mut directory, "2001", vec![wish("sip:2001@10.0.0.7:5060", "10.0.0.7:5060", Transport::Udp, 1000, 3600)], 1);
     let many = (0..BINDINGS_PER_NUMBER_MAX as u16).map(|n| {

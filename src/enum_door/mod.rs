@@ -125,7 +125,15 @@ impl Door {
     }
 
     /// Answers one query: what is to be sent is appended to `out`.
-    pub fn handle(&self, now: Instant, source: IpAddr, carrier: Carrier, bytes: &[u8], directory: &Directory, out: &mut Vec<u8>) -> Outcome {
+    pub fn handle(
+        &self,
+        now: Instant,
+        source: IpAddr,
+        carrier: Carrier,
+        bytes: &[u8],
+        directory: &Directory,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         let query = match Query::read(bytes) {
             Ok(query) => query,
             Err(unread) => return refuse_to_read(unread, out),

@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn names_of_zones_are_read_and_written() {
-        for (text, written) in [("e164.arpa", "e164.arpa."), ("Enum.LAN.test.", "enum.lan.test."), ("1.2.3.e164.arpa", "1.2.3.e164.arpa.")] {
+        for (text, written) in [("e164.arpa", "e164.arpa."), ("Enum.LAN.test.", "enum.lan.test."), ("1.2.3.e164.arpa", "1.2.3.e164.arpa.")]
+        {
             assert_eq!(Apex::parse(text).unwrap().to_string(), written);
         }
         let long = ["a"; 90].join(".");
@@ -163,7 +164,9 @@ mod tests {
             Meaning::Nothing => "-".into(),
         };
         let own = zone("", "");
-        for (digits, means) in [("2", "+"), ("200", "+"), ("2001", "2001"), ("1200", "1200+"), ("12001", "12001"), ("22001", "-"), ("120011", "-")] {
+        for (digits, means) in
+            [("2", "+"), ("200", "+"), ("2001", "2001"), ("1200", "1200+"), ("12001", "12001"), ("22001", "-"), ("120011", "-")]
+        {
             assert_eq!(say(&own, digits), means, "{digits}");
         }
         let office = zone("44207946", "");
