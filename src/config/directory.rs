@@ -1,5 +1,6 @@
 //! The configuration of a directory. Every key stands in `fixtures/config/directory.toml` with a word on it.
 
+use super::enum_dns::{self, EnumDns};
 use super::error::{ConfigError, Source};
 use super::sip::Sip;
 use crate::digest::Algorithm;
@@ -35,6 +36,8 @@ pub struct Config {
     pub api_listen: SocketAddr,
     /// Where SIP listens; none: the directory has no SIP door.
     pub sip: Option<Sip>,
+    /// ENUM over DNS; none: the directory has no such door.
+    pub enum_dns: Option<EnumDns>,
     /// Connections at a time to the API.
     pub api_connections_max: usize,
     /// A connection that says nothing for this long is closed, in seconds.
@@ -57,7 +60,8 @@ impl Config {
     /// True when nobody beyond this machine can reach any listener.
     pub fn loopback_only(&self) -> bool {
         let sip = self.sip.iter().flat_map(Sip::addresses);
-        self.api_listen.ip().is_loopback() && sip.into_iter().all(|a| a.ip().is_loopback())
+        let dns = self.enum_dns.iter().flat_map(|e| e.listen.iter().copied());
+        self.api_listen.ip().is_loopback() && sip.into_iter().chain(dns).all(|a| a.ip().is_loopback())
     }
 }
 
@@ -69,6 +73,7 @@ struct File {
     terminal_digits: Spanned<usize>,
     api: Api,
     sip: Option<Sip>,
+    r#enum: Option<enum_dns::Table>,
     #[serde(default)]
     registration: RegistrationTable,
     dynamic: Option<Dynamic>,
@@ -179,6 +184,7 @@ pub fn parse(path: &Path, text: String, state_root: &Path) -> Result<Config, Vec
 }
 
 fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<ConfigError>) -> Option<Config> {
+    let enum_dns = file.r#enum.as_ref().map(|table| table.check(source, file.domain.get_ref(), problems));
     let mut wrong = |span, key: &str, message: String| problems.push(source.problem(span, key, message));
     let domain = file.domain.get_ref().clone();
     if domain.is_empty() || !domain.bytes().all(|c| c.is_ascii_alphanumeric() || b".-".contains(&c)) {
@@ -256,6 +262,7 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
         },
         api_listen: api_listen?,
         sip: file.sip,
+        enum_dns,
         api_connections_max: file.api.connections_max,
         api_idle_s: file.api.idle_s,
         nonce_lifetime_s: r.nonce_lifetime_s,

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod directory;
+pub mod enum_dns;
 pub mod error;
 pub mod gateway;
 pub mod sip;

@@ -2,13 +2,14 @@
 
 use crate::clock::{Instant, WallMs};
 use crate::config::directory::Config;
+use crate::config::enum_dns::EnumDns;
 use crate::digest::Authenticator;
 use crate::directory::bans::Bans;
 use crate::directory::logins::Failures;
 use crate::directory::{Decision, Directory, Record, Request, Response};
 use crate::shell::sip_transport::SipTransport;
 use crate::shell::store::{self, NotWritten, Writer};
-use crate::shell::{accounts, clock, directory_sip, http};
+use crate::shell::{accounts, clock, directory_dns, directory_sip, http};
 use crate::sip::Hop;
 use crate::sip_door::Door;
 use std::io::Write as _;
@@ -76,6 +77,8 @@ pub(super) struct Shared {
     pub sip_dropped: AtomicU64,
     /// SIP answers that wait for the disk.
     pub sip_waiting: AtomicUsize,
+    /// What was asked over DNS.
+    pub dns: directory_dns::Counters,
     /// Changes of accounts that are decided and not yet on disk.
     account_changes: AtomicU64,
 }
@@ -175,6 +178,8 @@ pub struct Running {
     pub api: SocketAddr,
     /// Where SIP listens, likewise; empty: nowhere.
     pub sip: Vec<Hop>,
+    /// Where ENUM is asked over DNS (UDP and TCP); empty: nowhere.
+    pub dns: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<()>,
 }
@@ -207,6 +212,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
         None => None,
     };
+    let dns = match &config.enum_dns {
+        Some(dns) => Some((dns.clone(), directory_dns::open(dns)?)),
+        None => None,
+    };
+    let dns_addresses = dns.as_ref().map_or_else(Vec::new, |(_, sockets)| sockets.addresses());
     let sip_addresses = sip.as_ref().map_or_else(Vec::new, |(transport, _)| transport.local().to_vec());
 
     let authenticator = Authenticator::new(&config.domain, clock::random(), config.nonce_lifetime_s);
@@ -228,6 +238,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         sip_answered: AtomicU64::new(0),
         sip_dropped: AtomicU64::new(0),
         sip_waiting: AtomicUsize::new(0),
+        dns: directory_dns::Counters::default(),
         account_changes: AtomicU64::new(0),
         config,
     });
@@ -235,8 +246,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let (stop, stopping) = watch::channel(false);
     let (end, ended) = oneshot::channel();
-    tokio::spawn(serve(shared, listener, sip, stopping, thread, end));
-    Ok(Running { api, sip: sip_addresses, stop, ended })
+    tokio::spawn(serve(shared, listener, sip, dns, stopping, thread, end));
+    Ok(Running { api, sip: sip_addresses, dns: dns_addresses, stop, ended })
 }
 
 /// Runs a directory until SIGTERM or SIGINT.
@@ -251,6 +262,9 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     tracing::info!("directory {name} of {domain}: API on {}, state in {}", running.api, state_dir.display());
     for hop in &running.sip {
         tracing::info!("directory {name} of {domain}: SIP on {} over {}", hop.addr, hop.transport.as_str());
+    }
+    for address in &running.dns {
+        tracing::info!("directory {name} of {domain}: ENUM over DNS on {address}");
     }
     tokio::select! {
         _ = terminate.recv() => {}
@@ -313,6 +327,7 @@ async fn serve(
     shared: Arc<Shared>,
     listener: TcpListener,
     sip: Option<(SipTransport, Door)>,
+    dns: Option<(EnumDns, directory_dns::Sockets)>,
     mut stopping: watch::Receiver<bool>,
     store: std::thread::JoinHandle<()>,
     end: oneshot::Sender<()>,
@@ -320,6 +335,7 @@ async fn serve(
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let for_connections = stopping.clone();
     let sip = sip.map(|(transport, door)| tokio::spawn(directory_sip::serve(shared.clone(), transport, door, stopping.clone())));
+    let dns = dns.map(|(config, sockets)| tokio::spawn(directory_dns::serve(shared.clone(), config, sockets, stopping.clone())));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -337,6 +353,9 @@ async fn serve(
     drop(listener);
     if let Some(sip) = sip {
         let _answered = sip.await;
+    }
+    if let Some(dns) = dns {
+        let _answered = dns.await;
     }
     let quiet = async {
         while shared.connections.load(Ordering::Acquire) > 0 {

@@ -10,6 +10,7 @@ use crate::clock::Instant;
 use crate::config::directory::Lookups;
 use crate::digest::{self, Algorithm, Asked, Authenticator, Credentials, Qop, Verdict};
 use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, User};
+use crate::enum_door::Outcome;
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::shell::directory::{Machines, Shared, Unanswered};
@@ -234,6 +235,9 @@ async fn status(State(shared): At, Extension(Peer(peer)): From) -> Response {
         banned: machines.bans.count(clock::now()),
         sip_answered: shared.sip_answered.load(Ordering::Relaxed),
         sip_dropped: shared.sip_dropped.load(Ordering::Relaxed),
+        enum_answered: shared.dns.answered(),
+        enum_found: shared.dns.of(Outcome::Found),
+        enum_dropped: shared.dns.of(Outcome::Dropped) + shared.dns.held_back.load(Ordering::Relaxed),
         connections: shared.connections.load(Ordering::Relaxed),
         refused_full: shared.refused_full.load(Ordering::Relaxed),
     })

@@ -9,6 +9,7 @@ pub mod decode;
 pub mod demo;
 pub mod directory;
 pub mod directory_client;
+mod directory_dns;
 mod directory_sip;
 pub mod dns;
 pub mod gateway;

@@ -208,10 +208,32 @@ impl SipTransport {
         }
     }
 
+    /// Sends a message of which many leave together: over UDP with one call, when a batch is full, nothing that was read waits any more, or at
+    /// [`SipTransport::flush`]. Otherwise as [`SipTransport::send`].
+    pub fn post(&mut self, dst: impl Into<Hop>, bytes: Vec<u8>) {
+        let dst = dst.into();
+        match dst.transport {
+            Transport::Udp => self.udp.post(dst.addr, &bytes),
+            Transport::Tcp | Transport::Tls => self.send(dst, None, bytes),
+        }
+    }
+
+    /// What was posted leaves now.
+    pub fn flush(&mut self) {
+        self.udp.flush_all();
+    }
+
     /// Once is enough for all that was sent there since the last [`SipTransport::recv`].
     fn note_failure(&mut self, dst: Hop, why: String) {
         if !self.failed.iter().any(|f| matches!(f, Incoming::Failed { dst: told, .. } if *told == dst)) {
             self.failed.push_back(Incoming::Failed { dst, why });
+        }
+    }
+
+    /// What was posted over UDP and could not leave.
+    fn take_failures(&mut self) {
+        for (dst, why) in core::mem::take(&mut self.udp.failed) {
+            self.note_failure(Hop::udp(dst), why);
         }
     }
 
@@ -221,6 +243,7 @@ impl SipTransport {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        self.take_failures();
         if let Some(failure) = self.failed.pop_front() {
             return Poll::Ready(failure);
         }
@@ -234,6 +257,10 @@ impl SipTransport {
         if let Poll::Ready(incoming) = self.udp.poll_recv(cx) {
             return Poll::Ready(incoming);
         }
+        self.take_failures();
+        if let Some(failure) = self.failed.pop_front() {
+            return Poll::Ready(failure);
+        }
         match self.came.poll_recv(cx) {
             Poll::Ready(Some(incoming)) => Poll::Ready(incoming),
             // `shared` holds a sender, so the channel never ends before us.
@@ -242,7 +269,8 @@ impl SipTransport {
     }
 
     /// Stops listening, lets connections write what is queued, closes them. At most a second.
-    pub async fn close(self) {
+    pub async fn close(mut self) {
+        self.flush();
         let _nobody_listens = self.stop.send(true);
         let quiet = async {
             while self.shared.table.open_connections() > 0 {
