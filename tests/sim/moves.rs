@@ -288,3 +288,49 @@ fn req_c4_a_wall_clock_that_jumps_by_a_day_ends_no_lease_and_no_call() {
         }
     }
 }
+
+/// The control: a gateway that does not hear of its changes is not found, cannot be hung up on, and finishes no page.
+#[test]
+fn without_the_kernels_word_the_scenes_above_fail() {
+    let deaf = |mut spec: WorldSpec| {
+        spec.gateways[B].hears_of_changes = false;
+        spec
+    };
+    let mut world = registered(deaf(far_offices(1)));
+    world.set_address(B, other(1));
+    world.run_ms(REGISTERED_WITHIN_MS);
+    assert_eq!(contact(&world, "3001"), Some(sip_address(B)), "idle: known where it was");
+
+    let mut world = registered(deaf(far_offices(1)));
+    calls(&mut world);
+    world.set_address(B, other(7));
+    world.run_ms(1_500);
+    world.hang_up(A, 0);
+    world.run_ms(10_000);
+    assert_eq!(world.records(B).len(), 0, "talking: the BYE goes to where it was");
+
+    let mut world = registered(deaf(far_offices(2)));
+    let home = world.site(B).address();
+    world.set_address(B, None);
+    world.run_ms(400_000);
+    world.set_address(B, home);
+    world.run_ms(REGISTERED_WITHIN_MS);
+    assert_eq!(contact(&world, "3001"), None, "the cable: it waits for its back-off");
+}
+
+#[cfg(feature = "spandsp")]
+#[test]
+fn without_the_kernels_word_a_page_under_way_does_not_arrive() {
+    let tray = Tray::new("moves-not");
+    let pages = letters(33, 1);
+    let mut spec = fax_offices(33, &tray, true);
+    spec.gateways[B].hears_of_changes = false;
+    let mut world = registered(spec);
+    let tiff = tray.put("sent.tif", &pages);
+    world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
+    let port = tipring::id::PortId(1);
+    assert!(world.run_until(60_000, |w| w.site(A).gateway().is_some_and(|g| g.is_t38(port))), "{}", story(&world));
+    world.run_ms(9_000);
+    world.set_address(B, other(5));
+    assert!(!report(&mut world, A, 300_000).ok);
+}

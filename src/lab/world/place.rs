@@ -29,6 +29,7 @@ pub(super) struct Place {
     /// What the gateway saw when it last looked.
     seen: Option<IpAddr>,
     look_at: Option<Instant>,
+    deaf: bool,
     /// Changes so far.
     pub changes: u32,
 }
@@ -45,15 +46,15 @@ pub(super) enum Found {
 }
 
 impl Place {
-    pub fn new(site: usize) -> Place {
-        Place { here: Some(home(site)), told: home(site), seen: Some(home(site)), look_at: None, changes: 0 }
+    pub fn new(site: usize, deaf: bool) -> Place {
+        Place { here: Some(home(site)), told: home(site), seen: Some(home(site)), look_at: None, deaf, changes: 0 }
     }
     /// The machine's address changes.
     pub fn change(&mut self, now: Instant, to: Option<IpAddr>) {
         if self.here != to {
             self.here = to;
             self.changes += 1;
-            self.look_at = Some(now + ms(SETTLE_MS));
+            self.look_at = Some(now + ms(SETTLE_MS)).filter(|_| !self.deaf);
         }
     }
     /// A gateway starts, and looks.

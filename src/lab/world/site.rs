@@ -166,12 +166,12 @@ impl Site {
         let emergency = call::EmergencyPlan { targets, silence_ms: spec.emergency_silence_ms, no_answer_ms: spec.emergency_no_answer_ms };
         Site {
             index,
+            place: Place::new(index, !spec.hears_of_changes),
             ports: ports.collect(),
             tell_again,
             spec,
             running: None,
             life: 0,
-            place: Place::new(index),
             disk: BTreeMap::new(),
             // Gateways do not start in the same microsecond: each has its own phase of the 20 ms.
             first_turn_us: 1 + rng.below(20_000),

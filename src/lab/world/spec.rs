@@ -82,6 +82,8 @@ pub struct GatewaySpec {
     pub learned_silence_ms: u64,
     /// A look-up without an answer for so long has failed.
     pub lookup_ms: u64,
+    /// The kernel's word of a changed address is heard. A gateway without it is what others are: the control of scenes in which it matters.
+    pub hears_of_changes: bool,
     /// By how much the clock of its board is fast, parts per million: its 20 ms are shorter by so much.
     pub clock_ppm: f64,
     /// The system stamps datagrams as they arrive (SO_TIMESTAMPNS); without it they count as arrived when the media thread takes them.
@@ -133,6 +135,7 @@ impl GatewaySpec {
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
             lookup_ms: 1_500,
+            hears_of_changes: true,
             clock_ppm: 0.0,
             receive_timestamps: true,
         }
