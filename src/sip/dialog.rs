@@ -153,6 +153,11 @@ impl Dialog {
         }
     }
 
+    /// Where the peer was last seen.
+    pub fn seen_at(&self) -> Hop {
+        self.flow.0
+    }
+
     /// The remote target, if the peer was last seen at just that address, and nothing stands between.
     pub fn seen_target(&self) -> Option<Hop> {
         let target = Uri::parse(&self.target).ok().as_ref().and_then(Hop::of_uri);

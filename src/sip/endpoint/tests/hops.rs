@@ -167,3 +167,43 @@ fn requests_of_others_are_answered_once_whatever_happens() {
     assert!(matches!(events[..], [Event::Response { request, status: 408, response: None, .. }] if request == two), "{events:?}");
     w.assert_all_gone();
 }
+
+#[test]
+fn req_c10_a_caller_who_moves_before_he_is_answered_is_answered_where_he_is() {
+    let mut w = World::new(GOOD, 80);
+    w.call();
+    let invite = w.sent(0).remove(0).1.emit();
+    w.hear(1, addr(1), invite.clone());
+    let id = w.take(1).into_iter().find_map(|e| if let Event::Incoming { dialog, .. } = e { Some(dialog) } else { None });
+    w.sent(1);
+    // The same branch from another address: its sender got a new lease, and repeats what was not answered.
+    w.hear(1, addr(7), invite);
+    assert!(w.ends[1].ringing(w.now, id.expect("a call")).is_ok());
+    let sent = w.sent(1);
+    assert!(!sent.is_empty() && sent.iter().all(|(hop, _)| hop.addr == addr(7)), "{sent:?}");
+}
+
+#[test]
+fn req_c10_who_moved_says_so_in_the_next_request_and_is_followed() {
+    let mut w = World::new(GOOD, 81);
+    let a = w.call();
+    w.run_ms(100);
+    let Some(Event::Incoming { dialog: b, .. }) = w.take(1).into_iter().find(|e| matches!(e, Event::Incoming { .. })) else {
+        panic!("a call")
+    };
+    w.ends[1].answer(w.now, b, b"v=0 answer".to_vec()).unwrap();
+    w.run_ms(500);
+    w.take(0);
+    assert_eq!(w.ends[1].peer_at(b), Some(at(1)));
+    w.ends[0].set_contacts(vec![at(7)]);
+    w.ends[0].reinvite(w.now, a, b"v=0 offer from elsewhere".to_vec()).unwrap();
+    let (_, request) = w.sent(0).remove(0);
+    assert!(header(&request, "Contact").contains("192.0.2.7") && header(&request, "Via").contains("192.0.2.7"));
+    w.hear(1, addr(7), request.emit());
+    assert_eq!(w.ends[1].peer_at(b), Some(at(7)));
+    w.ends[1].answer(w.now, b, b"v=0 answer".to_vec()).unwrap();
+    assert!(w.sent(1).iter().all(|(hop, _)| hop.addr == addr(7)));
+    // No contacts are no contacts.
+    w.ends[0].set_contacts(Vec::new());
+    assert_eq!(w.ends[0].config.contacts, [at(7)]);
+}
