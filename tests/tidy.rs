@@ -116,6 +116,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "digit_map",
             "directory",
             "id",
+            // Whom a gateway pins as its directory.
+            "key",
             "limits",
             "negotiate::law",
             "number",
@@ -147,6 +149,9 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("rcgen", &["shell"]),
     ("hickory_resolver", &["shell"]),
     ("getrandom", &["shell"]),
+    ("argon2", &["shell"]),
+    ("prometheus_client", &["shell"]),
+    ("sd_notify", &["shell"]),
     ("serde_json", &["shell", "api"]),
     ("serde", &["shell", "api", "config"]),
     ("toml", &["config"]),

@@ -148,7 +148,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     let door = gateway_api::Door::open(api_in, &config, &state).map_err(|e| system("state", &e))?;
     let api_task = tokio::spawn(gateway_api::serve(api, door));
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
-    let directory = Directory::of(&config);
+    let directory = Directory::of(&config).map_err(|e| system("directory", &e))?;
     let registrants = registrations::registrants(&config, &state).map_err(|e| system("directory", &e))?;
     let mut daemon = Daemon {
         name,

@@ -2,6 +2,7 @@
 
 use super::clock;
 use super::directory_client::{DirectoryClient, Login, Timeouts};
+use super::tls::https::Trust;
 use crate::api::directory::LookupAnswer;
 use crate::clock::Rng;
 use crate::config::gateway::GatewayConfig;
@@ -50,12 +51,18 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The directory of a configuration.
-    pub fn of(config: &GatewayConfig) -> Option<Self> {
-        let directory = config.directory.as_ref()?;
+    /// The directory of a configuration. The error names the file at fault.
+    pub fn of(config: &GatewayConfig) -> Result<Option<Self>, String> {
+        let Some(directory) = &config.directory else { return Ok(None) };
         let timeouts = Timeouts { lookup_ms: directory.lookup_timeout_ms, ..Timeouts::default() };
         let login = config.ports.iter().find_map(login_of);
-        Some(Directory { client: Arc::new(DirectoryClient::new(directory.api, timeouts)), login })
+        let trust = match (&directory.ca, directory.fingerprint.as_deref().and_then(Fingerprint::parse)) {
+            (_, Some(pinned)) => Trust::Pinned(pinned),
+            (Some(file), None) => Trust::File(file.clone()),
+            (None, None) => Trust::System,
+        };
+        let client = DirectoryClient::of(directory.api.all(), &trust, timeouts)?;
+        Ok(Some(Directory { client: Arc::new(client), login }))
     }
 
     /// Where is this number?

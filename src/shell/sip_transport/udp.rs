@@ -2,6 +2,7 @@
 
 use super::{Incoming, Shared};
 use crate::limits::{SIP_BYTES_MAX, SIP_RECEIVE_BYTES, SIP_UDP_PEERS_MAX};
+use crate::shell::access::Access;
 use crate::shell::sys;
 use crate::sip::{Hop, stun};
 use std::collections::HashMap;
@@ -48,6 +49,7 @@ pub(super) struct Sockets {
     all: Vec<One>,
     /// By which of them a peer came, where there are several.
     came_by: CameBy,
+    access: Arc<Access>,
     next: usize,
     buffer: Vec<u8>,
     pub stun_answered: u64,
@@ -65,6 +67,7 @@ impl Sockets {
         if sys::unreachable::enable(&write).is_ok() {
             tokio::spawn(hear_of_unreachable(shared.clone(), read.clone()));
         }
+        self.access = shared.access.clone();
         self.all.push(One { read, write, local });
         self.buffer.resize(SIP_BYTES_MAX, 0);
         Ok(local)
@@ -111,6 +114,7 @@ impl Sockets {
                     Poll::Pending => break,
                     // What an earlier datagram met; `hear_of_unreachable` knows which.
                     Poll::Ready(Err(_)) => {}
+                    Poll::Ready(Ok(src)) if !self.access.admits(src.ip()) => {}
                     Poll::Ready(Ok(src)) => {
                         let bytes = buffer.filled();
                         if several {
