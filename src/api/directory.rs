@@ -269,6 +269,15 @@ pub struct StatusAnswer {
     /// SIP messages dropped since start: no SIP, responses nobody waits for, answers that could not be sent.
     #[serde(default)]
     pub sip_dropped: u64,
+    /// ENUM queries answered since start, by whatever answer.
+    #[serde(default)]
+    pub enum_answered: u64,
+    /// Of them, those that gave contacts.
+    #[serde(default)]
+    pub enum_found: u64,
+    /// ENUM queries that got no answer: no queries, or more of one source than it is due.
+    #[serde(default)]
+    pub enum_dropped: u64,
     /// Connections open now.
     pub connections: usize,
     /// Connections and requests refused because a bound was reached.

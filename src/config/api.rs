@@ -50,6 +50,8 @@ pub struct Api {
 pub struct AccessLists {
     /// SIP: datagrams and connections.
     pub sip: Option<Vec<Network>>,
+    /// ENUM over DNS: datagrams and connections.
+    pub enum_dns: Option<Vec<Network>>,
     /// The API. Loopback is always let in: the operator is there.
     pub api: Option<Vec<Network>>,
 }
@@ -59,6 +61,7 @@ pub struct AccessLists {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AccessTable {
     sip: Option<Vec<String>>,
+    r#enum: Option<Vec<String>>,
     api: Option<Vec<String>>,
 }
 
@@ -140,6 +143,6 @@ impl AccessTable {
             };
             Some(texts.iter().filter_map(network).collect())
         };
-        AccessLists { sip: list("access.sip", &self.sip), api: list("access.api", &self.api) }
+        AccessLists { sip: list("access.sip", &self.sip), enum_dns: list("access.enum", &self.r#enum), api: list("access.api", &self.api) }
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration of a directory. Every key stands in `fixtures/config/directory.toml` with a word on it.
 
 use super::api::{AccessLists, AccessTable, Api, ApiTable, Metrics};
+use super::enum_dns::{self, EnumDns};
 use super::error::{ConfigError, Source};
 use super::sip::Sip;
 use crate::digest::Algorithm;
@@ -39,6 +40,8 @@ pub struct Config {
     pub metrics: Option<Metrics>,
     /// Where SIP listens; none: the directory has no SIP door.
     pub sip: Option<Sip>,
+    /// ENUM over DNS; none: the directory has no such door.
+    pub enum_dns: Option<EnumDns>,
     /// How long a nonce serves, in seconds.
     pub nonce_lifetime_s: u32,
     /// The hashes that the SIP door's challenges offer, in this order.
@@ -58,7 +61,8 @@ impl Config {
     pub fn loopback_only(&self) -> bool {
         let sip = self.sip.iter().flat_map(Sip::addresses);
         let api = [Some(self.api.listen), self.api.tls_listen].into_iter().flatten();
-        api.chain(sip).all(|a| a.ip().is_loopback())
+        let dns = self.enum_dns.iter().flat_map(|e| e.listen.iter().copied());
+        api.chain(sip).chain(dns).all(|a| a.ip().is_loopback())
     }
 }
 
@@ -70,6 +74,7 @@ struct File {
     terminal_digits: Spanned<usize>,
     api: ApiTable,
     sip: Option<Sip>,
+    r#enum: Option<enum_dns::Table>,
     #[serde(default)]
     access: AccessTable,
     metrics: Option<Metrics>,
@@ -169,6 +174,7 @@ pub fn parse(path: &Path, text: String, state_root: &Path) -> Result<Config, Vec
 fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<ConfigError>) -> Option<Config> {
     let api = file.api.clone().check(source, file.sip.as_ref(), problems);
     let access = file.access.check(source, problems);
+    let enum_dns = file.r#enum.as_ref().map(|table| table.check(source, file.domain.get_ref(), problems));
     let mut wrong = |span, key: &str, message: String| problems.push(source.problem(span, key, message));
     let domain = file.domain.get_ref().clone();
     if domain.is_empty() || !domain.bytes().all(|c| c.is_ascii_alphanumeric() || b".-".contains(&c)) {
@@ -246,6 +252,7 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
         access,
         metrics: file.metrics,
         sip: file.sip,
+        enum_dns,
         nonce_lifetime_s: r.nonce_lifetime_s,
         hashes,
         lookups: file.lookup.credentials,

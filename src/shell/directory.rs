@@ -2,6 +2,7 @@
 
 use crate::clock::{Instant, WallMs};
 use crate::config::directory::Config;
+use crate::config::enum_dns::EnumDns;
 use crate::digest::Authenticator;
 use crate::directory::bans::Bans;
 use crate::directory::logins::{Failures, LogGate};
@@ -15,7 +16,7 @@ use crate::shell::passwords::Passwords;
 use crate::shell::sip_transport::SipTransport;
 use crate::shell::state_folder::{self, ADMIN_TOKEN};
 use crate::shell::store::{self, NotWritten, Writer};
-use crate::shell::{accounts, clock, directory_sip, http};
+use crate::shell::{accounts, clock, directory_dns, directory_sip, http};
 use crate::sip::Hop;
 use crate::sip_door::Door;
 use std::net::SocketAddr;
@@ -93,12 +94,16 @@ pub(super) struct Shared {
     pub api_access: Access,
     /// Whom SIP lets in.
     pub sip_access: Arc<Access>,
+    /// Whom ENUM over DNS lets in.
+    pub enum_access: Access,
     /// Where people's passwords are hashed.
     pub passwords: Passwords,
     /// The token for the first admin.
     pub first_admin: FirstAdmin,
     /// The daemon ends.
     pub stopping: AtomicBool,
+    /// What was asked over DNS.
+    pub dns: directory_dns::Counters,
     /// Changes of accounts that are decided and not yet on disk.
     account_changes: AtomicU64,
 }
@@ -206,6 +211,8 @@ pub struct Running {
     pub metrics: Option<SocketAddr>,
     /// Where SIP listens, likewise; empty: nowhere.
     pub sip: Vec<Hop>,
+    /// Where ENUM is asked over DNS (UDP and TCP); empty: nowhere.
+    pub dns: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<()>,
 }
@@ -248,6 +255,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
         None => None,
     };
+    let dns = match &config.enum_dns {
+        Some(dns) => Some((dns.clone(), directory_dns::open(dns)?)),
+        None => None,
+    };
+    let dns_addresses = dns.as_ref().map_or_else(Vec::new, |(_, sockets)| sockets.addresses());
     let sip_addresses = sip.as_ref().map_or_else(Vec::new, |(transport, _)| transport.local().to_vec());
 
     let authenticator = Authenticator::new(&config.domain, clock::random(), config.nonce_lifetime_s);
@@ -277,10 +289,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         sip_dropped: AtomicU64::new(0),
         sip_alive_ms: AtomicU64::new(now.as_ms()),
         sip_waiting: AtomicUsize::new(0),
+        dns: directory_dns::Counters::default(),
         account_changes: AtomicU64::new(0),
         fingerprint: secure.as_ref().and_then(|s| s.fingerprint),
         api_access,
         sip_access,
+        enum_access: Access::new("enum", config.access.enum_dns.clone()),
         passwords: Passwords::default(),
         first_admin,
         stopping: AtomicBool::new(false),
@@ -292,8 +306,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (end, ended) = oneshot::channel();
     let (api_tls, fingerprint) = (secure.as_ref().map(|s| s.address), shared.fingerprint);
     let (metrics, metrics_address) = metrics.unzip();
-    tokio::spawn(serve(shared, Listeners { clear: listener, secure, metrics }, sip, stopping, thread, Ending { lock, end }));
-    Ok(Running { api, api_tls, fingerprint, metrics: metrics_address, sip: sip_addresses, stop, ended })
+    let doors = Doors { clear: listener, secure, metrics, sip, dns };
+    tokio::spawn(serve(shared, doors, stopping, thread, Ending { lock, end }));
+    Ok(Running { api, api_tls, fingerprint, metrics: metrics_address, sip: sip_addresses, dns: dns_addresses, stop, ended })
 }
 
 /// Runs a directory until SIGTERM or SIGINT.
@@ -311,6 +326,9 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     }
     for hop in &running.sip {
         tracing::info!("directory {name} of {domain}: SIP on {} over {}", hop.addr, hop.transport.as_str());
+    }
+    for address in &running.dns {
+        tracing::info!("directory {name} of {domain}: ENUM over DNS on {address}");
     }
     tokio::select! {
         _ = terminate.recv() => {}
@@ -362,11 +380,13 @@ pub(super) async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), 
     Ok((listener, address))
 }
 
-/// The sockets of the API.
-struct Listeners {
+/// Where the world comes in.
+struct Doors {
     clear: TcpListener,
     secure: Option<Secure>,
     metrics: Option<TcpListener>,
+    sip: Option<(SipTransport, Door)>,
+    dns: Option<(EnumDns, directory_dns::Sockets)>,
 }
 
 /// What is let go of last.
@@ -385,8 +405,7 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, S
 
 async fn serve(
     shared: Arc<Shared>,
-    listeners: Listeners,
-    sip: Option<(SipTransport, Door)>,
+    Doors { clear, secure, metrics, sip, dns }: Doors,
     mut stopping: watch::Receiver<bool>,
     store: std::thread::JoinHandle<()>,
     Ending { lock, end }: Ending,
@@ -394,13 +413,14 @@ async fn serve(
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let for_connections = stopping.clone();
     let sip = sip.map(|(transport, door)| tokio::spawn(directory_sip::serve(shared.clone(), transport, door, stopping.clone())));
+    let dns = dns.map(|(config, sockets)| tokio::spawn(directory_dns::serve(shared.clone(), config, sockets, stopping.clone())));
     loop {
         let (came, way) = tokio::select! {
-            came = listeners.clear.accept() => (came, http::Way::Clear),
-            came = accept(listeners.secure.as_ref().map(|s| &s.listener)) => {
-                (came, listeners.secure.as_ref().map_or(http::Way::Clear, |s| http::Way::Tls(s.acceptor.clone())))
+            came = clear.accept() => (came, http::Way::Clear),
+            came = accept(secure.as_ref().map(|s| &s.listener)) => {
+                (came, secure.as_ref().map_or(http::Way::Clear, |s| http::Way::Tls(s.acceptor.clone())))
             }
-            came = accept(listeners.metrics.as_ref()) => (came, http::Way::Metrics),
+            came = accept(metrics.as_ref()) => (came, http::Way::Metrics),
             _ = second.tick() => {
                 shared.expire();
                 continue;
@@ -417,9 +437,12 @@ async fn serve(
         }
     }
     shared.stopping.store(true, Ordering::Release);
-    drop(listeners);
+    drop((clear, secure, metrics));
     if let Some(sip) = sip {
         let _answered = sip.await;
+    }
+    if let Some(dns) = dns {
+        let _answered = dns.await;
     }
     let quiet = async {
         while shared.connections.load(Ordering::Acquire) > 0 {

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -97,6 +97,8 @@ struct Place {
     server: Server,
     tls: Option<TlsConnector>,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    /// Connections of an earlier life are not kept.
+    life: AtomicU32,
     challenge: Mutex<Option<(Challenge, u32)>>,
 }
 
@@ -126,6 +128,14 @@ impl DirectoryClient {
         let tls = if servers.iter().any(|s| s.tls) { Some(https::connector(trust)?) } else { None };
         let places = servers.iter().map(|s| Place::of(s.clone(), tls.clone().filter(|_| s.tls))).collect();
         Ok(DirectoryClient { places, first: AtomicUsize::new(0), timeouts })
+    }
+
+    /// Our address changed, or the cable is back in: connections from before lead nowhere, and would take their time to find out.
+    pub fn forget_connections(&self) {
+        for place in &self.places {
+            place.life.fetch_add(1, Ordering::Relaxed);
+            place.idle.lock().expect("no thread panics while it holds the connections").clear();
+        }
     }
 
     /// Registers or renews.
@@ -200,7 +210,7 @@ impl DirectoryClient {
 
 impl Place {
     fn of(server: Server, tls: Option<TlsConnector>) -> Place {
-        Place { server, tls, idle: Mutex::default(), challenge: Mutex::default() }
+        Place { server, tls, idle: Mutex::default(), life: AtomicU32::new(0), challenge: Mutex::default() }
     }
 
     /// One request and its answer; credentials by the last nonce, and once more by a new one if that is asked for.
@@ -234,6 +244,7 @@ impl Place {
     async fn once(&self, credentials: Option<String>, method: &Method, target: &str, body: Bytes) -> Result<Answered, ClientError> {
         // A kept connection may have been closed by the other side meanwhile: those fail at once and say so, and the next is tried.
         loop {
+            let life = self.life.load(Ordering::Relaxed);
             let kept = self.idle.lock().expect("no thread panics while it holds the connections").pop();
             let fresh = kept.is_none();
             let mut connection = match kept {
@@ -264,7 +275,7 @@ impl Place {
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, API_BODY_BYTES_MAX).collect().await.map_err(|e| self.unreachable(&e))?;
             let mut idle = self.idle.lock().expect("no thread panics while it holds the connections");
-            if idle.len() < DIRECTORY_CONNECTIONS_KEPT {
+            if idle.len() < DIRECTORY_CONNECTIONS_KEPT && life == self.life.load(Ordering::Relaxed) {
                 idle.push(connection);
             }
             let challenges = head.headers.get_all(header::WWW_AUTHENTICATE);

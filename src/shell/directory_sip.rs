@@ -55,7 +55,7 @@ pub(super) async fn serve(shared: Arc<Shared>, mut transport: SipTransport, mut 
             incoming = transport.recv() => match incoming {
                 Incoming::Message { src, bytes } => {
                     if let Some(Answer { dst, bytes }) = handle(&shared, &mut door, src, &bytes, &settle) {
-                        transport.send(dst, None, bytes);
+                        transport.post(dst, bytes);
                     }
                     while let Some(line) = door.poll_log() {
                         tracing::warn!("{line}");
@@ -108,8 +108,9 @@ fn send_settled(shared: &Shared, door: &mut Door, transport: &mut SipTransport, 
     for (pending, on_disk) in batch.drain(..) {
         shared.sip_waiting.fetch_sub(1, Ordering::AcqRel);
         let Answer { dst, bytes } = door.settled(now, pending, on_disk);
-        transport.send(dst, None, bytes);
+        transport.post(dst, bytes);
     }
+    transport.flush();
 }
 
 /// What `status` tells.

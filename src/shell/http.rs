@@ -15,6 +15,7 @@ use crate::clock::Instant;
 use crate::config::directory::Lookups;
 use crate::digest::{self, Algorithm, Asked, Authenticator, Credentials, Qop, Verdict};
 use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, Role, User};
+use crate::enum_door::Outcome;
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::shell::directory::{Machines, Shared, Unanswered};
@@ -323,11 +324,14 @@ async fn status(State(shared): At, Extension(peer): From, headers: HeaderMap) ->
         write_failures: written.failures.load(Ordering::Relaxed),
         failed_logins: machines.failures.total(),
         banned: machines.bans.count(now),
-        turned_away: shared.api_access.turned_away() + shared.sip_access.turned_away(),
+        turned_away: shared.api_access.turned_away() + shared.sip_access.turned_away() + shared.enum_access.turned_away(),
         tls_fingerprint: shared.fingerprint.map(|f| f.to_string()),
         store: if written.is_failing() { "cannot write" } else { "writes" }.into(),
         sip_answered: shared.sip_answered.load(Ordering::Relaxed),
         sip_dropped: shared.sip_dropped.load(Ordering::Relaxed),
+        enum_answered: shared.dns.answered(),
+        enum_found: shared.dns.of(Outcome::Found),
+        enum_dropped: shared.dns.of(Outcome::Dropped) + shared.dns.held_back.load(Ordering::Relaxed),
         connections: shared.connections.load(Ordering::Relaxed),
         refused_full: shared.refused_full.load(Ordering::Relaxed),
     })

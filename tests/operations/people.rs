@@ -106,6 +106,11 @@ fn req_d2_an_admin_does_what_the_operator_does_and_a_member_sees_what_is_theirs(
     let me = ask(lan.api, "GET", "/v1/me", &member, "").json();
     let numbers: Vec<&str> = me["mine"].as_array().unwrap().iter().map(|n| n["number"].as_str().unwrap()).collect();
     assert_eq!((numbers, me["mine"][0]["state"].as_str()), (vec!["2003", "2004"], Some("away")));
+    let of = |bearer: &str, number: &str| ask(lan.api, "GET", &format!("/v1/me/numbers/{number}"), bearer, "").status;
+    assert_eq!(
+        [of(&member, "2003"), of(&member, "12004"), of(&member, "2005"), of(&admin, "2005"), of("guess", "2003")],
+        [200, 200, 403, 200, 401]
+    );
     assert_eq!(ask(lan.api, "GET", "/v1/lookup/2003", &member, "").status, 200, "who has logged in may look up");
     assert_eq!(ask(lan.api, "GET", "/v1/lookup/2003", "", "").status, 401);
     let people = ask(lan.api, "GET", "/v1/people", &admin, "").body;

@@ -108,6 +108,8 @@ fn page(shared: &Shared) -> Page {
         .counter("sip_dropped", "SIP messages dropped", load(&shared.sip_dropped))
         .counter("refused_full", "Connections and requests refused because a bound was reached", load(&shared.refused_full))
         .counter("turned_away_sip", "Datagrams and connections of SIP turned away by the access list", shared.sip_access.turned_away())
+        .counter("enum_answered", "ENUM queries answered, by whatever answer", shared.dns.answered())
+        .counter("turned_away_enum", "Queries and connections of ENUM turned away by the access list", shared.enum_access.turned_away())
         .counter("turned_away_api", "Connections to the API turned away by the access list", shared.api_access.turned_away());
     page
 }

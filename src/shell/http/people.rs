@@ -8,9 +8,9 @@ use crate::api::directory::BadField;
 use crate::api::people as api;
 use crate::directory::people::Change;
 use crate::directory::sessions::{SESSION_IDLE_S, TokenPrint};
-use crate::directory::{Person, Request as Ask, Response as Answer, Role, User};
+use crate::directory::{Directory, Person, Request as Ask, Response as Answer, Role, User};
 use crate::number::Number;
-use crate::shell::directory::{Machines, Shared};
+use crate::shell::directory::Shared;
 use crate::shell::passwords::{self, Busy};
 use crate::shell::{clock, state_folder};
 use axum::Router;
@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/logout", post(logout))
         .route("/v1/first-admin", post(first_admin))
         .route("/v1/me", get(me))
+        .route("/v1/me/numbers/{number}", get(my_number))
         .route("/v1/me/password", post(change_password))
         .route("/v1/people", get(list).post(set))
         .route("/v1/people/{user}", delete(remove))
@@ -56,7 +57,6 @@ fn person(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<Person, Re
 }
 
 /// The member (or admin) whose session this is, if `number` is theirs: the guard of whatever people change about their own numbers.
-#[cfg_attr(not(test), expect(dead_code, reason = "the requests about a number's own settings stand on it"))]
 pub(super) fn member_of(shared: &Shared, peer: Peer, headers: &HeaderMap, number: &Number) -> Result<Person, Response> {
     let person = person(shared, peer, headers)?;
     let theirs = {
@@ -186,17 +186,28 @@ async fn me(State(shared): At, Extension(peer): From, headers: HeaderMap) -> Res
         Err(refused) => return refused,
     };
     let machines = shared.machines();
-    let Machines { directory, .. } = &*machines;
-    let state = |number: &Number| match directory.lookup(clock::now(), number) {
+    let mine = machines.directory.numbers_of(&person).iter().map(|number| row_of(&machines.directory, number)).collect();
+    ok(&api::MeAnswer { person: (&person).into(), mine })
+}
+
+/// One number of one's own; an admin's are all.
+async fn my_number(State(shared): At, Extension(peer): From, Path(number): Path<String>, headers: HeaderMap) -> Response {
+    let Ok(number) = Number::parse(&number) else { return super::not_a_number() };
+    match member_of(&shared, peer, &headers, &number) {
+        Ok(_person) => ok(&row_of(&shared.machines().directory, &number)),
+        Err(refused) => refused,
+    }
+}
+
+fn row_of(directory: &Directory, number: &Number) -> api::MyNumber {
+    let plan = &directory.policy().plan;
+    let number = plan.terminal(number).unwrap_or_else(|| number.clone());
+    let (state, expires_in_s) = match directory.lookup(clock::now(), &number) {
         Answer::Found(found) => ("registered", Some(found.expires_in_s)),
         _ => ("away", None),
     };
-    let mine = directory.numbers_of(&person).into_iter().map(|number| {
-        let (state, expires_in_s) = state(&number);
-        let lan_number = directory.policy().plan.full(&number).to_string();
-        api::MyNumber { number: number.to_string(), lan_number, state: state.into(), expires_in_s }
-    });
-    ok(&api::MeAnswer { person: (&person).into(), mine: mine.collect() })
+    let lan_number = if number.as_str().len() == plan.terminal_digits() { plan.full(&number) } else { number.clone() };
+    api::MyNumber { number: number.to_string(), lan_number: lan_number.to_string(), state: state.into(), expires_in_s }
 }
 
 async fn change_password(State(shared): At, Extension(peer): From, request: Request) -> Response {
