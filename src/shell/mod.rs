@@ -3,9 +3,11 @@
 pub mod access;
 pub mod accounts;
 pub mod api_client;
+pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod clock;
+pub mod csv;
 pub mod decode;
 pub mod demo;
 pub mod directory;
@@ -34,4 +36,5 @@ pub mod sip_transport;
 pub mod state_folder;
 pub mod store;
 pub mod sys;
+pub mod tables;
 pub mod tls;

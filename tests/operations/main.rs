@@ -8,3 +8,4 @@
 mod https;
 mod people;
 mod stage;
+mod store;

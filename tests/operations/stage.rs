@@ -43,7 +43,6 @@ impl Folder {
         self.tipring(args).stdin(Stdio::null()).output().unwrap()
     }
     /// The same, with something to read.
-    #[allow(dead_code)]
     pub fn say(&self, args: &[&str], input: &str) -> Output {
         let mut child = self.tipring(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
