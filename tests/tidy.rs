@@ -121,6 +121,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "enum_door::Apex",
             "enum_door::Zone",
             "id",
+            // Whom a gateway pins as its directory.
+            "key",
             "limits",
             "negotiate::law",
             "number",
@@ -152,6 +154,9 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("rcgen", &["shell"]),
     ("hickory_resolver", &["shell"]),
     ("getrandom", &["shell"]),
+    ("argon2", &["shell"]),
+    ("prometheus_client", &["shell"]),
+    ("sd_notify", &["shell"]),
     ("serde_json", &["shell", "api"]),
     ("serde", &["shell", "api", "config"]),
     ("toml", &["config"]),

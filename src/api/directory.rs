@@ -235,6 +235,12 @@ pub struct StatusAnswer {
     pub reservations: usize,
     /// Accounts.
     pub accounts: usize,
+    /// People who may log in.
+    #[serde(default)]
+    pub people: usize,
+    /// Sessions of people that run.
+    #[serde(default)]
+    pub sessions: usize,
     /// Seconds since start.
     pub uptime_s: u64,
     /// Records written to disk since start.
@@ -248,6 +254,15 @@ pub struct StatusAnswer {
     /// Sources, and accounts of sources, that are banned now.
     #[serde(default)]
     pub banned: usize,
+    /// Datagrams and connections turned away since start by `[access]`.
+    #[serde(default)]
+    pub turned_away: u64,
+    /// The certificate of HTTPS, for who pins it.
+    #[serde(default)]
+    pub tls_fingerprint: Option<String>,
+    /// Whether the store `writes`, or `cannot write`.
+    #[serde(default)]
+    pub store: String,
     /// SIP requests answered since start, by whatever answer.
     #[serde(default)]
     pub sip_answered: u64,

@@ -147,6 +147,9 @@ fn answer_datagrams(shared: &Shared, door: &Door, socket: &UdpSocket, mut rates:
         {
             let machines = shared.machines();
             while let Some((src, bytes)) = inbox.take() {
+                if !shared.enum_access.admits(src.ip()) {
+                    continue;
+                }
                 outbox.push(src, |out| {
                     let outcome = match rates.pass(now, src.ip()) {
                         Pass::Answer => door.handle(now, src.ip(), Carrier::Datagram, bytes, &machines.directory, out),
@@ -224,6 +227,7 @@ async fn accept(shared: Arc<Shared>, door: Arc<Door>, listener: TcpListener, sea
             _ = stopping.changed() => return,
         };
         match accepted {
+            Ok((_, peer)) if !shared.enum_access.admits(peer.ip()) => {}
             Ok((stream, peer)) => match seats.take(peer.ip()) {
                 Some(seat) => {
                     let (shared, door, mut stopping) = (shared.clone(), door.clone(), stopping.clone());

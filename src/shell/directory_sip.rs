@@ -3,8 +3,10 @@
 
 use crate::config::directory::{Config, Lookups};
 use crate::config::sip::Sip;
+use crate::shell::access::Access;
 use crate::shell::clock;
 use crate::shell::directory::{Machines, Shared};
+use crate::shell::directory_https;
 use crate::shell::sip_transport::{self, Incoming, SipTransport};
 use crate::shell::tls;
 use crate::sip_door::{self, Answer, Door, Handled, Pending, Rooms};
@@ -22,12 +24,13 @@ const SETTLED_AT_ONCE: usize = 256;
 type Settled = (Pending, bool);
 
 /// Binds all SIP sockets of the configuration. The error names the address or file at fault.
-pub(super) fn open(config: &Config, sip: &Sip) -> Result<SipTransport, String> {
-    let tls = tls::Settings::of(sip, &config.state_dir, &[&config.domain]);
+pub(super) fn open(config: &Config, sip: &Sip, access: Arc<Access>) -> Result<SipTransport, String> {
+    let names = directory_https::names(config);
+    let tls = tls::Settings::of(sip, &config.state_dir, &names.iter().map(String::as_str).collect::<Vec<_>>());
     for warning in tls.warnings() {
         tracing::warn!("{warning}");
     }
-    SipTransport::open(sip_transport::Settings::of(sip, tls))
+    SipTransport::open(sip_transport::Settings { access, ..sip_transport::Settings::of(sip, tls) })
 }
 
 /// The door of this configuration.
@@ -83,7 +86,7 @@ fn handle(shared: &Shared, door: &mut Door, src: crate::sip::Hop, bytes: &[u8], 
     let (now, wall) = (clock::now(), clock::wall());
     let mut machines = shared.machines();
     let may_write = shared.writer.has_room();
-    let Machines { directory, authenticator, failures, bans } = &mut *machines;
+    let Machines { directory, authenticator, failures, bans, .. } = &mut *machines;
     match door.handle(now, wall, src, bytes, &mut Rooms { directory, authenticator, failures, bans }, may_write) {
         Handled::Nothing => None,
         Handled::Answer(answer) => Some(answer),
@@ -113,6 +116,7 @@ fn send_settled(shared: &Shared, door: &mut Door, transport: &mut SipTransport, 
 /// What `status` tells.
 fn publish(shared: &Shared, door: &Door) {
     let c = door.counters();
+    shared.sip_alive_ms.store(clock::now().as_ms(), Ordering::Release);
     shared.sip_answered.store(c.answered, Ordering::Relaxed);
     shared.sip_dropped.store(c.garbage + c.responses, Ordering::Relaxed);
 }

@@ -137,7 +137,10 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
     let ports = simulate::ports(&config, &state).map_err(|e| system("port", &e))?;
 
-    let api_of_directory = config.directory.as_ref().map(|d| d.api);
+    let api_of_directory = match &config.directory {
+        Some(d) => registrations::address_of(&d.api).await,
+        None => None,
+    };
     let mut own = OwnAddress::new(sip.local(), config.sip.main().ip(), api_of_directory);
     let here = own.look(clock::now());
     let addresses = here.addresses.clone().unwrap_or_else(|| nowhere(&config));
@@ -157,7 +160,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     let door = gateway_api::Door::open(api_in, &config, &state).map_err(|e| system("state", &e))?;
     let api_task = tokio::spawn(gateway_api::serve(api, door));
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
-    let directory = Directory::of(&config);
+    let directory = Directory::of(&config).map_err(|e| system("directory", &e))?;
     let told_address = addresses.contacts[0].addr;
     let registrants = registrations::registrants(&config, &state, told_address).map_err(|e| system("directory", &e))?;
     let mut daemon = Daemon {

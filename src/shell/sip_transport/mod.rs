@@ -12,6 +12,7 @@ mod udp;
 
 pub use table::Counters;
 
+use super::access::Access;
 use super::tls;
 use crate::clock::Rng;
 use crate::limits::SIP_MESSAGES_QUEUED_MAX;
@@ -73,6 +74,8 @@ pub struct Settings {
     pub dscp: u8,
     /// Certificates and whom to believe.
     pub tls: tls::Settings,
+    /// Whom we let in.
+    pub access: Arc<Access>,
     /// Times.
     pub patience: Patience,
 }
@@ -85,6 +88,7 @@ impl Settings {
             tls_listen: sip.tls_listen.all().to_vec(),
             dscp: sip.dscp,
             tls,
+            access: Arc::default(),
             patience: Patience::default(),
         }
     }
@@ -125,6 +129,7 @@ pub struct SipTransport {
 /// What the tasks of listeners and connections have in common.
 struct Shared {
     table: Table,
+    access: Arc<Access>,
     came: mpsc::Sender<Incoming>,
     patience: Patience,
     dscp: u8,
@@ -144,6 +149,7 @@ impl SipTransport {
         let tls = tls::Sides::of(&settings.tls, !settings.tls_listen.is_empty())?;
         let shared = Arc::new(Shared {
             table: Table::default(),
+            access: settings.access,
             came: came_in,
             patience: settings.patience,
             dscp: settings.dscp,

@@ -5,6 +5,7 @@
 
 use super::{Incoming, Shared};
 use crate::limits::{SIP_BYTES_MAX, SIP_RECEIVE_BYTES, SIP_UDP_PEERS_MAX};
+use crate::shell::access::Access;
 use crate::shell::sys;
 use crate::shell::sys::batch::{Inbox, Outbox};
 use crate::sip::{Hop, stun};
@@ -54,6 +55,7 @@ pub(super) struct Sockets {
     all: Vec<One>,
     /// By which of them a peer came, where there are several.
     came_by: CameBy,
+    access: Arc<Access>,
     next: usize,
     /// What was read and not given out yet, all of socket `inbox_of`.
     inbox: Inbox,
@@ -75,6 +77,7 @@ impl Sockets {
         if sys::unreachable::enable(&write).is_ok() {
             tokio::spawn(hear_of_unreachable(shared.clone(), read.clone()));
         }
+        self.access = shared.access.clone();
         if self.all.is_empty() {
             self.inbox = Inbox::new(SIP_BYTES_MAX);
         }
@@ -149,6 +152,10 @@ impl Sockets {
         let mut ours = 0;
         loop {
             while let Some((src, bytes)) = self.inbox.take() {
+                if !self.access.admits(src.ip()) {
+                    ours += 1;
+                    continue;
+                }
                 if self.all.len() > 1 {
                     self.came_by.note(src, self.inbox_of);
                 }
