@@ -110,9 +110,9 @@ impl Talk {
 impl Gateway {
     /// Our answer to the peer's open offer, as it goes out; its place is [`Gateway::settle`].
     pub(super) fn answer_offer(&mut self, id: CallId) -> Result<Vec<u8>, Refusal> {
+        let sockets = self.sockets_of(id);
         let call = self.calls.get_mut(&id).ok_or(Refusal::NoOffer)?;
-        let leg = call.talk.leg.ok_or(Refusal::NothingInCommon)?;
-        let sockets = self.config.legs[usize::from(leg.0)];
+        let sockets = sockets.ok_or(Refusal::NothingInCommon)?;
         let negotiation = &mut call.talk.negotiation;
         let offer = negotiation.open_offer().ok_or(Refusal::NoOffer)?;
         let situation = Situation { before: negotiation.agreed(), fax: call.talk.fax };
@@ -123,8 +123,8 @@ impl Gateway {
 
     /// Our offer, as it goes out: T.38 or audio. `None` while another exchange is open, or without T.38.
     pub(super) fn make_offer(&mut self, id: CallId, want: Want) -> Option<Vec<u8>> {
+        let sockets = self.sockets_of(id)?;
         let call = self.calls.get_mut(&id)?;
-        let sockets = self.config.legs[usize::from(call.talk.leg?.0)];
         let draft = match want {
             Want::T38 => negotiate::t38_offer(&self.config.media, sockets.udptl)?,
             Want::Audio => negotiate::audio_offer(&self.config.media, sockets.rtp),

@@ -62,7 +62,8 @@ pub(super) async fn serve(shared: Arc<Shared>, mut transport: SipTransport, mut 
                     }
                 }
                 // Stateless: whoever misses an answer asks again.
-                Incoming::Failed { .. } => {}
+                // It asks nobody.
+                Incoming::Stun { .. } | Incoming::Failed { .. } => {}
             },
             _ = settled.recv_many(&mut batch, SETTLED_AT_ONCE) => {
                 send_settled(&shared, &mut door, &mut transport, &mut batch);

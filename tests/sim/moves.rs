@@ -18,7 +18,7 @@ fn other(last: u8) -> Option<IpAddr> {
 }
 
 /// Two offices some way apart, on a network that also loses a little.
-fn far_offices(seed: u64) -> WorldSpec {
+pub fn far_offices(seed: u64) -> WorldSpec {
     let mut spec = two_offices(seed);
     let ms = core::time::Duration::from_millis;
     spec.link = Params { loss: 0.005, delay: ms(1 + seed % 40), jitter: ms(seed % 7), ..spec.link };
@@ -26,7 +26,7 @@ fn far_offices(seed: u64) -> WorldSpec {
 }
 
 /// 2001 calls 3001, who answers.
-fn calls(world: &mut World) {
+pub fn calls(world: &mut World) {
     world.forget_happenings();
     world.dial(A, 0, "3001");
     rings(world, B, 0, 10_000);
@@ -35,14 +35,14 @@ fn calls(world: &mut World) {
 }
 
 /// Whole words are heard in both directions.
-fn both_hear(world: &mut World, seed: u64) {
+pub fn both_hear(world: &mut World, seed: u64) {
     for (from, to) in [(A, B), (B, A)] {
         let (heard, delay_ms) = says(world, (from, 0), (to, 0), seed + from as u64, 1_500);
         assert!(heard > 0.85 && delay_ms < 400.0, "{from} to {to}: {heard} after {delay_ms} ms: {}", story(world));
     }
 }
 
-fn hang_up(world: &mut World) {
+pub fn hang_up(world: &mut World) {
     world.hang_up(A, 0);
     world.run_ms(1_000);
     world.hang_up(B, 0);
@@ -55,7 +55,7 @@ fn is_known_elsewhere(world: &mut World, number: &str, site: usize) {
     assert!(known, "{number} is known at {there:?}, not {:?}: {}", contact(world, number), story(world));
 }
 
-fn learned(world: &mut World, site: usize, number: &str) -> Option<std::net::SocketAddr> {
+pub fn learned(world: &mut World, site: usize, number: &str) -> Option<std::net::SocketAddr> {
     let number = tipring::number::Number::parse(number).expect("digits");
     world.site(site).disk.get(&number).map(|route| route.contact)
 }

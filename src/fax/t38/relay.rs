@@ -101,8 +101,8 @@ pub struct FaxStats {
 /// only listens. It bears its old sequence number, so a receiver drops it.
 const KEEPALIVE_MS: u64 = 1000;
 
-/// How often the first sign of life is said.
-const OPENING_COPIES: u8 = 3;
+/// Datagrams that open the way, one a tick: as many as a peer wants to see before it follows.
+const OPENING: u8 = 3;
 
 /// The T.38 leg of one call.
 pub struct T38Leg {
@@ -121,6 +121,9 @@ pub struct T38Leg {
     last_len: usize,
     last_sent: Instant,
     repeats: u8,
+    opening: u8,
+    /// The engine has said something but no-signal.
+    spoke: bool,
     heard: Option<Instant>,
     /// When our side last had something other than no-signal to send.
     busy: Option<Instant>,
@@ -164,6 +167,8 @@ impl T38Leg {
             last_len: 0,
             last_sent: Instant::ZERO,
             repeats: 0,
+            opening: 0,
+            spoke: false,
             heard: None,
             busy: None,
             now: Instant::ZERO,
@@ -234,9 +239,11 @@ impl T38Leg {
         if self.filter.to_line(to_line) {
             self.engine.from_net(Step::Reset);
         }
-        if self.counts.datagrams_out == 0 {
-            // A NAT on our side lets nothing in before something went out, and the machine here may be the one that listens first.
-            self.send(&Packet::Indicator(Indicator::NoSignal), OPENING_COPIES, out);
+        if !self.spoke && self.heard.is_none() && (self.opening < OPENING || self.now.ms_since(self.last_sent) >= KEEPALIVE_MS) {
+            // A NAT on our side lets nothing in before something went out, and the machine here may be the one that listens first. Each is
+            // a datagram of its own, so that a peer who looks for us elsewhere than we are can tell by their numbers where that is.
+            self.opening = self.opening.saturating_add(1);
+            self.send(&Packet::Indicator(Indicator::NoSignal), 1, out);
         }
         if self.counts.datagrams_out == sent {
             self.repeat(out);
@@ -302,6 +309,7 @@ impl T38Leg {
         // An engine holds no more than its queue; the bound is for one that would not stop.
         for _ in 0..IFP_QUEUE {
             let Some((packet, copies)) = self.engine.poll() else { return };
+            self.spoke |= !matches!(packet, Packet::Indicator(Indicator::NoSignal));
             self.observer.packet(Side::Line, &packet);
             let fate = self.filter.from_line(&packet);
             if fate != Outgoing::Hold {
