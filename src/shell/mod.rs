@@ -35,6 +35,7 @@ pub mod sip_accounts;
 pub mod sip_transport;
 pub mod state_folder;
 pub mod store;
+mod supervisor;
 pub mod sys;
 pub mod tables;
 pub mod tls;
