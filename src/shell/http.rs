@@ -97,6 +97,10 @@ pub(super) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, 
     if !shared.api_access.admits(peer.ip()) {
         return;
     }
+    let Some(seat) = shared.api_seats.take(peer.ip()) else {
+        shared.refused_full.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
     if shared.connections.fetch_add(1, Ordering::AcqRel) >= shared.config.api.connections_max {
         shared.connections.fetch_sub(1, Ordering::AcqRel);
         shared.refused_full.fetch_add(1, Ordering::Relaxed);
@@ -124,6 +128,7 @@ pub(super) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, 
             }
         }
         shared.connections.fetch_sub(1, Ordering::AcqRel);
+        drop(seat);
     });
 }
 
