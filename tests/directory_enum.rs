@@ -197,6 +197,14 @@ async fn who_may_not_look_up_is_refused_and_a_flood_of_it_makes_one_line() {
         let n = socket.recv(&mut buffer).unwrap();
         assert_eq!((&buffer[..2], buffer[3] & 15, n), (&id.to_be_bytes()[..], 5, query(id, "1.0.0.2.enum.lan.test").len()));
     }
+    // Over connections it is the same source, and makes no line of its own.
+    for id in 0..5 {
+        let mut stream = TcpStream::connect(s.dns).unwrap();
+        let q = query(id, "1.0.0.2.enum.lan.test");
+        stream.write_all(&[&(q.len() as u16).to_be_bytes()[..], &q].concat()).unwrap();
+        stream.read_exact(&mut buffer[..q.len() + 2]).unwrap();
+        assert_eq!(buffer[5] & 15, 5);
+    }
     // The negative control: the same source, allowed, is answered (every other test here).
     assert_eq!(s.log().matches("ENUM query refused").count(), 1, "{}", s.log());
 }
