@@ -9,8 +9,13 @@ pub mod logins;
 pub mod plan;
 pub mod record;
 pub mod registrar;
+mod rows;
+pub mod servers;
+pub mod settings;
 
-pub use contact::Binding;
+pub use contact::{Binding, Facts};
 pub use plan::NumberPlan;
 pub use record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
-pub use registrar::{Decision, Directory, Policy, Refusal, Register, Request, Response};
+pub use registrar::{Asker, Decision, Directory, Policy, Refusal, Register, Request, Response};
+pub use servers::Server;
+pub use settings::{Disclosure, Fixed, Ring, Settings};
