@@ -171,6 +171,20 @@ pub const ACCOUNTS_MAX: usize = REGISTRATIONS_MAX;
 /// Numbers of the dynamic pool that one user may hold: instances are the terminal's own word, so without a bound one account empties the
 /// pool by inventing them. A household's phones and adapters; a gateway's ports are one instance.
 pub const DYNAMIC_NUMBERS_PER_USER_MAX: usize = 8;
+/// People of a directory. Most numbers belong to nobody who logs in; a large office has some thousand who do.
+pub const PEOPLE_MAX: usize = 100_000;
+/// Accounts and numbers of one person.
+pub const PERSON_NUMBERS_MAX: usize = 64;
+/// People logged in at a time, counted by session.
+pub const SESSIONS_MAX: usize = 4096;
+/// Sessions of one person: a few browsers and a script or two.
+pub const SESSIONS_PER_PERSON_MAX: usize = 16;
+/// Passwords of people hashed at a time. Each takes 19 MiB and some 20 ms of a core, which the calls of others need too.
+pub const PASSWORDS_HASHED_MAX: usize = 2;
+/// Requests that wait for that, those under way included: half a second of them. More are told to come again.
+pub const PASSWORDS_WAITING_MAX: usize = 32;
+/// Bytes of a person's password.
+pub const PASSWORD_BYTES_MAX: usize = 256;
 /// Bytes of a user name. Mail addresses, which people use as such, are rarely longer.
 pub const USER_BYTES_MAX: usize = 64;
 /// Bytes of the name of a terminal: a `urn:uuid:` has 45, a key's fingerprint in hex 64.

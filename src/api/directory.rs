@@ -414,6 +414,7 @@ pub fn refusal(why: &Refusal) -> (u16, &'static str, String) {
         Refusal::TooManyContacts => {
             (403, "too_many_contacts", format!("a number has {} contacts at most", crate::limits::BINDINGS_PER_NUMBER_MAX))
         }
+        Refusal::LastAdmin => (409, "last_admin", "nobody would be left to look after the directory: make another admin first".into()),
         Refusal::Full => (503, "full", "the directory is full".into()),
     }
 }

@@ -6,14 +6,17 @@
 pub mod bans;
 pub mod contact;
 pub mod logins;
+pub mod people;
 pub mod plan;
 pub mod record;
 pub mod registrar;
 mod rows;
 pub mod servers;
+pub mod sessions;
 pub mod settings;
 
 pub use contact::{Binding, Facts};
+pub use people::{Person, Role};
 pub use plan::NumberPlan;
 pub use record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
 pub use registrar::{Asker, Decision, Directory, Policy, Refusal, Register, Request, Response};

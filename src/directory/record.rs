@@ -161,6 +161,10 @@ pub enum Record {
     Account(Account),
     /// An account removed.
     AccountRemoved(User),
+    /// A person made or changed.
+    Person(super::people::Person),
+    /// A person removed.
+    PersonRemoved(User),
     /// What a number's owner wants of it.
     Settings(Settings),
     /// The settings of a number are the usual ones again.

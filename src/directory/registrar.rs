@@ -19,6 +19,7 @@ pub use register::{Alarm, Register};
 use entitlement::Claim;
 
 use super::contact::Binding;
+use super::people::{self, People, Person};
 use super::plan::NumberPlan;
 use super::record::{Account, Instance, Record, Registration, Reservation, User};
 use super::rows::{Contacts, Live, Row, Rows};
@@ -128,6 +129,8 @@ pub enum Request {
     RemoveAccount(User),
     /// End a registration, whosever it is (the operator).
     Evict(Number),
+    /// Make, change or remove a person.
+    People(people::Change),
     /// Forget the keys of a number, so that a new one is no surprise (the operator).
     ForgetKeys(Number),
     /// Change a number's settings; `by` is who has the number, `None` the operator, who alone sets [`Settings::fixed`].
@@ -177,6 +180,8 @@ pub enum Refusal {
     NotThisTerminal,
     /// A bound of `limits.rs` is reached.
     Full,
+    /// Nobody would be left to look after the directory.
+    LastAdmin,
     /// A lease shorter than is granted.
     TooBrief {
         /// The shortest, in seconds.
@@ -282,6 +287,7 @@ pub struct Directory {
     accounts: BTreeMap<User, Account>,
     /// Numbers that are an account's own.
     account_of: BTreeMap<Number, User>,
+    people: People,
     settings: BTreeMap<Number, Settings>,
     servers: Servers,
     alarms: VecDeque<Alarm>,
@@ -297,6 +303,7 @@ impl Directory {
             reservations: BTreeMap::new(),
             accounts: BTreeMap::new(),
             account_of: BTreeMap::new(),
+            people: People::default(),
             settings: BTreeMap::new(),
             servers: Servers::default(),
             alarms: VecDeque::new(),
@@ -316,6 +323,10 @@ impl Directory {
             Request::Unreserve(number) => self.unreserve(now, wall, &number),
             Request::SetAccount(account) => self.set_account(now, wall, account),
             Request::RemoveAccount(user) => self.remove_account(now, wall, &user),
+            Request::People(change) => match self.people.decide(change, |n| self.policy.plan.terminal(n)) {
+                Ok(record) => self.done(now, wall, vec![record]),
+                Err(why) => Decision::refuse(why),
+            },
             Request::ForgetKeys(number) => self.forget_keys(now, wall, &number),
             Request::Set { by, settings } => self.set(now, wall, by.as_ref(), settings),
             Request::SetServer(server) => self.set_server(now, wall, server),
@@ -343,6 +354,8 @@ impl Directory {
                 self.accounts.insert(account.user.clone(), account);
             }
             Record::AccountRemoved(user) => self.take_account(&user),
+            Record::Person(person) => self.people.put(person),
+            Record::PersonRemoved(user) => self.people.take(&user),
             Record::Settings(settings) => {
                 self.settings.insert(settings.number.clone(), settings);
             }
@@ -412,6 +425,15 @@ impl Directory {
     /// All accounts, by name.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
         self.accounts.values()
+    }
+    /// The table of people.
+    pub fn people(&self) -> &People {
+        &self.people
+    }
+    /// The numbers that are a person's: those given to them, and those of their terminals' accounts.
+    pub fn numbers_of(&self, person: &Person) -> BTreeSet<Number> {
+        let of_accounts = person.accounts.iter().filter_map(|user| self.accounts.get(user)?.number.clone());
+        person.numbers.iter().cloned().chain(of_accounts).collect()
     }
     /// All reservations, by number.
     pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {

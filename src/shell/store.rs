@@ -8,6 +8,7 @@
 //! the table with the journals over it, in the order of `seq`.
 
 mod journal;
+mod people;
 mod rows;
 mod whereabouts;
 mod writer;
@@ -23,11 +24,14 @@ use std::time::Duration;
 /// How long a writer waits for another process (an import) that holds the database, in milliseconds.
 const BUSY_MS: u64 = 5000;
 
+/// How often the log may say that the disk refuses, in milliseconds.
+const TOLD_EVERY_MS: u64 = 60_000;
+
 /// The disk's fault, in SQLite's words.
 pub type StoreError = rusqlite::Error;
 
 /// Steps from nothing to the present schema. A step is never changed once released; `user_version` counts those taken.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: &[&str] = &[
     "
 CREATE TABLE accounts (
   user TEXT PRIMARY KEY, number TEXT, ha1_md5 BLOB NOT NULL, ha1_sha256 BLOB NOT NULL
@@ -48,6 +52,11 @@ ALTER TABLE accounts ADD COLUMN ha1_sha512_256 BLOB;
     "
 ALTER TABLE registrations ADD COLUMN transport TEXT;
 ALTER TABLE registrations ADD COLUMN bindings TEXT;
+",
+    "
+CREATE TABLE people (
+  user TEXT PRIMARY KEY, password TEXT NOT NULL, role TEXT NOT NULL, accounts TEXT NOT NULL, numbers TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ",
     "
 CREATE TABLE numbers (

@@ -1,6 +1,6 @@
 //! Records as rows of tables, and back.
 
-use super::{StoreError, whereabouts};
+use super::{StoreError, people, whereabouts};
 use crate::digest::Ha1;
 use crate::directory::{
     Account, Disclosure, Fixed, Instance, Mac, Record, Registration, Reservation, Ring, Server, Settings, User,
@@ -17,7 +17,8 @@ pub fn load(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreE
         Some(record) => each(record),
         None => unreadable += 1,
     };
-    let mut every = |sql: &str, read: &dyn Fn(&Row<'_>) -> Result<Option<Record>, StoreError>| -> Result<(), StoreError> {
+    type Read = fn(&Row<'_>) -> Result<Option<Record>, StoreError>;
+    let mut every = |sql: &str, read: Read| -> Result<(), StoreError> {
         let mut statement = db.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -25,17 +26,18 @@ pub fn load(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreE
         }
         Ok(())
     };
-    every("SELECT user, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM accounts", &|r| Ok(account(r)?.map(Record::Account)))?;
-    every("SELECT number, user, mac FROM reservations", &|r| Ok(reservation(r)?.map(Record::Reservation)))?;
-    every("SELECT number, disclosure, ring, call_waiting, do_not_disturb, presence, fixed, fixed_key FROM numbers", &|r| {
+    every("SELECT user, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM accounts", |r| Ok(account(r)?.map(Record::Account)))?;
+    every("SELECT number, user, mac FROM reservations", |r| Ok(reservation(r)?.map(Record::Reservation)))?;
+    every("SELECT user, password, role, accounts, numbers FROM people", |r| Ok(people::read(r)?.map(Record::Person)))?;
+    every("SELECT number, disclosure, ring, call_waiting, do_not_disturb, presence, fixed, fixed_key FROM numbers", |r| {
         Ok(settings(r)?.map(Record::Settings))
     })?;
-    every("SELECT number, terminal_digits, sip, api, secret FROM servers", &|r| Ok(server(r)?.map(Record::Server)))?;
-    every("SELECT number, user, picked_for, keys, contacts FROM whereabouts", &registration)?;
+    every("SELECT number, terminal_digits, sip, api, secret FROM servers", |r| Ok(server(r)?.map(Record::Server)))?;
+    every("SELECT number, user, picked_for, keys, contacts FROM whereabouts", registration)?;
     // The journals lie over the table.
     every(
         "SELECT number, user, picked_for, keys, contacts FROM (SELECT * FROM journal_a UNION ALL SELECT * FROM journal_b) ORDER BY seq",
-        &registration,
+        registration,
     )?;
     Ok(unreadable)
 }
@@ -151,6 +153,8 @@ pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
             a.ha1.sha512_256.as_ref().map(|h| h.as_slice()),
         ])?,
         Record::AccountRemoved(user) => db.prepare_cached("DELETE FROM accounts WHERE user = ?1")?.execute([user.as_str()])?,
+        Record::Person(p) => people::write(db, p)?,
+        Record::PersonRemoved(user) => db.prepare_cached("DELETE FROM people WHERE user = ?1")?.execute([user.as_str()])?,
         Record::Settings(s) => db.prepare_cached("INSERT OR REPLACE INTO numbers VALUES (?1,?2,?3,?4,?5,?6,?7,?8)")?.execute(params![
             s.number.as_str(),
             s.disclosure.map(Disclosure::word),

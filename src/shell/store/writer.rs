@@ -1,12 +1,13 @@
 //! The writer thread: whatever waits while a commit runs goes into the next one. If a commit fails, those who wait are told so, and their
 //! records stay in front of the next transaction: memory, which already has them, never has more than disk and backlog together.
 
-use super::{Journal, StoreError, load_accounts};
+use super::{Journal, StoreError, TOLD_EVERY_MS, load_accounts};
 use crate::directory::{Account, Record};
 use crate::limits::{STORE_BATCH, STORE_QUEUE};
+use crate::shell::clock;
 use crate::sip_door::Pending;
 use rusqlite::Connection;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -23,8 +24,33 @@ pub struct Written {
     pub commits: AtomicU64,
     /// Transactions that failed.
     pub failures: AtomicU64,
-    /// The last transaction failed: nothing is written until one succeeds.
-    pub stuck: std::sync::atomic::AtomicBool,
+    /// The last transaction failed; its records wait.
+    failing: AtomicBool,
+    /// When the log last had a line on it, in milliseconds of the clock.
+    told_ms: AtomicU64,
+}
+
+impl Written {
+    /// Whether the last transaction failed. The writer goes on trying; nothing new is decided meanwhile.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
+    }
+    fn succeeded(&self, records: usize) {
+        self.records.fetch_add(records as u64, Ordering::Relaxed);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        if self.failing.swap(false, Ordering::AcqRel) {
+            tracing::info!("the store writes again");
+        }
+    }
+    fn failed(&self, waits: bool, why: &StoreError) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(waits, Ordering::Release);
+        let (now, told) = (clock::now().as_ms(), self.told_ms.load(Ordering::Relaxed));
+        if told == 0 || now - told >= TOLD_EVERY_MS {
+            self.told_ms.store(now.max(1), Ordering::Relaxed);
+            tracing::error!("the store cannot write, registrations are refused until it can: {why}");
+        }
+    }
 }
 
 /// The disk refused: the answer that waited for it is "503, try again".
@@ -96,14 +122,14 @@ impl Writer {
         Ok((Writer { jobs, waiting, written }, handle))
     }
 
-    /// True when the next write surely finds a place. Ask before a decision is made, under the same lock as [`Writer::submit`].
+    /// True when the next write surely finds a place, and the disk takes writes as far as we know. Ask before a decision is made, under the same lock as [`Writer::submit`].
     pub fn has_room(&self) -> bool {
         self.has_room_for(1)
     }
 
     /// True when so many surely find one.
     pub fn has_room_for(&self, works: usize) -> bool {
-        self.waiting.load(Ordering::Acquire) + works as u64 <= STORE_QUEUE as u64
+        self.waiting.load(Ordering::Acquire) + works as u64 <= STORE_QUEUE as u64 && !self.written.is_failing()
     }
 
     /// Hands records over; the receiver hears when they are on disk. The order of calls is the order on disk.
@@ -214,7 +240,7 @@ impl Thread {
         match self.journal.fold(&self.db) {
             Ok(()) => true,
             Err(e) => {
-                self.failed(&e);
+                self.written.failed(false, &e);
                 // What cannot be folded stays in the journal, where it holds as well; a disk that is full is not asked again at once.
                 std::thread::sleep(Duration::from_millis(LOOK_MS));
                 false
@@ -253,11 +279,7 @@ impl Thread {
         })();
         let outcome = match result {
             Ok(()) => {
-                self.written.records.fetch_add(self.backlog.len() as u64, Ordering::Relaxed);
-                self.written.commits.fetch_add(1, Ordering::Relaxed);
-                if self.written.stuck.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the store writes again");
-                }
+                self.written.succeeded(self.backlog.len());
                 self.journal.committed(self.backlog.drain(..));
                 Ok(())
             }
@@ -267,7 +289,7 @@ impl Thread {
                 }
                 // The backlog holds the last value of each row; more than that would grow with every retry of every terminal.
                 compact(&mut self.backlog);
-                self.failed(&e);
+                self.written.failed(!self.backlog.is_empty(), &e);
                 Err(NotWritten)
             }
         };
@@ -281,13 +303,6 @@ impl Thread {
         }
         if !of_sip.is_empty() {
             (self.settled)((of_sip, outcome.is_ok()));
-        }
-    }
-
-    fn failed(&mut self, e: &StoreError) {
-        self.written.failures.fetch_add(1, Ordering::Relaxed);
-        if !self.written.stuck.swap(true, Ordering::Relaxed) {
-            tracing::error!("the store cannot write, registrations are refused until it can: {e}");
         }
     }
 }
@@ -306,6 +321,8 @@ fn compact(backlog: &mut Vec<Record>) {
         Record::Unreserved(n) => (1, n.to_string()),
         Record::Account(a) => (2, a.user.to_string()),
         Record::AccountRemoved(u) => (2, u.to_string()),
+        Record::Person(p) => (5, p.user.to_string()),
+        Record::PersonRemoved(u) => (5, u.to_string()),
         Record::Settings(s) => (3, s.number.to_string()),
         Record::SettingsRemoved(n) => (3, n.to_string()),
         Record::Server(s) => (4, s.number.to_string()),
