@@ -8,7 +8,7 @@ pub mod header;
 pub mod prints;
 pub mod server;
 
-pub use algorithm::{Algorithm, Asked, Ha1, Qop, response};
+pub use algorithm::{Algorithm, Asked, Ha1, Qop, from_hex, response};
 pub use header::{Challenge, Credentials, Malformed};
 pub use prints::Prints;
 pub use server::{Authenticator, Verdict, same};

@@ -9,6 +9,7 @@ pub mod logins;
 pub mod people;
 pub mod plan;
 pub mod record;
+pub mod referral;
 pub mod registrar;
 mod rows;
 pub mod servers;

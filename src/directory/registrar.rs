@@ -553,3 +553,5 @@ fn left_ms(expires: WallMs, wall: WallMs, lease_s: u32) -> u64 {
 #[cfg(test)]
 #[path = "registrar_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod number_tests;

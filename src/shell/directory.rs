@@ -6,11 +6,9 @@ use crate::digest::Authenticator;
 use crate::directory::bans::Bans;
 use crate::directory::logins::Failures;
 use crate::directory::{Decision, Directory, Record, Request, Response};
-use crate::shell::sip_transport::SipTransport;
 use crate::shell::store::{self, NotWritten, Writer};
 use crate::shell::{accounts, clock, directory_sip, http};
 use crate::sip::Hop;
-use crate::sip_door::Door;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +16,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The database's file in the state directory.
 pub const DATABASE: &str = "directory.sqlite";
@@ -112,6 +110,9 @@ impl Shared {
                 return Err(Unanswered::Overload);
             }
             let Decision { response, writes } = machines.directory.handle(clock::now(), clock::wall(), request);
+            while let Some(alarm) = machines.directory.poll_alarm() {
+                tracing::warn!("{alarm}");
+            }
             if writes.is_empty() {
                 return Ok(response);
             }
@@ -213,11 +214,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     // The writer's thread speaks to what is made after it: through this.
     let late: Arc<std::sync::OnceLock<std::sync::Weak<Shared>>> = Arc::default();
     let reach = late.clone();
-    let (writer, thread) = Writer::start(db, move |accounts| match reach.get().and_then(std::sync::Weak::upgrade) {
+    let changed = move |accounts| match reach.get().and_then(std::sync::Weak::upgrade) {
         Some(shared) => shared.accounts_changed(accounts),
         None => false,
-    })
-    .map_err(|e| StartError::State(config.state_dir.clone(), e))?;
+    };
+    // Bounded by the store's own queue: each answer had a place in it.
+    let (settle, settled) = mpsc::unbounded_channel();
+    let on_disk = move |of_sip| {
+        // Nobody listens any more only when the daemon has ended.
+        let _ended = settle.send(of_sip);
+    };
+    let (writer, thread) = Writer::start(db, changed, on_disk).map_err(|e| StartError::Store(database.clone(), e.into()))?;
+    let sip = sip.map(|(transport, door)| directory_sip::Sip { transport, door, settled });
     let shared = Arc::new(Shared {
         machines: Mutex::new(Machines { directory, authenticator, failures: Failures::default(), bans: Bans::new(config.bans) }),
         writer,
@@ -312,14 +320,14 @@ pub(super) fn admin_token(state_dir: &Path) -> Result<String, StartError> {
 async fn serve(
     shared: Arc<Shared>,
     listener: TcpListener,
-    sip: Option<(SipTransport, Door)>,
+    sip: Option<directory_sip::Sip>,
     mut stopping: watch::Receiver<bool>,
     store: std::thread::JoinHandle<()>,
     end: oneshot::Sender<()>,
 ) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let for_connections = stopping.clone();
-    let sip = sip.map(|(transport, door)| tokio::spawn(directory_sip::serve(shared.clone(), transport, door, stopping.clone())));
+    let sip = sip.map(|sip| tokio::spawn(directory_sip::serve(shared.clone(), sip, stopping.clone())));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {

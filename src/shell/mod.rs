@@ -17,6 +17,7 @@ pub mod http;
 pub mod lab;
 pub mod log;
 pub mod media_thread;
+mod numbers;
 pub mod png;
 pub mod records;
 pub mod registrations;

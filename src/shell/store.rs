@@ -83,7 +83,7 @@ SELECT number, user, CASE dynamic WHEN 1 THEN instance END, coalesce(lower(hex(f
       contact || ' ' || coalesce(transport, 'UDP') || ' - 1000 ' || lease_s || ' ' || expires_ms || ' 0 0 ' || instance || ' api'
       || CASE voice WHEN 1 THEN ',voice' ELSE '' END || CASE fax WHEN 1 THEN ',fax' ELSE '' END
       || CASE srtp WHEN 1 THEN ',srtp' ELSE '' END || coalesce(',t38=' || t38_version, '')
-      || coalesce(',key=' || lower(hex(fingerprint)), '') || coalesce(',private=' || private, '') || coalesce(',mac=' || mac, '')
+      || CASE WHEN fingerprint IS NULL THEN '' ELSE ',key=' || lower(hex(fingerprint)) END || coalesce(',private=' || private, '') || coalesce(',mac=' || mac, '')
       || ' sip:' || number || '@' || contact
       || CASE coalesce(transport, 'UDP') WHEN 'UDP' THEN '' ELSE ';transport=' || lower(transport) END
     ELSE (

@@ -39,8 +39,6 @@ pub struct Config {
     pub domain: String,
     /// Addresses that name this directory as its domain does; none: any (it listens on all).
     pub addresses: Vec<IpAddr>,
-    /// Look-ups need an account.
-    pub lookups_need_account: bool,
     /// The hashes that challenges offer, in this order. Credentials of another are not taken.
     pub hashes: Vec<Algorithm>,
 }
@@ -275,7 +273,7 @@ impl Door {
                 Served::of(self.reply(asked, 503, "Service Unavailable").with("Retry-After", "1"))
             }
             Method::Register => self.register(now, wall, asked, rooms),
-            _ => self.lookup(now, asked, rooms),
+            _ => self.lookup(now, wall, asked, rooms),
         }
     }
 

@@ -97,9 +97,9 @@ impl Directory {
         if wishes.iter().any(|w| w.lease_s != Some(0) && !callable(w.address)) {
             return Decision::refuse(Refusal::BadContact);
         }
-        let instance = wishes.iter().find_map(|w| w.instance.as_ref());
-        let mac = instance.and_then(Mac::in_name);
-        let claim = Claim { user: &ask.user, wanted: ask.wanted.as_ref(), instance, mac };
+        let instance = wishes.iter().find_map(|w| w.instance.clone());
+        let mac = instance.as_ref().and_then(Mac::in_name);
+        let claim = Claim { user: &ask.user, wanted: ask.wanted.as_ref(), instance: instance.as_ref(), mac };
         let asks_only = wishes.iter().all(|w| w.lease_s == Some(0));
         if asks_only && ask.wanted.is_none() && self.own_number(&claim).is_none() {
             // Nothing to tell and nothing to take away: no number is picked for that.

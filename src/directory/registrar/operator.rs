@@ -56,14 +56,14 @@ impl Directory {
     }
 
     pub(super) fn set(&mut self, now: Instant, wall: WallMs, by: Option<&User>, mut settings: Settings) -> Decision {
-        let Some(number) = self.policy.plan.terminal(&settings.number) else { return Decision::refuse(Refusal::NotOurNumber) };
-        if let Some(user) = by {
-            let holds = self.owner(&number).or_else(|| self.rows.get(&number).map(|row| &row.user)) == Some(user);
-            if !holds {
-                return Decision::refuse(Refusal::NotEntitled);
-            }
+        let before = match self.settings_for(by, &settings.number) {
+            Ok(before) => before,
+            Err(why) => return Decision::refuse(why),
+        };
+        let number = before.number;
+        if by.is_some() {
             // Where a number is called that nothing registered for is the operator's word alone.
-            settings.fixed = self.settings.get(&number).and_then(|s| s.fixed.clone());
+            settings.fixed = before.fixed;
         }
         if settings.fixed.as_ref().is_some_and(|f| !super::bind::callable(f.address)) {
             return Decision::refuse(Refusal::BadContact);
@@ -74,6 +74,16 @@ impl Directory {
         settings.number = number.clone();
         let record = if settings == Settings::usual(number.clone()) { Record::SettingsRemoved(number) } else { Record::Settings(settings) };
         self.done(now, wall, vec![record])
+    }
+
+    /// The settings of a number, if they are `by`'s to see (`None`: the operator).
+    pub fn settings_for(&self, by: Option<&User>, number: &Number) -> Result<Settings, Refusal> {
+        let number = self.policy.plan.terminal(number).ok_or(Refusal::NotOurNumber)?;
+        let holder = self.owner(&number).or_else(|| self.rows.get(&number).map(|row| &row.user));
+        if by.is_some_and(|user| holder != Some(user)) {
+            return Err(Refusal::NotEntitled);
+        }
+        Ok(self.settings.get(&number).cloned().unwrap_or_else(|| Settings::usual(number)))
     }
 
     pub(super) fn set_server(&mut self, now: Instant, wall: WallMs, server: Server) -> Decision {
