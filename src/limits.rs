@@ -215,6 +215,24 @@ pub const SIP_UNANSWERED_MAX: usize = 8192;
 pub const BANS_MAX: usize = 16_384;
 /// Sources of failed log-ins told apart. More at a time is an attack, and those share the log's general rate.
 pub const LOGIN_FAILURES_MAX: usize = 1024;
+/// Zones that a directory speaks for over DNS: its own, and one for each range of an office's numbers.
+pub const DNS_ZONES_MAX: usize = 16;
+/// Addresses that DNS listens on: a few networks in both families. Each has a thread.
+pub const DNS_LISTENERS_MAX: usize = 8;
+/// The largest datagram sent to who takes more than [`DNS_DATAGRAM_BYTES_SMALL`]: what passes any network unbroken.
+pub const DNS_DATAGRAM_BYTES_MAX: usize = 1232;
+/// The largest datagram sent to who does not say what it takes (RFC 1035 s.4.2.1).
+pub const DNS_DATAGRAM_BYTES_SMALL: usize = 512;
+/// The largest answer over TCP. The longest we have, eight contacts, is some 1000 bytes.
+pub const DNS_ANSWER_BYTES_MAX: usize = 65_535;
+/// Bytes of a query that is read: a name has 255, and options some dozens, padded to 468 by some.
+pub const DNS_QUERY_BYTES_MAX: usize = 1232;
+/// Connections at a time over which is asked. Resolvers keep one and close it.
+pub const DNS_CONNECTIONS_MAX: usize = 256;
+/// Of those, from one source (an IPv4 address, an IPv6 /64).
+pub const DNS_CONNECTIONS_PER_SOURCE_MAX: usize = 16;
+/// Places for sources of queries whose rate is watched; 24 bytes each.
+pub const DNS_SOURCES_MAX: usize = 16_384;
 /// Bytes of an Authorization or WWW-Authenticate value that is read.
 pub const DIGEST_BYTES_MAX: usize = 2048;
 /// Challenges looked at in one header. Three hashes, and as many again of a proxy on the way.
@@ -227,5 +245,9 @@ pub const API_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const STORE_QUEUE: usize = 8192;
 /// Records of one transaction of the store: at 500 a commit costs 8 us a record, and more brings little.
 pub const STORE_BATCH: usize = 512;
+/// Networks of one access list of a directory: the sites of a large office.
+pub const ACCESS_NETWORKS_MAX: usize = 256;
+/// Directories that a gateway asks in turn. Each may cost a caller a good part of a second.
+pub const DIRECTORIES_MAX: usize = 8;
 /// Idle connections that a gateway keeps open to its directory.
 pub const DIRECTORY_CONNECTIONS_KEPT: usize = 8;

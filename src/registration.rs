@@ -160,6 +160,15 @@ impl Registrant {
         }
     }
 
+    /// There is a way to the directory again, under the same address as before (a cable is back in): whoever failed, or asked into nothing,
+    /// asks at once. A registration that holds needs nothing.
+    pub fn way_is_back(&mut self, now: Instant) {
+        if matches!(self.state, State::Registering | State::BackOff) {
+            self.failures = 0;
+            self.ask_register(now);
+        }
+    }
+
     /// Takes the registration back. [`State::Stopped`] follows within [`FAREWELLS_MAX`] times [`FAREWELL_WITHIN_MS`], answer or not.
     pub fn shut_down(&mut self, now: Instant) {
         match (self.state, &self.granted, &self.register.wanted) {

@@ -209,6 +209,27 @@ fn req_c10_a_changed_address_is_registered_at_once() {
 }
 
 #[test]
+fn req_c10_who_failed_while_there_was_no_way_asks_at_once_when_there_is_one() {
+    for told in [true, false] {
+        let mut w = World::new(7, 4, 0.0);
+        w.start();
+        w.run(10);
+        w.directory = None;
+        w.run(1200);
+        w.directory_up();
+        let now = w.now;
+        w.ports.iter_mut().filter(|_| told).for_each(|p| p.way_is_back(now));
+        w.run(1);
+        assert_eq!(w.found() == 4, told, "the back-off is a minute by now: {}", w.found());
+        let before = w.requests;
+        let now = w.now;
+        w.ports.iter_mut().filter(|p| p.is_registered()).for_each(|p| p.way_is_back(now));
+        w.run(1);
+        assert!(w.requests - before < 4, "a registration that holds needs nothing");
+    }
+}
+
+#[test]
 fn shutdown_ends_in_time_though_nobody_answers() {
     let mut w = World::new(6, 2, 0.0);
     w.start();

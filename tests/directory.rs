@@ -306,7 +306,8 @@ async fn what_is_not_a_request_gets_a_clear_error_and_nothing_else() {
 #[tokio::test]
 async fn accounts_are_imported_whether_the_daemon_runs_or_not_and_demo_passwords_only_on_loopback() {
     let folder = Folder::new("import");
-    let config = folder.load("127.0.0.1:0", "");
+    // It asks until it is let in, which a directory takes for guessing.
+    let config = folder.load("127.0.0.1:0", "[bans]\naccount_failures = 0");
     let file = folder.accounts(3000);
     let running = tipring::shell::directory::start(config.clone()).await.unwrap();
     let c = Arc::new(client(running.api));
@@ -325,7 +326,7 @@ async fn accounts_are_imported_whether_the_daemon_runs_or_not_and_demo_passwords
 
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/config/accounts.csv");
     assert_eq!(tipring::shell::accounts::import(&config, &demo).unwrap(), 8);
-    let outside = folder.config("0.0.0.0:0", "");
+    let outside = folder.config("0.0.0.0:0\"\nplaintext = true #", "");
     let out = folder.tipring(&["directory", "--config", outside.to_str().unwrap()]).output().unwrap();
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.code() == Some(2) && said.contains("account 2001 has its password from the demo"), "{said}");
@@ -353,7 +354,7 @@ async fn sigterm_ends_the_program_cleanly_and_the_fixture_configurations_start()
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/config/{name}.toml"));
         let read = tipring::config::directory::parse(&path, std::fs::read_to_string(&path).unwrap(), &folder.0);
         let mut config = read.unwrap_or_else(|problems| panic!("{problems:?}"));
-        config.api_listen.set_port(0);
+        config.api.listen.set_port(0);
         let any_port = || tipring::config::sip::Listen::new(vec!["127.0.0.1:0".parse().unwrap()]);
         let sip = config.sip.as_mut().expect("the fixtures have a SIP door");
         (sip.listen, sip.tls_listen) = (any_port(), any_port());

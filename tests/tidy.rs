@@ -31,6 +31,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("directory", &["clock", "digest", "key", "limits", "number", "sip::Transport", "sip::message::Uri", "sip::source_of"]),
     // The directory as SIP phones see it; as `shell::http` is for the API.
     ("sip_door", &["clock", "digest", "directory", "limits", "number", "sip"]),
+    // And as resolvers see it.
+    ("enum_door", &["clock", "directory", "limits", "number", "sip::Network", "sip::Transport", "sip::source_of"]),
     ("registration", &["clock", "directory", "number"]),
     // Which numbers are the directory's is written as a digit map.
     ("resolve", &["clock", "digit_map", "id", "limits", "number"]),
@@ -115,7 +117,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sip::Network",
             "digit_map",
             "directory",
+            // Names of zones, and what their digits become.
+            "enum_door::Apex",
+            "enum_door::Zone",
             "id",
+            // Whom a gateway pins as its directory.
+            "key",
             "limits",
             "negotiate::law",
             "number",
@@ -147,6 +154,9 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("rcgen", &["shell"]),
     ("hickory_resolver", &["shell"]),
     ("getrandom", &["shell"]),
+    ("argon2", &["shell"]),
+    ("prometheus_client", &["shell"]),
+    ("sd_notify", &["shell"]),
     ("serde_json", &["shell", "api"]),
     ("serde", &["shell", "api", "config"]),
     ("toml", &["config"]),

@@ -1,9 +1,7 @@
 //! The directory's API.
 
 use crate::directory::registrar::{Found, Listed, Presence, Refusal, Register};
-use crate::directory::{
-    Account, Binding, Capabilities, Disclosure, Fixed, Instance, Mac, Reservation, Ring, Server, Settings, User,
-};
+use crate::directory::{Account, Binding, Capabilities, Disclosure, Fixed, Instance, Mac, Reservation, Ring, Server, Settings, User};
 use crate::key::Fingerprint;
 use crate::number::Number;
 use crate::sip::Transport;
@@ -359,6 +357,12 @@ pub struct StatusAnswer {
     pub reservations: usize,
     /// Accounts.
     pub accounts: usize,
+    /// People who may log in.
+    #[serde(default)]
+    pub people: usize,
+    /// Sessions of people that run.
+    #[serde(default)]
+    pub sessions: usize,
     /// Seconds since start.
     pub uptime_s: u64,
     /// Records written to disk since start.
@@ -378,12 +382,30 @@ pub struct StatusAnswer {
     /// Sources, and accounts of sources, that are banned now.
     #[serde(default)]
     pub banned: usize,
+    /// Datagrams and connections turned away since start by `[access]`.
+    #[serde(default)]
+    pub turned_away: u64,
+    /// The certificate of HTTPS, for who pins it.
+    #[serde(default)]
+    pub tls_fingerprint: Option<String>,
+    /// Whether the store `writes`, or `cannot write`.
+    #[serde(default)]
+    pub store: String,
     /// SIP requests answered since start, by whatever answer.
     #[serde(default)]
     pub sip_answered: u64,
     /// SIP messages dropped since start: no SIP, responses nobody waits for, answers that could not be sent.
     #[serde(default)]
     pub sip_dropped: u64,
+    /// ENUM queries answered since start, by whatever answer.
+    #[serde(default)]
+    pub enum_answered: u64,
+    /// Of them, those that gave contacts.
+    #[serde(default)]
+    pub enum_found: u64,
+    /// ENUM queries that got no answer: no queries, or more of one source than it is due.
+    #[serde(default)]
+    pub enum_dropped: u64,
     /// Connections open now.
     pub connections: usize,
     /// Connections and requests refused because a bound was reached.

@@ -3,6 +3,7 @@
 
 pub mod directory;
 pub mod gateway;
+pub mod people;
 
 use serde::{Deserialize, Serialize};
 

@@ -284,6 +284,19 @@ impl Gateway {
         }
     }
 
+    /// Our address changed, or there is a way again: who is registered says so, and servers that were not found are looked for.
+    pub(super) fn account_ways_changed(&mut self, now: Instant, moved: bool) {
+        for account in &mut self.accounts.all {
+            if account.servers.iter().any(|(_, targets)| targets.is_empty()) {
+                account.locate_at = account.locate_at.min(now);
+            }
+            if let Some(registration) = &mut account.registration {
+                registration.way_changed(now, moved);
+            }
+        }
+        self.account_timeouts(now);
+    }
+
     /// The endpoint has an answer to a request of ours outside calls.
     pub(super) fn request_answered(&mut self, now: Instant, request: RequestId, status: u16, response: Option<&Message>) {
         let Some(i) = self.accounts.under_way.iter().position(|(r, ..)| *r == request) else { return };
@@ -432,6 +445,7 @@ impl Gateway {
     ) {
         let (Some(call), Some(through)) = (self.calls.get_mut(&id), self.accounts.get(account)) else { return };
         call.account = Some(account);
+        call.outside = Some(number.to_owned());
         let name = through.config.name.clone();
         call.record.account = Some(name.clone());
         if targets.is_empty() {

@@ -140,6 +140,21 @@ impl Gateway {
         }
     }
 
+    /// We are reached elsewhere now, and the answer of the target would not find us: it is called again from here.
+    pub(super) fn call_target_again(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let (Some(i), Ok(number)) = (call.hunt.now_at, Number::parse(&call.dialled)) else { return };
+        self.leave_target(now, id);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.hunt.next = i;
+        self.ring_back(id);
+        if self.next_target(id).is_some() {
+            self.try_next_target(now, id, number);
+        } else {
+            self.target_failed(now, id, Cause::PeerSilent);
+        }
+    }
+
     /// A place that was called does not take the call: that is its end, or, of an emergency call, the next target's turn.
     pub(super) fn target_failed(&mut self, now: Instant, id: CallId, cause: Cause) {
         let Some(call) = self.calls.get_mut(&id) else { return };

@@ -24,6 +24,7 @@ mod answer;
 mod cause;
 mod emergency;
 mod incoming;
+mod moving;
 mod outgoing;
 mod question;
 mod record;
@@ -35,6 +36,7 @@ mod view;
 pub use accounts::{AccountConfig, AccountView, CallerId, LocateId, OutsideCaps};
 pub use cause::Cause;
 pub use emergency::{EmergencyPlan, EmergencyTarget};
+pub use moving::Addresses;
 pub use question::PeerSays;
 pub use record::{CallRecord, Direction};
 pub use view::{CallView, PortView};
@@ -146,6 +148,8 @@ pub enum Wait {
     Question,
     /// Another try of an offer of ours after both sides asked at once (491); or the peer's answer to T.38, for so long as the fax can wait.
     Switchover,
+    /// Another try to tell the peer where we are now.
+    Moved,
     /// Legs to give back their counters.
     Counters,
     /// Too long in a state that should pass quickly (resolving).
@@ -202,7 +206,9 @@ struct Call {
     question: Question,
     /// It goes (or came) through this account.
     account: Option<AccountId>,
-    timers: TimerTable<Wait, 7>,
+    /// The number as it is called there.
+    outside: Option<String>,
+    timers: TimerTable<Wait, 8>,
     cause: Option<Cause>,
     answered_at: Option<Instant>,
     ended_at: Option<Instant>,
@@ -447,6 +453,7 @@ impl Gateway {
             Wait::Resolve => self.close(now, id, Cause::NoRoute(NoRoute::DirectorySilent)),
             Wait::LearnedRoute => self.ask_directory_too(now, id),
             Wait::Switchover => self.switch_due(now, id),
+            Wait::Moved => self.say_where(now, id),
             Wait::Counters => self.finish(now, id),
         }
     }
@@ -636,6 +643,7 @@ impl Gateway {
             Wait::Silence,
             Wait::Question,
             Wait::Switchover,
+            Wait::Moved,
             Wait::Counters,
             Wait::Resolve,
         ]);
@@ -654,6 +662,7 @@ impl Gateway {
             hunt: Hunt::default(),
             question: Question::default(),
             account: None,
+            outside: None,
             timers,
             cause: None,
             answered_at: None,

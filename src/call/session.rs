@@ -4,6 +4,7 @@
 //! board do it. So whatever way an exchange came to its end (answered, refused, withdrawn, timed out), the leg follows what both ends
 //! hold to. Memory for legs is taken here, in the event domain.
 
+use super::moving::Moving;
 use super::{Cause, End, Gateway, State, record};
 use crate::clock::Instant;
 use crate::fax::t38::relay::{T38Config, T38Leg};
@@ -66,6 +67,8 @@ pub(super) struct Talk {
     /// What is agreed flows as soon as the peer's ACK has proven that it is where it says.
     pub(super) awaits_ack: bool,
     pub(super) switch: Switch,
+    /// How far the peer has been told that we are elsewhere now.
+    pub(super) moving: Moving,
     /// Tries of the present offer.
     pub(super) tries: u8,
     /// A fax machine sits at our end: by the configuration, or because it was heard.
@@ -88,6 +91,7 @@ impl Talk {
             choice: None,
             awaits_ack: false,
             switch: Switch::Idle,
+            moving: Moving::default(),
             tries: 0,
             fax: false,
             early_heard: false,

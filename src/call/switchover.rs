@@ -127,6 +127,9 @@ impl Gateway {
 
     /// The peer answered our offer in the middle of the call.
     pub(super) fn offer_answered(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
+        if self.move_answered(now, id, sdp) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Switch::Offered(want) = call.talk.switch else { return };
         call.talk.switch = Switch::Over;
@@ -162,7 +165,7 @@ impl Gateway {
     }
 
     /// The peer's view of the session is in doubt, or has no medium in it: audio is offered anew.
-    fn bring_audio_back(&mut self, now: Instant, id: CallId) {
+    pub(super) fn bring_audio_back(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.talk.tries = 0;
         self.offer(now, id, Want::Audio);
@@ -170,6 +173,9 @@ impl Gateway {
 
     /// The peer refused our offer, or never answered it: the session is as it was before.
     pub(super) fn offer_failed(&mut self, now: Instant, id: CallId, status: u16, retry_in_ms: Option<u64>) {
+        if self.move_failed(now, id, status, retry_in_ms) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Switch::Offered(want) = call.talk.switch else { return };
         let _always_open_here = call.talk.negotiation.offer_refused();
@@ -250,7 +256,10 @@ impl Gateway {
         if let Err(why) = self.settle(now, id) {
             return self.log(Some(id), true, format!("what was agreed cannot be carried out: {}", why.words()));
         }
+        self.peer_moved(now, id);
         let Some(call) = self.calls.get_mut(&id) else { return };
+        // Our answer said where we are.
+        call.talk.moving.overtaken();
         let fax = call.talk.flow == Flow::T38;
         if fax && before != Some(Flow::T38) {
             call.record.fax_choice = Some("T.38: the peer offered it".into());

@@ -1,5 +1,7 @@
 //! The configuration of a directory. Every key stands in `fixtures/config/directory.toml` with a word on it.
 
+use super::api::{AccessLists, AccessTable, Api, ApiTable, Metrics};
+use super::enum_dns::{self, EnumDns};
 use super::error::{ConfigError, Source};
 use super::sip::Sip;
 use crate::digest::Algorithm;
@@ -8,7 +10,6 @@ use crate::directory::registrar::{AddressConflict, NewKey};
 use crate::directory::{Disclosure, NumberPlan, Policy, Ring};
 use crate::number::Number;
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
@@ -31,14 +32,16 @@ pub struct Config {
     pub domain: String,
     /// Rules of numbers and leases.
     pub policy: Policy,
-    /// Where the API listens.
-    pub api_listen: SocketAddr,
+    /// Where the API listens, and how.
+    pub api: Api,
+    /// Whom the doors let in.
+    pub access: AccessLists,
+    /// Where counts are told beside the API.
+    pub metrics: Option<Metrics>,
     /// Where SIP listens; none: the directory has no SIP door.
     pub sip: Option<Sip>,
-    /// Connections at a time to the API.
-    pub api_connections_max: usize,
-    /// A connection that says nothing for this long is closed, in seconds.
-    pub api_idle_s: u32,
+    /// ENUM over DNS; none: the directory has no such door.
+    pub enum_dns: Option<EnumDns>,
     /// How long a nonce serves, in seconds.
     pub nonce_lifetime_s: u32,
     /// The hashes that the SIP door's challenges offer, in this order.
@@ -55,7 +58,9 @@ impl Config {
     /// True when nobody beyond this machine can reach any listener.
     pub fn loopback_only(&self) -> bool {
         let sip = self.sip.iter().flat_map(Sip::addresses);
-        self.api_listen.ip().is_loopback() && sip.into_iter().all(|a| a.ip().is_loopback())
+        let api = [Some(self.api.listen), self.api.tls_listen].into_iter().flatten();
+        let dns = self.enum_dns.iter().flat_map(|e| e.listen.iter().copied());
+        api.chain(sip).chain(dns).all(|a| a.ip().is_loopback())
     }
 }
 
@@ -65,8 +70,12 @@ struct File {
     domain: Spanned<String>,
     server_number: Spanned<String>,
     terminal_digits: Spanned<usize>,
-    api: Api,
+    api: ApiTable,
     sip: Option<Sip>,
+    r#enum: Option<enum_dns::Table>,
+    #[serde(default)]
+    access: AccessTable,
+    metrics: Option<Metrics>,
     #[serde(default)]
     registration: RegistrationTable,
     dynamic: Option<Dynamic>,
@@ -75,22 +84,6 @@ struct File {
     lookup: LookupTable,
     #[serde(default)]
     bans: BansTable,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Api {
-    listen: Spanned<String>,
-    #[serde(default = "connections_max")]
-    connections_max: usize,
-    #[serde(default = "idle_s")]
-    idle_s: u32,
-}
-fn connections_max() -> usize {
-    1024
-}
-fn idle_s() -> u32 {
-    75
 }
 
 #[derive(Deserialize)]
@@ -184,6 +177,9 @@ pub fn parse(path: &Path, text: String, state_root: &Path) -> Result<Config, Vec
 }
 
 fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<ConfigError>) -> Option<Config> {
+    let api = file.api.clone().check(source, file.sip.as_ref(), problems);
+    let access = file.access.check(source, problems);
+    let enum_dns = file.r#enum.as_ref().map(|table| table.check(source, file.domain.get_ref(), problems));
     let mut wrong = |span, key: &str, message: String| problems.push(source.problem(span, key, message));
     let domain = file.domain.get_ref().clone();
     if domain.is_empty() || !domain.bytes().all(|c| c.is_ascii_alphanumeric() || b".-".contains(&c)) {
@@ -198,8 +194,6 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
             .map_err(|e| wrong(file.terminal_digits.span(), "terminal_digits", format!("with the server number: {e}")))
             .ok()
     });
-    let listen = file.api.listen.get_ref().parse::<SocketAddr>();
-    let api_listen = listen.map_err(|_| wrong(file.api.listen.span(), "api.listen", "is not ADDRESS:PORT".into())).ok();
     let r = &file.registration;
     let (min, max, default) = (*r.lease_min_s.get_ref(), *r.lease_max_s.get_ref(), *r.lease_default_s.get_ref());
     if min == 0 || min > max {
@@ -286,10 +280,11 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
             },
             ring,
         },
-        api_listen: api_listen?,
+        api: api?,
+        access,
+        metrics: file.metrics,
         sip: file.sip,
-        api_connections_max: file.api.connections_max,
-        api_idle_s: file.api.idle_s,
+        enum_dns,
         nonce_lifetime_s: r.nonce_lifetime_s,
         hashes,
         bans: BanPolicy {

@@ -5,6 +5,7 @@
 
 use super::accounts::{self, Account, Route};
 use super::error::{ConfigError, Source};
+use super::server::Servers;
 use super::sip::Sip;
 use crate::call::{EmergencyPlan, EmergencyTarget};
 use crate::limits::{CALLS_MAX, ECHO_PLACES_MAX, PORTS_MAX};
@@ -99,8 +100,13 @@ impl Default for Media {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
-    /// Address of its API.
-    pub api: SocketAddr,
+    /// Its API: `"ADDRESS:PORT"`, `"https://HOST:PORT"`, or a list of them that are asked in turn.
+    pub api: Servers,
+    /// Who may certify it (PEM), where it is asked by HTTPS; a certificate that stands here itself is believed as it is. Without it whom
+    /// the system trusts.
+    pub ca: Option<PathBuf>,
+    /// The SHA-256 of its certificate (`sha-256 AA:BB:..`), instead of anybody who certifies it.
+    pub fingerprint: Option<String>,
     /// A look-up that takes longer counts as unanswered.
     #[serde(default = "defaults::lookup_timeout_ms")]
     pub lookup_timeout_ms: u64,
@@ -109,6 +115,27 @@ pub struct Directory {
     pub lease_s: u32,
     /// A digit map of the numbers that are the directory's before any `[[route]]` is looked at.
     pub numbers: Option<String>,
+}
+
+impl Directory {
+    fn check(&self, problem: &mut impl FnMut(&str, String)) {
+        let given = [("directory.ca", self.ca.is_some()), ("directory.fingerprint", self.fingerprint.is_some())];
+        for (key, _) in given.iter().filter(|(_, given)| *given && !self.api.all().iter().any(|s| s.tls)) {
+            problem(key, "is about HTTPS, and directory.api has no https://".into());
+        }
+        if let Some(file) = &self.ca
+            && let Err(e) = std::fs::File::open(file)
+        {
+            problem("directory.ca", format!("{}: {e}", file.display()));
+        }
+        match self.fingerprint.as_deref().map(crate::key::Fingerprint::parse) {
+            Some(None) => problem("directory.fingerprint", "is not sha-256 and 32 bytes of hex: sha-256 AA:BB:..".into()),
+            Some(Some(_)) if self.ca.is_some() => {
+                problem("directory.fingerprint", "stands beside directory.ca: one of them says whom to believe".into())
+            }
+            _ => {}
+        }
+    }
 }
 
 /// `[line]`
@@ -307,6 +334,9 @@ impl GatewayConfig {
         let mut problem = |key: &str, message: String| problems.push(source.at_key(key, message));
         if !self.api.listen.ip().is_loopback() {
             problem("api.listen", "the API is not encrypted, so it must listen on a loopback address".into());
+        }
+        if let Some(directory) = &self.directory {
+            directory.check(&mut problem);
         }
         let [first, last] = self.media.ports;
         if first < 1024 || last < first || first % 2 != 0 {

@@ -1,9 +1,12 @@
 //! Configuration files: TOML, typed, and every problem named with file and line before anything runs.
 
 pub mod accounts;
+pub mod api;
 pub mod directory;
+pub mod enum_dns;
 pub mod error;
 pub mod gateway;
+pub mod server;
 pub mod sip;
 
 use error::{ConfigError, Source};
@@ -37,6 +40,9 @@ pub fn gateway(path: &Path) -> Result<gateway::GatewayConfig, Vec<ConfigError>> 
     let source = Source::new(path, read(path)?);
     let mut config: gateway::GatewayConfig = source.parse().map_err(|e| vec![e])?;
     config.sip.take_paths(&source);
+    if let Some(ca) = config.directory.as_mut().and_then(|d| d.ca.as_mut()) {
+        *ca = source.path().parent().map_or_else(|| ca.clone(), |folder| folder.join(&*ca));
+    }
     let mut problems = config.check(&source);
     problems.extend(config.take_passwords(&source));
     if problems.is_empty() { Ok(config) } else { Err(problems) }

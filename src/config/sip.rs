@@ -18,7 +18,8 @@ const SESSION_EXPIRES_RANGE_S: RangeInclusive<u32> = 90..=86_400;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sip {
-    /// Addresses for UDP and TCP, `"address:port"` or a list of them. The first is the one that peers are told.
+    /// Addresses for UDP and TCP, `"address:port"` or a list of them. The first is the one that peers are told. A wildcard (`0.0.0.0:5060`,
+    /// `[::]:5060`) follows the machine: peers are told the address under which it reaches the directory, whatever that is at the time.
     pub listen: Listen,
     /// Addresses for TLS, in the same form; none: no TLS comes in.
     #[serde(default)]
@@ -133,8 +134,8 @@ impl Sip {
         self.tls_verify.map_or(self.tls_client_ca.is_some(), |v| v == TlsVerify::Required)
     }
 
-    /// Rules that span keys. `told`: peers are told the first address, so a wildcard will not do.
-    pub fn check(&self, source: &Source, told: bool) -> Vec<ConfigError> {
+    /// Rules that span keys. `calls`: it is a gateway's, which makes calls.
+    pub fn check(&self, source: &Source, calls: bool) -> Vec<ConfigError> {
         let mut problems = Vec::new();
         let mut problem = |key: &str, message: String| problems.push(source.at_key(key, message));
         if self.listen.0.is_empty() {
@@ -147,8 +148,10 @@ impl Sip {
             if let Some(twice) = list.iter().enumerate().find(|(i, a)| a.port() != 0 && list[..*i].contains(a)) {
                 problem(key, format!("{} stands twice", twice.1));
             }
-            if told && list.iter().any(|a| a.ip().is_unspecified()) {
-                problem(key, "peers are told this address, so it must be a real one, not a wildcard".into());
+            let same = |a: &SocketAddr, b: &SocketAddr| a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && a != b && a.port() != 0;
+            let covered = |a: &&SocketAddr| list.iter().any(|any| any.ip().is_unspecified() && same(any, a));
+            if let Some(address) = list.iter().find(covered) {
+                problem(key, format!("{address} is covered by the wildcard beside it"));
             }
         }
         if let Some(taken) = self.tls_listen.0.iter().find(|a| a.port() != 0 && self.listen.0.contains(a)) {
@@ -157,7 +160,7 @@ impl Sip {
         if self.dscp > 63 {
             problem("sip.dscp", format!("{} is no DSCP (0 to 63)", self.dscp));
         }
-        self.check_calls(told, &mut problem);
+        self.check_calls(calls, &mut problem);
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => problem("sip.tls_cert", "needs its tls_key beside it".into()),
             (None, Some(_)) => problem("sip.tls_key", "needs its tls_cert beside it".into()),
@@ -271,7 +274,10 @@ mod tests {
             ("listen = 5060", "g.toml:2: listen: invalid type: integer `5060`, expected ADDRESS:PORT, or a list of them"),
             ("listen = []", "g.toml:2: sip.listen: at least one address is needed"),
             ("listen = [\"1.2.3.4:1\", \"1.2.3.4:1\"]", "g.toml:2: sip.listen: 1.2.3.4:1 stands twice"),
-            ("listen = \"[::]:5060\"", "g.toml:2: sip.listen: peers are told this address, so it must be a real one, not a wildcard"),
+            (
+                "listen = [\"0.0.0.0:5060\", \"[::1]:5060\", \"127.0.0.1:5060\"]",
+                "g.toml:2: sip.listen: 127.0.0.1:5060 is covered by the wildcard beside it",
+            ),
             (
                 "listen = \"1.2.3.4:1\"\ntls_listen = \"1.2.3.4:1\"",
                 "g.toml:3: sip.tls_listen: 1.2.3.4:1 is taken by sip.listen, whose TCP is in the clear",

@@ -121,12 +121,16 @@ impl People {
         }
     }
 
+    /// A row without a password keeps that of the person who is there.
     fn set(&self, mut person: Person, terminal: impl Fn(&Number) -> Option<Number>) -> Result<Record, Refusal> {
         if self.by_name.len() >= PEOPLE_MAX && !self.by_name.contains_key(&person.user) {
             return Err(Refusal::Full);
         }
         if person.numbers.len() + person.accounts.len() > PERSON_NUMBERS_MAX {
             return Err(Refusal::TooManyNumbers);
+        }
+        if person.password.is_empty() {
+            person.password = self.by_name.get(&person.user).ok_or(Refusal::NoSuchRow)?.password.clone();
         }
         let numbers: Option<Box<[Number]>> = person.numbers.iter().map(terminal).collect();
         person.numbers = numbers.ok_or(Refusal::NotOurNumber)?;

@@ -551,7 +551,7 @@ fn left_ms(expires: WallMs, wall: WallMs, lease_s: u32) -> u64 {
 }
 
 #[cfg(test)]
+mod number_tests;
+#[cfg(test)]
 #[path = "registrar_tests.rs"]
 mod tests;
-#[cfg(test)]
-mod number_tests;

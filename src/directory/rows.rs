@@ -79,7 +79,10 @@ impl Row {
     /// Where it is reached, each address once.
     fn addresses(&self) -> impl Iterator<Item = Key> {
         let all = self.contacts.all();
-        all.iter().enumerate().filter(|(i, c)| all[..*i].iter().all(|b| b.binding.address != c.binding.address)).map(|(_, c)| key(c.binding.address))
+        all.iter()
+            .enumerate()
+            .filter(|(i, c)| all[..*i].iter().all(|b| b.binding.address != c.binding.address))
+            .map(|(_, c)| key(c.binding.address))
     }
     fn fingerprints(&self) -> impl Iterator<Item = Fingerprint> {
         let all = self.contacts.all();

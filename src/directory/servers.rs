@@ -66,7 +66,9 @@ mod tests {
         }
         let whose = |n: &str| servers.owner(&number(n)).map(|s| s.number.to_string());
         assert_eq!(servers.len(), 3, "the second entry of 21 took the place of the first");
-        for (n, server) in [("21234", Some("21")), ("22345", Some("2")), ("212345", None), ("31234567", Some("3")), ("3123", None), ("2", None)] {
+        for (n, server) in
+            [("21234", Some("21")), ("22345", Some("2")), ("212345", None), ("31234567", Some("3")), ("3123", None), ("2", None)]
+        {
             assert_eq!(whose(n).as_deref(), server, "{n}");
         }
         assert!(servers.remove(&number("21")) && !servers.remove(&number("21")));

@@ -10,12 +10,14 @@
 //! product are checked ([`site`]); the first one broken is kept ([`World::violation`]) and ends the run.
 
 pub mod network;
+mod place;
 pub mod registry;
 pub mod site;
 pub mod spec;
 
 pub use network::{Host, Network};
-pub use site::{Journal, Site, sip_address};
+pub use place::sip_address;
+pub use site::{Journal, Site};
 #[cfg(feature = "spandsp")]
 pub use spec::FaxSpec;
 pub use spec::{DirectorySpec, EmergencySpec, GatewaySpec, MachineSpec, PortSpec, WorldSpec};
@@ -28,9 +30,9 @@ use crate::lab::netem::Params;
 use crate::number::Number;
 use network::Parcel;
 use registry::Registry;
-use site::{Out, site_of, user_of};
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use site::{Out, user_of};
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use tipring_hw::Control;
 use tipring_hw::sim::Happening;
 
@@ -51,6 +53,9 @@ pub struct World {
     registry: Option<Registry>,
     violation: Option<String>,
     work_at: (Instant, u32),
+    /// Addresses that some site has, or had: what is sent to one that nobody has now is lost.
+    inside: BTreeSet<IpAddr>,
+    wall_offset_ms: i64,
     outside: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
 }
 
@@ -73,6 +78,8 @@ impl World {
             registry,
             violation: None,
             work_at: (Instant::ZERO, 0),
+            inside: (0..n).map(place::home).collect(),
+            wall_offset_ms: 0,
             outside: VecDeque::new(),
         };
         for i in 0..world.sites.len() {
@@ -87,7 +94,7 @@ impl World {
     }
     /// What the wall clock says.
     pub fn wall(&self) -> WallMs {
-        WallMs(WALL_AT_START_MS + self.now.as_ms() as i64)
+        WallMs(WALL_AT_START_MS + self.wall_offset_ms + self.now.as_ms() as i64)
     }
     /// The first invariant that broke, and when.
     pub fn violation(&self) -> Option<&str> {
@@ -201,10 +208,25 @@ impl World {
         self.network.set_cut(a, b, cut);
         self.network.set_cut(b, a, cut);
     }
+    /// A site's address changes (DHCP), goes (`None`: the cable is pulled) or comes back; another site may have had it before. The address of
+    /// two sites at a time is nobody's to give.
+    pub fn set_address(&mut self, site: usize, to: Option<IpAddr>) {
+        let taken = to.is_some_and(|ip| self.sites.iter().enumerate().any(|(i, s)| i != site && s.address() == Some(ip)));
+        assert!(!taken, "{to:?} is another site's");
+        self.inside.extend(to);
+        self.sites[site].set_address(self.now, to);
+    }
+    /// Everybody's wall clock jumps.
+    pub fn jump_wall(&mut self, by_ms: i64) {
+        self.wall_offset_ms += by_ms;
+    }
+    fn site_of(&self, address: SocketAddr) -> Option<usize> {
+        self.sites.iter().position(|s| s.address() == Some(address.ip()))
+    }
     /// A stranger's datagram arrives at a gateway.
     pub fn inject(&mut self, src: SocketAddr, dst: SocketAddr, bytes: &[u8]) {
         let wall = self.wall();
-        if let Some(site) = site_of(dst).filter(|s| *s < self.sites.len()) {
+        if let Some(site) = self.site_of(dst) {
             self.sites[site].handle_datagram(self.now, wall, src, dst, bytes);
             self.carry(site);
         }
@@ -292,7 +314,7 @@ impl World {
                 }
             }
             Parcel::Reply { life, ticket, response } => {
-                if let Some(site) = self.sites.get_mut(to).filter(|s| s.life == life) {
+                if let Some(site) = self.sites.get_mut(to).filter(|s| s.connection() == life) {
                     site.handle_reply(now, wall, ticket, response);
                     self.carry(to);
                 }
@@ -303,11 +325,12 @@ impl World {
     /// Puts on the network what a site wants sent.
     fn carry(&mut self, site: usize) {
         let directory = self.sites.len();
-        let life = self.sites[site].life;
+        let life = self.sites[site].connection();
         for out in self.sites[site].take_out() {
             match out {
-                Out::Datagram { src, dst, bytes } => match site_of(dst).filter(|to| *to < directory) {
+                Out::Datagram { src, dst, bytes } => match self.site_of(dst) {
                     Some(to) => self.network.send(self.now, site, to, Parcel::Datagram { src, dst, bytes }),
+                    None if self.inside.contains(&dst.ip()) => {}
                     None if self.outside.len() < OUTSIDE_MAX => self.outside.push_back((src, dst, bytes)),
                     None => {}
                 },

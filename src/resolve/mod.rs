@@ -251,6 +251,17 @@ impl Resolver {
         known
     }
 
+    /// The peer of a call moved, and said so in the dialog: what was learned of this number and led to the old place leads there now.
+    /// Whoever has a route to somewhere else by now (the directory was asked meanwhile) keeps it. True if something was corrected.
+    pub fn follow(&mut self, wall: WallMs, dialled: &Number, from: SocketAddr, to: SocketAddr) -> bool {
+        let Some(route) = self.cache.get(dialled).filter(|route| route.contact == from && from != to) else { return false };
+        let route = LearnedRoute { contact: to, learned_at: wall, ..route.clone() };
+        // It is known already, so nothing is pushed out.
+        let _nothing = self.cache.learn(dialled.clone(), route.clone());
+        self.actions.push(Action::Store(dialled.clone(), route));
+        true
+    }
+
     /// Adds a route by hand (`tipring routes add`).
     pub fn learn(&mut self, wall: WallMs, number: Number, contact: SocketAddr, fingerprint: Option<String>) {
         let route = LearnedRoute { number: number.clone(), contact, fingerprint, learned_at: wall };
@@ -332,6 +343,20 @@ mod tests {
         let Step::Asked(q) = r.ask_again(Instant::ZERO, &number("3001")) else { panic!("asked") };
         assert_eq!(r.handle_answer(WallMs(2), q, Answer::No(NoRoute::Unknown)), Some(Err(NoRoute::Unknown)));
         assert_eq!(r.learned().count(), 0);
+    }
+
+    #[test]
+    fn req_a8_a_route_follows_who_moved_and_nobody_else() {
+        let mut r = resolver();
+        let (old, new): (SocketAddr, SocketAddr) = (contact(), "192.0.2.8:5060".parse().expect("a literal address"));
+        assert!(!r.follow(WallMs(2), &number("3001"), old, new), "nothing was learned");
+        r.learn(WallMs(1), number("3001"), old, Some("f".into()));
+        r.learn(WallMs(1), number("3002"), old, None);
+        assert!(!r.follow(WallMs(2), &number("3001"), new, old), "it leads elsewhere already");
+        assert!(r.follow(WallMs(2), &number("3001"), old, new));
+        let at = |r: &Resolver, n: &str| r.learned().find(|(k, _)| **k == number(n)).map(|(_, r)| (r.contact, r.fingerprint.clone()));
+        assert_eq!(at(&r, "3001"), Some((new, Some("f".into()))));
+        assert_eq!(at(&r, "3002"), Some((old, None)));
     }
 
     fn with_routes(plan: bool) -> Resolver {

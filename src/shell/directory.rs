@@ -2,26 +2,31 @@
 
 use crate::clock::{Instant, WallMs};
 use crate::config::directory::Config;
+use crate::config::enum_dns::EnumDns;
 use crate::digest::Authenticator;
 use crate::directory::bans::Bans;
-use crate::directory::logins::Failures;
+use crate::directory::logins::{Failures, LogGate};
+use crate::directory::sessions::Sessions;
 use crate::directory::{Decision, Directory, Record, Request, Response};
+use crate::key::Fingerprint;
+use crate::shell::access::Access;
+use crate::shell::directory_https::Secure;
+use crate::shell::first_admin::FirstAdmin;
+use crate::shell::passwords::Passwords;
+use crate::shell::state_folder::{self, ADMIN_TOKEN};
 use crate::shell::store::{self, NotWritten, Writer};
-use crate::shell::{accounts, clock, directory_sip, http};
+use crate::shell::{accounts, clock, directory_dns, directory_sip, http};
 use crate::sip::Hop;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The database's file in the state directory.
 pub const DATABASE: &str = "directory.sqlite";
-/// The operator's token, readable by the daemon's user only.
-pub const ADMIN_TOKEN: &str = "admin.token";
 /// How long open connections may finish what they are at when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -40,6 +45,10 @@ pub enum StartError {
     Listen(SocketAddr, std::io::Error),
     /// SIP's sockets or certificates, in words.
     Sip(String),
+    /// The certificate of HTTPS, in words.
+    Tls(String),
+    /// Another directory runs on this state.
+    Runs(std::path::PathBuf),
 }
 impl core::fmt::Display for StartError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -53,7 +62,8 @@ impl core::fmt::Display for StartError {
                  remove the account or give it another password"
             ),
             StartError::Listen(address, e) => write!(f, "listen on {address}: {e}"),
-            StartError::Sip(why) => f.write_str(why),
+            StartError::Sip(why) | StartError::Tls(why) => f.write_str(why),
+            StartError::Runs(state) => write!(f, "{}: another directory runs on this state", state.display()),
         }
     }
 }
@@ -72,8 +82,26 @@ pub(super) struct Shared {
     pub sip_answered: AtomicU64,
     /// SIP messages dropped.
     pub sip_dropped: AtomicU64,
+    /// When the SIP door last said that it lives, in milliseconds of the clock.
+    pub sip_alive_ms: AtomicU64,
     /// SIP answers that wait for the disk.
     pub sip_waiting: AtomicUsize,
+    /// The certificate that HTTPS shows.
+    pub fingerprint: Option<Fingerprint>,
+    /// Whom the API lets in.
+    pub api_access: Access,
+    /// Whom SIP lets in.
+    pub sip_access: Arc<Access>,
+    /// Whom ENUM over DNS lets in.
+    pub enum_access: Access,
+    /// Where people's passwords are hashed.
+    pub passwords: Passwords,
+    /// The token for the first admin.
+    pub first_admin: FirstAdmin,
+    /// The daemon ends.
+    pub stopping: AtomicBool,
+    /// What was asked over DNS.
+    pub dns: directory_dns::Counters,
     /// Changes of accounts that are decided and not yet on disk.
     account_changes: AtomicU64,
 }
@@ -84,6 +112,8 @@ pub(super) struct Machines {
     pub authenticator: Authenticator,
     pub failures: Failures,
     pub bans: Bans,
+    pub ban_lines: LogGate,
+    pub sessions: Sessions,
 }
 
 /// Why there is no answer to a decision; both mean: try again.
@@ -174,8 +204,16 @@ impl Shared {
 pub struct Running {
     /// Where the API listens (the port chosen, where the configuration says 0).
     pub api: SocketAddr,
+    /// Where it listens for HTTPS, likewise.
+    pub api_tls: Option<SocketAddr>,
+    /// The certificate shown there.
+    pub fingerprint: Option<Fingerprint>,
+    /// Where counts are told beside the API.
+    pub metrics: Option<SocketAddr>,
     /// Where SIP listens, likewise; empty: nowhere.
     pub sip: Vec<Hop>,
+    /// Where ENUM is asked over DNS (UDP and TCP); empty: nowhere.
+    pub dns: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<()>,
 }
@@ -193,21 +231,36 @@ impl Running {
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let (now, wall) = (clock::now(), clock::wall());
     std::fs::create_dir_all(&config.state_dir).map_err(|e| StartError::State(config.state_dir.clone(), e))?;
+    let lock = state_folder::lock(&config.state_dir).map_err(|e| StartError::State(config.state_dir.clone(), e))?;
+    let lock = lock.ok_or_else(|| StartError::Runs(config.state_dir.clone()))?;
     let database = config.state_dir.join(DATABASE);
     let at_store = |e: store::OpenError| StartError::Store(database.clone(), e);
     let db = store::open(&database).map_err(at_store)?;
     store::bind_realm(&db, &config.domain).map_err(at_store)?;
     let directory = load(&config, &db, now, wall, &database)?;
     let admin_token = admin_token(&config.state_dir)?;
-    let listener = TcpListener::bind(config.api_listen).await.map_err(|e| StartError::Listen(config.api_listen, e))?;
-    let api = listener.local_addr().map_err(|e| StartError::Listen(config.api_listen, e))?;
+    let first_admin = FirstAdmin::open(&config.state_dir, directory.people().has_admin());
+    let first_admin = first_admin.map_err(|e| StartError::State(config.state_dir.clone(), e))?;
+    let sip_access = Arc::new(Access::new("sip", config.access.sip.clone()));
+    let api_access = Access::new("api", config.access.api.clone()).with_loopback();
+    let (listener, api) = listen(config.api.listen).await?;
+    let secure = Secure::open(&config).await?;
+    let metrics = match &config.metrics {
+        Some(metrics) => Some(listen(metrics.listen).await?),
+        None => None,
+    };
     let sip = match &config.sip {
         Some(listen) => {
-            let transport = directory_sip::open(&config, listen).map_err(StartError::Sip)?;
+            let transport = directory_sip::open(&config, listen, sip_access.clone()).map_err(StartError::Sip)?;
             Some((transport, directory_sip::door(&config, listen)))
         }
         None => None,
     };
+    let dns = match &config.enum_dns {
+        Some(dns) => Some((dns.clone(), directory_dns::open(dns)?)),
+        None => None,
+    };
+    let dns_addresses = dns.as_ref().map_or_else(Vec::new, |(_, sockets)| sockets.addresses());
     let sip_addresses = sip.as_ref().map_or_else(Vec::new, |(transport, _)| transport.local().to_vec());
 
     let authenticator = Authenticator::new(&config.domain, clock::random(), config.nonce_lifetime_s);
@@ -227,7 +280,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (writer, thread) = Writer::start(db, changed, on_disk).map_err(|e| StartError::Store(database.clone(), e.into()))?;
     let sip = sip.map(|(transport, door)| directory_sip::Sip { transport, door, settled });
     let shared = Arc::new(Shared {
-        machines: Mutex::new(Machines { directory, authenticator, failures: Failures::default(), bans: Bans::new(config.bans) }),
+        machines: Mutex::new(Machines {
+            directory,
+            authenticator,
+            failures: Failures::default(),
+            bans: Bans::new(config.bans),
+            ban_lines: LogGate::default(),
+            sessions: Sessions::default(),
+        }),
         writer,
         admin_token,
         started: now,
@@ -235,16 +295,28 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         refused_full: AtomicU64::new(0),
         sip_answered: AtomicU64::new(0),
         sip_dropped: AtomicU64::new(0),
+        sip_alive_ms: AtomicU64::new(now.as_ms()),
         sip_waiting: AtomicUsize::new(0),
+        dns: directory_dns::Counters::default(),
         account_changes: AtomicU64::new(0),
+        fingerprint: secure.as_ref().and_then(|s| s.fingerprint),
+        api_access,
+        sip_access,
+        enum_access: Access::new("enum", config.access.enum_dns.clone()),
+        passwords: Passwords::default(),
+        first_admin,
+        stopping: AtomicBool::new(false),
         config,
     });
     let _ = late.set(Arc::downgrade(&shared));
 
     let (stop, stopping) = watch::channel(false);
     let (end, ended) = oneshot::channel();
-    tokio::spawn(serve(shared, listener, sip, stopping, thread, end));
-    Ok(Running { api, sip: sip_addresses, stop, ended })
+    let (api_tls, fingerprint) = (secure.as_ref().map(|s| s.address), shared.fingerprint);
+    let (metrics, metrics_address) = metrics.unzip();
+    let doors = Doors { clear: listener, secure, metrics, sip, dns };
+    tokio::spawn(serve(shared, doors, stopping, thread, Ending { lock, end }));
+    Ok(Running { api, api_tls, fingerprint, metrics: metrics_address, sip: sip_addresses, dns: dns_addresses, stop, ended })
 }
 
 /// Runs a directory until SIGTERM or SIGINT.
@@ -257,8 +329,14 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (domain, name) = (config.domain.clone(), config.name.clone());
     let running = start(config).await?;
     tracing::info!("directory {name} of {domain}: API on {}, state in {}", running.api, state_dir.display());
+    if let (Some(at), Some(fingerprint)) = (running.api_tls, running.fingerprint) {
+        tracing::info!("directory {name} of {domain}: HTTPS on {at}, certificate {fingerprint}");
+    }
     for hop in &running.sip {
         tracing::info!("directory {name} of {domain}: SIP on {} over {}", hop.addr, hop.transport.as_str());
+    }
+    for address in &running.dns {
+        tracing::info!("directory {name} of {domain}: ENUM over DNS on {address}");
     }
     tokio::select! {
         _ = terminate.recv() => {}
@@ -299,52 +377,80 @@ fn load(config: &Config, db: &rusqlite::Connection, now: Instant, wall: WallMs, 
 
 /// The operator's token of a daemon: made at the first start, kept after.
 pub(super) fn admin_token(state_dir: &Path) -> Result<String, StartError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
     let path = state_dir.join(ADMIN_TOKEN);
-    let failed = |e| StartError::State(path.clone(), e);
-    match std::fs::read_to_string(&path) {
-        Ok(token) if token.trim().len() >= 32 => return Ok(token.trim().to_owned()),
-        Ok(_) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(failed(e)),
+    state_folder::secret(&path).map(|(token, _)| token).map_err(|e| StartError::State(path, e))
+}
+
+/// A socket that listens, and where.
+pub(super) async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listener = TcpListener::bind(at).await.map_err(|e| StartError::Listen(at, e))?;
+    let address = listener.local_addr().map_err(|e| StartError::Listen(at, e))?;
+    Ok((listener, address))
+}
+
+/// Where the world comes in.
+struct Doors {
+    clear: TcpListener,
+    secure: Option<Secure>,
+    metrics: Option<TcpListener>,
+    sip: Option<directory_sip::Sip>,
+    dns: Option<(EnumDns, directory_dns::Sockets)>,
+}
+
+/// What is let go of last.
+struct Ending {
+    lock: std::fs::File,
+    end: oneshot::Sender<()>,
+}
+
+/// The next connection of a socket that may not be there.
+async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
     }
-    let token: String = clock::random::<32>().iter().map(|b| format!("{b:02x}")).collect();
-    let fresh = path.with_extension("new");
-    let _ = std::fs::remove_file(&fresh);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(failed)?;
-    file.write_all(token.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&fresh, &path).map_err(failed)?;
-    Ok(token)
 }
 
 async fn serve(
     shared: Arc<Shared>,
-    listener: TcpListener,
-    sip: Option<directory_sip::Sip>,
+    Doors { clear, secure, metrics, sip, dns }: Doors,
     mut stopping: watch::Receiver<bool>,
     store: std::thread::JoinHandle<()>,
-    end: oneshot::Sender<()>,
+    Ending { lock, end }: Ending,
 ) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let for_connections = stopping.clone();
     let sip = sip.map(|sip| tokio::spawn(directory_sip::serve(shared.clone(), sip, stopping.clone())));
+    let dns = dns.map(|(config, sockets)| tokio::spawn(directory_dns::serve(shared.clone(), config, sockets, stopping.clone())));
     loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => http::accept(&shared, stream, peer, for_connections.clone()),
-                Err(e) => {
-                    // Out of descriptors, most likely: without a pause this would spin.
-                    tracing::warn!("accept: {e}");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            },
-            _ = second.tick() => shared.expire(),
+        let (came, way) = tokio::select! {
+            came = clear.accept() => (came, http::Way::Clear),
+            came = accept(secure.as_ref().map(|s| &s.listener)) => {
+                (came, secure.as_ref().map_or(http::Way::Clear, |s| http::Way::Tls(s.acceptor.clone())))
+            }
+            came = accept(metrics.as_ref()) => (came, http::Way::Metrics),
+            _ = second.tick() => {
+                shared.expire();
+                continue;
+            }
             _ = stopping.changed() => break,
+        };
+        match came {
+            Ok((stream, peer)) => http::accept(&shared, stream, peer, way, for_connections.clone()),
+            Err(e) => {
+                // Out of descriptors, most likely: without a pause this would spin.
+                tracing::warn!("accept: {e}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
-    drop(listener);
+    shared.stopping.store(true, Ordering::Release);
+    drop((clear, secure, metrics));
     if let Some(sip) = sip {
         let _answered = sip.await;
+    }
+    if let Some(dns) = dns {
+        let _answered = dns.await;
     }
     let quiet = async {
         while shared.connections.load(Ordering::Acquire) > 0 {
@@ -354,5 +460,6 @@ async fn serve(
     let _ = tokio::time::timeout(FAREWELL, quiet).await;
     shared.writer.stop();
     let _ = tokio::task::spawn_blocking(move || store.join()).await;
+    drop(lock);
     let _ = end.send(());
 }

@@ -1,13 +1,17 @@
-//! A gateway's (or the command line's) side of the directory's API: HTTP/1.1 on kept connections, Digest credentials, short timeouts.
+//! A gateway's (or the command line's) side of the directory's API: HTTP/1.1 or HTTPS on kept connections, Digest credentials, short timeouts.
 //!
-//! One client serves all ports of a gateway: the last nonce is shared by all accounts, so that a request usually takes one round trip.
+//! One client serves all ports of a gateway: the last nonce of a server is shared by all accounts, so that a request usually takes one round
+//! trip. Of several servers the one that answered last is asked first; one that does not answer, or cannot serve now, costs its share of
+//! the time, and the next is asked.
 
 use crate::api::ErrorAnswer;
 use crate::api::directory::{DeregisterAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
+use crate::config::server::{Host, Server};
 use crate::digest::{Algorithm, Asked, Challenge, Ha1};
 use crate::limits::{API_BODY_BYTES_MAX, DIRECTORY_CONNECTIONS_KEPT};
 use crate::registration;
 use crate::shell::clock;
+use crate::shell::tls::https::{self, Trust};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -16,7 +20,10 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// An account to ask as.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,12 +81,33 @@ impl Default for Timeouts {
     }
 }
 
-/// A directory, as its clients see it.
+/// A connection that is to stand within this time, in milliseconds, so that a dead server costs no more than this of a long patience.
+const CONNECT_WITHIN_MS: u64 = 2000;
+
+/// A directory, or several that know the same, as their clients see them.
 pub struct DirectoryClient {
-    address: SocketAddr,
+    places: Vec<Place>,
+    /// Which of them answered last.
+    first: AtomicUsize,
     timeouts: Timeouts,
+}
+
+/// One server, and what we keep of it.
+struct Place {
+    server: Server,
+    tls: Option<TlsConnector>,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    /// Connections of an earlier life are not kept.
+    life: AtomicU32,
     challenge: Mutex<Option<(Challenge, u32)>>,
+}
+
+/// What is asked.
+struct Question<'a> {
+    login: Option<&'a Login>,
+    method: Method,
+    target: &'a str,
+    body: Bytes,
 }
 
 struct Answered {
@@ -90,30 +118,45 @@ struct Answered {
 }
 
 impl DirectoryClient {
-    /// For the directory whose API listens on `address`. Connects at the first request.
+    /// For the directory whose API listens in the clear on `address`. Connects at the first request.
     pub fn new(address: SocketAddr, timeouts: Timeouts) -> Self {
-        DirectoryClient { address, timeouts, idle: Mutex::default(), challenge: Mutex::default() }
+        DirectoryClient { places: vec![Place::of(Server::plain(address), None)], first: AtomicUsize::new(0), timeouts }
+    }
+
+    /// For one directory or several; `trust` says whom HTTPS believes. The error names the file at fault.
+    pub fn of(servers: &[Server], trust: &Trust, timeouts: Timeouts) -> Result<Self, String> {
+        let tls = if servers.iter().any(|s| s.tls) { Some(https::connector(trust)?) } else { None };
+        let places = servers.iter().map(|s| Place::of(s.clone(), tls.clone().filter(|_| s.tls))).collect();
+        Ok(DirectoryClient { places, first: AtomicUsize::new(0), timeouts })
+    }
+
+    /// Our address changed, or the cable is back in: connections from before lead nowhere, and would take their time to find out.
+    pub fn forget_connections(&self) {
+        for place in &self.places {
+            place.life.fetch_add(1, Ordering::Relaxed);
+            place.idle.lock().expect("no thread panics while it holds the connections").clear();
+        }
     }
 
     /// Registers or renews.
     pub async fn register(&self, login: &Login, ask: &RegisterRequest) -> Result<RegisterAnswer, ClientError> {
-        let body = serde_json::to_vec(ask).expect("a plain struct with string keys");
-        let within = self.timeouts.register_ms;
-        read(&self.within(within, self.exchange(Some(login), Method::POST, "/v1/registrations", Bytes::from(body))).await?)
+        let body = Bytes::from(serde_json::to_vec(ask).expect("a plain struct with string keys"));
+        let question = Question { login: Some(login), method: Method::POST, target: "/v1/registrations", body };
+        read(&self.ask(self.timeouts.register_ms, &question).await?)
     }
 
     /// Ends the registration of `number`, if `instance` still holds it.
     pub async fn deregister(&self, login: &Login, number: &str, instance: &str) -> Result<DeregisterAnswer, ClientError> {
         let target = format!("/v1/registrations/{number}?instance={}", percent(instance));
-        let within = self.timeouts.register_ms;
-        read(&self.within(within, self.exchange(Some(login), Method::DELETE, &target, Bytes::new())).await?)
+        let question = Question { login: Some(login), method: Method::DELETE, target: &target, body: Bytes::new() };
+        read(&self.ask(self.timeouts.register_ms, &question).await?)
     }
 
     /// Where is `number`?
     pub async fn lookup(&self, login: Option<&Login>, number: &str) -> Result<LookupAnswer, ClientError> {
         let target = format!("/v1/lookup/{}", percent(number));
-        let within = self.timeouts.lookup_ms;
-        let answered = self.within(within, self.exchange(login, Method::GET, &target, Bytes::new())).await?;
+        let question = Question { login, method: Method::GET, target: &target, body: Bytes::new() };
+        let answered = self.ask(self.timeouts.lookup_ms, &question).await?;
         match read(&answered) {
             Err(ClientError::Refused { code, .. }) if code == "unknown_number" => Ok(LookupAnswer::Unknown { number: number.to_owned() }),
             other => other,
@@ -132,7 +175,8 @@ impl DirectoryClient {
             }
         };
         result.unwrap_or_else(|e| match &e {
-            ClientError::Refused { status, .. } if *status < 500 => registration::Outcome::Refused { why: e.to_string() },
+            // 429: too many of this source failed to log in; whose fault that is, time will tell.
+            ClientError::Refused { status, .. } if *status < 500 && *status != 429 => registration::Outcome::Refused { why: e.to_string() },
             ClientError::Refused { retry_after_s, .. } => {
                 registration::Outcome::Failed { why: e.to_string(), retry_after_s: *retry_after_s }
             }
@@ -140,15 +184,42 @@ impl DirectoryClient {
         })
     }
 
-    async fn within<T>(&self, ms: u64, work: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
-        tokio::time::timeout(Duration::from_millis(ms), work).await.unwrap_or(Err(ClientError::TimedOut))
+    /// Asks the servers in turn, each within its share of what is left of the time.
+    async fn ask(&self, within_ms: u64, question: &Question<'_>) -> Result<Answered, ClientError> {
+        let until = clock::now() + Duration::from_millis(within_ms);
+        let (all, first) = (self.places.len(), self.first.load(Ordering::Relaxed));
+        let mut outcome = Err(ClientError::TimedOut);
+        for turn in 0..all {
+            let i = (first + turn) % all;
+            let left = until - clock::now();
+            let share = left / u32::try_from(all - turn).unwrap_or(1);
+            match tokio::time::timeout(share, self.places[i].exchange(question)).await {
+                Ok(Ok(answered)) if !answered.status.is_server_error() => {
+                    self.first.store(i, Ordering::Relaxed);
+                    return Ok(answered);
+                }
+                // A server that says that it cannot says more than one that is silent.
+                Ok(Ok(answered)) => outcome = Ok(answered),
+                Ok(Err(e)) if outcome.is_err() => outcome = Err(e),
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        outcome
+    }
+}
+
+impl Place {
+    fn of(server: Server, tls: Option<TlsConnector>) -> Place {
+        Place { server, tls, idle: Mutex::default(), life: AtomicU32::new(0), challenge: Mutex::default() }
     }
 
     /// One request and its answer; credentials by the last nonce, and once more by a new one if that is asked for.
-    async fn exchange(&self, login: Option<&Login>, method: Method, target: &str, body: Bytes) -> Result<Answered, ClientError> {
-        let sent = login.and_then(|login| self.credentials(login, &method, target));
+    async fn exchange(&self, question: &Question<'_>) -> Result<Answered, ClientError> {
+        let Question { login, method, target, body } = question;
+        let login = *login;
+        let sent = login.and_then(|login| self.credentials(login, method, target));
         let had_credentials = sent.is_some();
-        let answered = self.once(sent, &method, target, body.clone()).await?;
+        let answered = self.once(sent, method, target, body.clone()).await?;
         let (StatusCode::UNAUTHORIZED, Some(challenge), Some(login)) = (answered.status, &answered.challenge, login) else {
             return Ok(answered);
         };
@@ -156,8 +227,8 @@ impl DirectoryClient {
         if had_credentials && !challenge.stale {
             return Ok(answered);
         }
-        let sent = self.credentials(login, &method, target);
-        self.once(sent, &method, target, body).await
+        let sent = self.credentials(login, method, target);
+        self.once(sent, method, target, body.clone()).await
     }
 
     fn credentials(&self, login: &Login, method: &Method, target: &str) -> Option<String> {
@@ -173,6 +244,7 @@ impl DirectoryClient {
     async fn once(&self, credentials: Option<String>, method: &Method, target: &str, body: Bytes) -> Result<Answered, ClientError> {
         // A kept connection may have been closed by the other side meanwhile: those fail at once and say so, and the next is tried.
         loop {
+            let life = self.life.load(Ordering::Relaxed);
             let kept = self.idle.lock().expect("no thread panics while it holds the connections").pop();
             let fresh = kept.is_none();
             let mut connection = match kept {
@@ -185,7 +257,7 @@ impl DirectoryClient {
             let mut request = Request::builder()
                 .method(method.clone())
                 .uri(target)
-                .header(header::HOST, self.address.to_string())
+                .header(header::HOST, self.server.authority())
                 .header(header::CONTENT_TYPE, "application/json");
             if let Some(credentials) = &credentials {
                 request = request.header(header::AUTHORIZATION, credentials);
@@ -198,12 +270,12 @@ impl DirectoryClient {
                 // On a kept connection the other side may have closed it after our bytes left. All requests say the whole truth, so saying
                 // one twice does no harm; only the nonce count is spent.
                 Err(_) if !fresh => continue,
-                Err(e) => return Err(ClientError::Unreachable(e.into_error().to_string())),
+                Err(e) => return Err(self.unreachable(&e.into_error())),
             };
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, API_BODY_BYTES_MAX).collect().await.map_err(|e| ClientError::Unreachable(e.to_string()))?;
+            let body = Limited::new(body, API_BODY_BYTES_MAX).collect().await.map_err(|e| self.unreachable(&e))?;
             let mut idle = self.idle.lock().expect("no thread panics while it holds the connections");
-            if idle.len() < DIRECTORY_CONNECTIONS_KEPT {
+            if idle.len() < DIRECTORY_CONNECTIONS_KEPT && life == self.life.load(Ordering::Relaxed) {
                 idle.push(connection);
             }
             let challenges = head.headers.get_all(header::WWW_AUTHENTICATE);
@@ -220,12 +292,39 @@ impl DirectoryClient {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
-        let unreachable = |e: &dyn core::fmt::Display| ClientError::Unreachable(format!("{}: {e}", self.address));
-        let stream = tokio::net::TcpStream::connect(self.address).await.map_err(|e| unreachable(&e))?;
+        let connecting = async {
+            match &self.server.host {
+                Host::Address(ip) => TcpStream::connect((*ip, self.server.port)).await,
+                // The system's resolver, and all addresses that it names in turn.
+                Host::Name(name) => TcpStream::connect((name.as_str(), self.server.port)).await,
+            }
+        };
+        let late = |_| self.unreachable(&"no connection in time");
+        let stream = tokio::time::timeout(Duration::from_millis(CONNECT_WITHIN_MS), connecting).await.map_err(late)?;
+        let stream = stream.map_err(|e| self.unreachable(&e))?;
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
-        tokio::spawn(connection);
+        let name = match &self.server.host {
+            Host::Address(ip) => ip.to_string(),
+            Host::Name(name) => name.clone(),
+        };
+        let sender = match &self.tls {
+            Some(tls) => {
+                let stream = https::connect(tls, stream, &name).await.map_err(|why| self.unreachable(&why))?;
+                let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| self.unreachable(&e))?;
+                tokio::spawn(connection);
+                sender
+            }
+            None => {
+                let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| self.unreachable(&e))?;
+                tokio::spawn(connection);
+                sender
+            }
+        };
         Ok(sender)
+    }
+
+    fn unreachable(&self, why: &dyn core::fmt::Display) -> ClientError {
+        ClientError::Unreachable(format!("{}: {why}", self.server))
     }
 }
 

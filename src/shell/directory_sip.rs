@@ -3,8 +3,10 @@
 
 use crate::config::directory::Config;
 use crate::config::sip;
+use crate::shell::access::Access;
 use crate::shell::clock;
 use crate::shell::directory::{Machines, Shared};
+use crate::shell::directory_https;
 use crate::shell::sip_transport::{self, Incoming, SipTransport};
 use crate::shell::store::{Settled, Waiter, Work};
 use crate::shell::tls;
@@ -22,12 +24,13 @@ const SETTLED_AT_ONCE: usize = 16;
 const MESSAGES_AT_ONCE: usize = 64;
 
 /// Binds all SIP sockets of the configuration. The error names the address or file at fault.
-pub(super) fn open(config: &Config, sip: &sip::Sip) -> Result<SipTransport, String> {
-    let tls = tls::Settings::of(sip, &config.state_dir, &[&config.domain]);
+pub(super) fn open(config: &Config, sip: &sip::Sip, access: Arc<Access>) -> Result<SipTransport, String> {
+    let names = directory_https::names(config);
+    let tls = tls::Settings::of(sip, &config.state_dir, &names.iter().map(String::as_str).collect::<Vec<_>>());
     for warning in tls.warnings() {
         tracing::warn!("{warning}");
     }
-    SipTransport::open(sip_transport::Settings::of(sip, tls))
+    SipTransport::open(sip_transport::Settings { access, ..sip_transport::Settings::of(sip, tls) })
 }
 
 /// The door of this configuration.
@@ -85,7 +88,7 @@ fn work_off(shared: &Shared, door: &mut Door, transport: &mut SipTransport, firs
     let mut works = Vec::new();
     {
         let mut machines = shared.machines();
-        let Machines { directory, authenticator, failures, bans } = &mut *machines;
+        let Machines { directory, authenticator, failures, bans, .. } = &mut *machines;
         let mut rooms = Rooms { directory, authenticator, failures, bans };
         let mut next = Some(first);
         for _ in 0..MESSAGES_AT_ONCE {
@@ -107,8 +110,9 @@ fn work_off(shared: &Shared, door: &mut Door, transport: &mut SipTransport, firs
         }
     }
     for Answer { dst, bytes } in answers.drain(..) {
-        transport.send(dst, None, bytes);
+        transport.post(dst, bytes);
     }
+    transport.flush();
 }
 
 fn send_settled(shared: &Shared, door: &mut Door, transport: &mut SipTransport, batch: &mut Vec<Settled>) {
@@ -117,14 +121,16 @@ fn send_settled(shared: &Shared, door: &mut Door, transport: &mut SipTransport, 
         shared.sip_waiting.fetch_sub(pending.len(), Ordering::AcqRel);
         for pending in pending {
             let Answer { dst, bytes } = door.settled(now, pending, on_disk);
-            transport.send(dst, None, bytes);
+            transport.post(dst, bytes);
         }
     }
+    transport.flush();
 }
 
 /// What `status` tells.
 fn publish(shared: &Shared, door: &Door) {
     let c = door.counters();
+    shared.sip_alive_ms.store(clock::now().as_ms(), Ordering::Release);
     shared.sip_answered.store(c.answered, Ordering::Relaxed);
     shared.sip_dropped.store(c.garbage + c.responses, Ordering::Relaxed);
 }

@@ -6,13 +6,14 @@
 use super::clock;
 use super::gateway_api::{self, Request};
 use super::media_thread::{self, LegSocketSet, MediaStats, MediaThread};
+use super::own_address::{Look, OwnAddress, Watch};
 use super::records::RecordsFile;
 use super::registrations::{self, Directory, PortRegistration};
 use super::routes_file::RoutesFile;
 use super::simulate;
 use super::sip_accounts;
 use super::sip_transport::{self, Incoming, SipTransport};
-use crate::call::{self, Action, Gateway, LegSockets};
+use crate::call::{self, Action, Addresses, Gateway, LegSockets};
 use crate::config::error::ConfigError;
 use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::digit_map::DigitMap;
@@ -26,7 +27,7 @@ use crate::tick::{Board, Command, Event};
 use heapless::spsc::{Consumer, Producer};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,6 +107,10 @@ pub struct Daemon {
     routes: RoutesFile,
     records: RecordsFile,
     directory: Option<Directory>,
+    own: OwnAddress,
+    /// Where peers were last told to reach us.
+    pub told_address: SocketAddr,
+    here: Look,
     answers: mpsc::Sender<FromDirectory>,
     dns: super::dns::Dns,
     stopping: Option<crate::clock::Instant>,
@@ -132,7 +137,14 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         tokio::net::TcpListener::bind(config.api.listen).await.map_err(|e| system(&format!("api.listen {}", config.api.listen), &e))?;
     let ports = simulate::ports(&config, &state).map_err(|e| system("port", &e))?;
 
-    let gateway = build_gateway(&config, &routes, &sip);
+    let api_of_directory = match &config.directory {
+        Some(d) => registrations::address_of(&d.api).await,
+        None => None,
+    };
+    let mut own = OwnAddress::new(sip.local(), config.sip.main().ip(), api_of_directory);
+    let here = own.look(clock::now());
+    let addresses = here.addresses.clone().unwrap_or_else(|| nowhere(&config));
+    let gateway = build_gateway(&config, &routes, &addresses);
     let board = build_board(&config, sockets.len());
     let (command_in, event_out, queues) = media_thread::queues();
     let (wake_media, wake_events) = std::os::unix::net::UnixDatagram::pair().map_err(|e| system("socket pair", &e))?;
@@ -148,8 +160,9 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     let door = gateway_api::Door::open(api_in, &config, &state).map_err(|e| system("state", &e))?;
     let api_task = tokio::spawn(gateway_api::serve(api, door));
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
-    let directory = Directory::of(&config);
-    let registrants = registrations::registrants(&config, &state).map_err(|e| system("directory", &e))?;
+    let directory = Directory::of(&config).map_err(|e| system("directory", &e))?;
+    let told_address = addresses.contacts[0].addr;
+    let registrants = registrations::registrants(&config, &state, told_address).map_err(|e| system("directory", &e))?;
     let mut daemon = Daemon {
         name,
         gateway,
@@ -165,6 +178,9 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         routes,
         records: RecordsFile::open(&state),
         directory,
+        own,
+        told_address,
+        here,
         answers,
         dns: super::dns::Dns::of(&config.sip),
         stopping: None,
@@ -172,6 +188,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         told: vec![String::new(); config.ports.len()],
         config,
     };
+    daemon.say_address();
     tracing::info!(
         "gateway {} up: SIP {}, API {}, {} ports",
         daemon.name,
@@ -203,6 +220,9 @@ impl Daemon {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut byte = [0u8; 64];
+        let mut watch = Watch::open();
+        // What changed since the first look was not heard.
+        self.look_again(sip);
         loop {
             self.settle(sip);
             if self.may_stop() {
@@ -211,6 +231,9 @@ impl Daemon {
             if self.thread.as_ref().is_some_and(std::thread::JoinHandle::is_finished) {
                 // No bell would ever ring again; whoever runs us starts us anew.
                 return Err(io::Error::other("the media thread died; see the panic above"));
+            }
+            if self.own.look_at().is_some_and(|at| at <= clock::now()) {
+                self.look_again(sip);
             }
             let deadline = self.next_deadline();
             tokio::select! {
@@ -222,6 +245,7 @@ impl Daemon {
                     }
                 },
                 _ = wake.recv(&mut byte) => self.take_events(),
+                () = watch.changed() => self.look_again(sip),
                 Some(answer) = answers.recv() => self.take_answer(answer),
                 Some(request) = api.recv() => {
                     self.sip_counters = sip.counters();
@@ -231,6 +255,53 @@ impl Daemon {
                 _ = term.recv() => self.begin_stop("SIGTERM"),
                 _ = int.recv() => self.begin_stop("SIGINT"),
             }
+        }
+    }
+
+    /// Something changed in the machine's network: where are we reached now?
+    fn look_again(&mut self, sip: &SipTransport) {
+        let now = clock::now();
+        let look = self.own.look(now);
+        let before = core::mem::replace(&mut self.here, look.clone());
+        if self.stopping.is_some() {
+            return;
+        }
+        let moved = look.addresses.as_ref().filter(|to| before.addresses.as_ref() != Some(*to));
+        if look.addresses.is_some() != before.addresses.is_some() || moved.is_some() {
+            self.say_address();
+        }
+        let known = |a: &Addresses| a.contacts.iter().map(|c| c.addr.ip()).chain([a.media]).collect::<Vec<_>>();
+        if let (Some(old), Some(new)) = (&before.addresses, &look.addresses) {
+            let (old, new) = (known(old), known(new));
+            sip.leave(old.into_iter().filter(|ip| !new.contains(ip)).collect());
+        }
+        match moved {
+            Some(to) => {
+                self.told_address = to.contacts[0].addr;
+                self.directory.iter().for_each(Directory::forget_connections);
+                self.clocked().readdress(now, to);
+            }
+            None if look.has_way && !before.has_way => {
+                self.directory.iter().for_each(Directory::forget_connections);
+                self.clocked().way_is_back(now);
+            }
+            None => {}
+        }
+        let back = look.has_way && !before.has_way;
+        for port in self.registrants.iter_mut().filter(|_| look.addresses.is_some()) {
+            port.registrant.moved(now, self.told_address);
+            port.registrant.start(now);
+            if back {
+                port.registrant.way_is_back(now);
+            }
+        }
+    }
+
+    fn say_address(&self) {
+        match &self.here.addresses {
+            Some(to) if self.config.sip.main().ip().is_unspecified() => tracing::info!("peers reach this gateway at {}", to.contacts[0]),
+            Some(_) => {}
+            None => tracing::warn!("this machine has no address that peers could reach; waiting for one"),
         }
     }
 
@@ -368,7 +439,7 @@ impl Daemon {
         };
         let resolver = self.gateway.resolver();
         if resolver.port_of(&number).is_some() || resolver.is_echo(&number) {
-            let contact = self.config.sip.main();
+            let contact = self.told_address;
             let here = crate::resolve::Answer::Found { number, contact, fingerprint: None };
             let _nobody_waits = reply.send(Ok(lookup_json(&here, "this gateway")));
             return;
@@ -412,7 +483,11 @@ impl Daemon {
         let registrations = self.registrants.iter().filter_map(|r| r.registrant.poll_timeout()).min();
         let retry = if self.backlog.is_empty() { None } else { Some(clock::now() + Duration::from_millis(20)) };
         let idle = clock::now() + Duration::from_secs(1);
-        [self.gateway.poll_timeout(), registrations, retry, self.stopping, Some(idle)].into_iter().flatten().min().unwrap_or(idle)
+        [self.gateway.poll_timeout(), registrations, retry, self.stopping, self.own.look_at(), Some(idle)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(idle)
     }
 
     fn begin_stop(&mut self, signal: &str) {
@@ -465,14 +540,21 @@ fn build_board(config: &GatewayConfig, legs: usize) -> Board {
     Board::new(lines.collect(), config.line.echo_places, legs, u64::from(config.media.watchdog_s) * 1000)
 }
 
-fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTransport) -> Gateway {
+/// Where peers would reach us, had this machine an address.
+fn nowhere(config: &GatewayConfig) -> Addresses {
+    let main = config.sip.main();
+    let ip = if main.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    Addresses { contacts: vec![crate::sip::Hop::udp(SocketAddr::new(ip, main.port()))], media: ip }
+}
+
+fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, at: &Addresses) -> Gateway {
     let ports = sip_accounts::ports(config);
     let numbers: BTreeMap<Number, PortId> =
         ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
     let answer_limit = config.directory.as_ref().map_or(1500, |d| d.lookup_timeout_ms) + 500;
     let mut resolver = Resolver::new(numbers, Number::parse(&config.line.echo_number).ok(), routes.cache(), answer_limit);
     resolver.set_prefix_routes(crate::config::accounts::prefix_routes(config).0);
-    let ip = config.sip.main().ip();
+    let ip = at.media;
     let first = config.media.ports[0];
     let legs = config.legs_used() as u16;
     let leg = |i: u16| LegSockets { rtp: SocketAddr::new(ip, first + 4 * i), udptl: SocketAddr::new(ip, first + 4 * i + 2) };
@@ -501,9 +583,9 @@ fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, transport: &SipTra
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,
     };
-    let user_agent = crate::sip::Config::new(config.sip.main(), format!("tipring/{}", env!("CARGO_PKG_VERSION")));
+    let user_agent = crate::sip::Config::new(at.contacts[0].addr, format!("tipring/{}", env!("CARGO_PKG_VERSION")));
     let endpoint = crate::sip::Config {
-        contacts: transport.contacts(),
+        contacts: at.contacts.clone(),
         t38: config.media.t38,
         trusted: config.sip.trusted_networks(),
         session_expires_s: config.sip.session_interval_s(),

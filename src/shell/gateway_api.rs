@@ -263,7 +263,7 @@ fn status(daemon: &mut Daemon) -> Value {
         name: daemon.name.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
         uptime_s: clock::now().ms_since(daemon.started) / 1000,
-        sip: daemon.config.sip.main().to_string(),
+        sip: daemon.told_address.to_string(),
         ports: views.len(),
         ports_in_call: views.iter().filter(|p| p.call.is_some()).count(),
         calls: daemon.gateway.calls().len(),

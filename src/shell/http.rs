@@ -1,14 +1,20 @@
-//! The directory's HTTP door: JSON in and out, Digest credentials (RFC 7616) for terminals, a token from loopback for the operator.
+//! The directory's HTTP door: JSON in and out, Digest credentials (RFC 7616) for terminals, a session for people ([`people`]), a token from
+//! loopback for the operator. In the clear on loopback, by HTTPS beyond.
 //!
+//! Whoever fails to prove who he is hears one answer, whatever was wrong, and after some tries from one source nothing but 429 (D-17).
 //! Bounded on every side: connections, bytes of a body, time for a head and a body, rows of an answer.
 
 #![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
+
+mod health;
+mod people;
 
 use crate::api::directory as api;
 use crate::api::{ErrorAnswer, ErrorBody};
 use crate::clock::Instant;
 use crate::digest::{self, Algorithm, Asked, Authenticator, Credentials, Qop, Verdict};
-use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, User};
+use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, Role, User};
+use crate::enum_door::Outcome;
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::shell::directory::{Machines, Shared, Unanswered};
@@ -30,6 +36,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 /// A body that takes longer is given up.
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -38,16 +45,38 @@ const PAGE_ROWS_MAX: usize = 1000;
 /// The largest head of a request.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// A handshake that takes longer is given up.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(6);
+
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy)]
-pub(super) struct Peer(pub SocketAddr);
+pub(super) struct Peer {
+    at: SocketAddr,
+    /// Nobody on the way reads or changes what is said.
+    private: bool,
+}
+
+impl Peer {
+    fn ip(self) -> std::net::IpAddr {
+        self.at.ip()
+    }
+}
+
+/// The way a connection came.
+pub(super) enum Way {
+    /// HTTP.
+    Clear,
+    /// HTTPS.
+    Tls(TlsAcceptor),
+    /// HTTP, for counts alone.
+    Metrics,
+}
 
 pub(super) type At = State<Arc<Shared>>;
 pub(super) type From = Extension<Peer>;
 
 fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/health", get(|| async { "ok\n" }))
         .route("/v1/status", get(status))
         .route("/v1/lookup/{number}", get(lookup))
         .route("/v1/registrations", get(registrations).post(register))
@@ -57,34 +86,62 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/reservations/{number}", delete(unreserve))
         .route("/v1/accounts", get(list_accounts).post(set_account))
         .route("/v1/accounts/{user}", delete(remove_account))
+        .merge(people::routes())
+        .merge(health::routes())
         .fallback(|| async { error(StatusCode::NOT_FOUND, "no_such_resource", "there is no such resource") })
         .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this method here") })
         .with_state(shared)
 }
 
 /// Serves one connection until it ends, is idle too long, or the daemon stops.
-pub(super) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, mut stopping: watch::Receiver<bool>) {
-    if shared.connections.fetch_add(1, Ordering::AcqRel) >= shared.config.api_connections_max {
+pub(super) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, way: Way, mut stopping: watch::Receiver<bool>) {
+    if !shared.api_access.admits(peer.ip()) {
+        return;
+    }
+    if shared.connections.fetch_add(1, Ordering::AcqRel) >= shared.config.api.connections_max {
         shared.connections.fetch_sub(1, Ordering::AcqRel);
         shared.refused_full.fetch_add(1, Ordering::Relaxed);
         return;
     }
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(routes(shared.clone()).layer(Extension(Peer(peer))));
     let shared = shared.clone();
     tokio::spawn(async move {
-        let http = http1(Duration::from_secs(u64::from(shared.config.api_idle_s)));
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => {}
-            _ = stopping.changed() => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
+        let at = peer;
+        match way {
+            Way::Clear => {
+                let peer = Peer { at, private: at.ip().to_canonical().is_loopback() };
+                serve(&shared, stream, routes(shared.clone()).layer(Extension(peer)), stopping).await;
+            }
+            Way::Metrics => serve(&shared, stream, health::routes_beside(shared.clone()), stopping).await,
+            Way::Tls(acceptor) => {
+                let handshake = tokio::select! {
+                    done = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => done.ok().and_then(Result::ok),
+                    _ = stopping.changed() => None,
+                };
+                if let Some(stream) = handshake {
+                    let peer = Peer { at, private: true };
+                    serve(&shared, stream, routes(shared.clone()).layer(Extension(peer)), stopping).await;
+                }
             }
         }
         shared.connections.fetch_sub(1, Ordering::AcqRel);
     });
+}
+
+async fn serve<S>(shared: &Shared, stream: S, routes: Router, mut stopping: watch::Receiver<bool>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let http = http1(Duration::from_secs(u64::from(shared.config.api.idle_s)));
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    tokio::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
 }
 
 /// HTTP/1.1 with bounds: a head must be complete, and short, before a connection has been idle for so long.
@@ -143,10 +200,10 @@ async fn lookup(State(shared): At, Extension(peer): From, Path(number): Path<Str
 
 /// The user whose credentials the request carries; else the challenge to answer.
 #[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
-pub(super) fn logged_in(shared: &Shared, Peer(peer): Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
+pub(super) fn logged_in(shared: &Shared, peer: Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
     let now = clock::now();
     let mut machines = shared.machines();
-    let Machines { directory, authenticator, failures, .. } = &mut *machines;
+    let Machines { directory, authenticator, bans, .. } = &mut *machines;
     let Some(header) = headers.get(header::AUTHORIZATION) else {
         return Err(challenge(authenticator, now, peer, false, "credentials_wanted", "log in with Digest credentials"));
     };
@@ -159,23 +216,47 @@ pub(super) fn logged_in(shared: &Shared, Peer(peer): Peer, method: &Method, uri:
         }
         Err(_) => return Err(error(StatusCode::BAD_REQUEST, "bad_credentials", "the Authorization header cannot be read")),
     };
+    if let Some(left_s) = bans.left_s(now, peer.ip(), &credentials.username) {
+        return Err(banned(left_s));
+    }
     let target = uri.path_and_query().map_or("/", |p| p.as_str());
     let ha1 = |user: &str| directory.account(user).map(|a| a.ha1);
     // The body is not read before it is known from whom it comes, so no proof covers it.
     match authenticator.check(now, &Asked { method: method.as_str(), uri: target, body: b"" }, &credentials, ha1) {
-        Verdict::Is => User::parse(&credentials.username)
-            .map_err(|_| error(StatusCode::FORBIDDEN, "not_an_account", "this is not a name of an account")),
-        Verdict::Stale => Err(challenge(authenticator, now, peer, true, "stale_nonce", "log in again with the new nonce")),
+        Verdict::Is => {
+            machines.bans.succeeded(peer.ip(), &credentials.username);
+            User::parse(&credentials.username)
+                .map_err(|_| error(StatusCode::FORBIDDEN, "not_an_account", "this is not a name of an account"))
+        }
+        Verdict::Stale => Err(challenge(&mut machines.authenticator, now, peer, true, "stale_nonce", "log in again with the new nonce")),
         Verdict::Wrong => {
-            if let Some(line) = failures.failed(now, peer.ip(), &credentials.username) {
-                tracing::warn!("{line} door=http");
-            }
-            Err(challenge(authenticator, now, peer, false, "wrong_credentials", "user or password is wrong"))
+            // A connection stands: the source is no forgery.
+            failed(&mut machines, now, peer, &credentials.username, "http");
+            Err(challenge(&mut machines.authenticator, now, peer, false, "wrong_credentials", "user or password is wrong"))
         }
     }
 }
 
-fn challenge(authenticator: &mut Authenticator, now: Instant, peer: SocketAddr, stale: bool, code: &str, message: &str) -> Response {
+/// A log-in failed: it is counted, and told in the log as far as that is bounded.
+fn failed(machines: &mut Machines, now: Instant, peer: Peer, account: &str, door: &str) {
+    if let Some(line) = machines.failures.failed(now, peer.ip(), account) {
+        tracing::warn!("{line} door={door}");
+    }
+    if let Some(ban) = machines.bans.failed(now, peer.ip(), account)
+        && machines.ban_lines.pass(now, peer.ip()).is_some()
+    {
+        tracing::warn!("{ban}");
+    }
+}
+
+/// Whoever failed too often hears nothing else, with the right password too.
+fn banned(left_s: u32) -> Response {
+    let mut refused = error(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", "too many log-ins failed from here: come again later");
+    refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(left_s));
+    refused
+}
+
+fn challenge(authenticator: &mut Authenticator, now: Instant, peer: Peer, stale: bool, code: &str, message: &str) -> Response {
     // HTTP clients are ours or new: no MD5 here, whatever SIP needs.
     let [_sha512_256, sha256, _md5] = authenticator.challenge(now, stale, peer.ip());
     let mut refused = error(StatusCode::UNAUTHORIZED, code, message);
@@ -186,14 +267,20 @@ fn challenge(authenticator: &mut Authenticator, now: Instant, peer: SocketAddr, 
 
 // ---- the operator ----
 
-pub(super) fn is_operator(shared: &Shared, Peer(peer): Peer, headers: &HeaderMap) -> bool {
+/// The operator, or a person who may the same.
+pub(super) fn is_operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> bool {
     peer.ip().is_loopback() && bears(headers, &shared.admin_token)
+        || people::session(shared, peer, headers).is_some_and(|person| person.role == Role::Admin)
 }
 
 /// Whether a request carries this token (RFC 6750).
 pub(super) fn bears(headers: &HeaderMap, token: &str) -> bool {
-    let carried = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
-    carried.is_some_and(|t| digest::same(t.as_bytes(), token.as_bytes()))
+    bearer(headers).is_some_and(|t| digest::same(t.as_bytes(), token.as_bytes()))
+}
+
+/// The token that a request carries.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "))
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
@@ -201,15 +288,17 @@ pub(super) fn operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Resu
     if is_operator(shared, peer, headers) {
         Ok(())
     } else {
-        Err(error(StatusCode::FORBIDDEN, "operator_only", "this is the operator's: from loopback, with the token of the state directory"))
+        let whose = "this is for admins, and for the operator: from loopback, with the token of the state directory";
+        Err(error(StatusCode::FORBIDDEN, "operator_only", whose))
     }
 }
 
-async fn status(State(shared): At, Extension(Peer(peer)): From) -> Response {
-    if !peer.ip().is_loopback() {
+async fn status(State(shared): At, Extension(peer): From, headers: HeaderMap) -> Response {
+    if !peer.ip().is_loopback() && !is_operator(&shared, peer, &headers) {
         return error(StatusCode::FORBIDDEN, "operator_only", "the status is told on loopback only");
     }
     let machines = shared.machines();
+    let now = clock::now();
     let (counts, plan, written) = (machines.directory.counts(), &machines.directory.policy().plan, &shared.writer.written);
     ok(&api::StatusAnswer {
         domain: shared.config.domain.clone(),
@@ -219,6 +308,8 @@ async fn status(State(shared): At, Extension(Peer(peer)): From) -> Response {
         remembered: counts.remembered,
         reservations: counts.reservations,
         accounts: counts.accounts,
+        people: machines.directory.people().len(),
+        sessions: machines.sessions.count(),
         uptime_s: (clock::now() - shared.started).as_secs(),
         servers: counts.servers,
         alarms: counts.alarms,
@@ -226,9 +317,15 @@ async fn status(State(shared): At, Extension(Peer(peer)): From) -> Response {
         commits: written.commits.load(Ordering::Relaxed),
         write_failures: written.failures.load(Ordering::Relaxed),
         failed_logins: machines.failures.total(),
-        banned: machines.bans.count(clock::now()),
+        banned: machines.bans.count(now),
+        turned_away: shared.api_access.turned_away() + shared.sip_access.turned_away() + shared.enum_access.turned_away(),
+        tls_fingerprint: shared.fingerprint.map(|f| f.to_string()),
+        store: if written.is_failing() { "cannot write" } else { "writes" }.into(),
         sip_answered: shared.sip_answered.load(Ordering::Relaxed),
         sip_dropped: shared.sip_dropped.load(Ordering::Relaxed),
+        enum_answered: shared.dns.answered(),
+        enum_found: shared.dns.of(Outcome::Found),
+        enum_dropped: shared.dns.of(Outcome::Dropped) + shared.dns.held_back.load(Ordering::Relaxed),
         connections: shared.connections.load(Ordering::Relaxed),
         refused_full: shared.refused_full.load(Ordering::Relaxed),
     })

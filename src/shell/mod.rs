@@ -1,5 +1,6 @@
 //! The only I/O: clock, sockets, files, threads. Everything decided here is decided by a machine of the core.
 
+pub mod access;
 pub mod accounts;
 pub mod api_client;
 pub mod bench;
@@ -9,22 +10,29 @@ pub mod decode;
 pub mod demo;
 pub mod directory;
 pub mod directory_client;
+mod directory_dns;
+mod directory_https;
 mod directory_sip;
 pub mod dns;
+mod first_admin;
 pub mod gateway;
 pub mod gateway_api;
 pub mod http;
 pub mod lab;
 pub mod log;
 pub mod media_thread;
+mod metrics;
 mod numbers;
-pub mod png;
+pub mod own_address;
+pub mod passwords;
+mod png;
 pub mod records;
 pub mod registrations;
 pub mod routes_file;
 pub mod simulate;
 pub mod sip_accounts;
 pub mod sip_transport;
+pub mod state_folder;
 pub mod store;
 pub mod sys;
 pub mod tls;

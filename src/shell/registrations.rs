@@ -2,9 +2,11 @@
 
 use super::clock;
 use super::directory_client::{DirectoryClient, Login, Timeouts};
+use super::tls::https::Trust;
 use crate::api::directory::LookupAnswer;
 use crate::clock::Rng;
 use crate::config::gateway::GatewayConfig;
+use crate::config::server::Host;
 use crate::directory::{Capabilities, Instance, Register, User};
 use crate::id::PortId;
 use crate::key::Fingerprint;
@@ -13,9 +15,13 @@ use crate::registration::{Outcome, Outgoing, Registrant, State};
 use crate::resolve::{Answer, NoRoute};
 use sha2::{Digest, Sha256};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+
+/// A name server that is silent for so long keeps nobody from starting.
+const RESOLVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One port at the directory.
 pub struct PortRegistration {
@@ -50,12 +56,18 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The directory of a configuration.
-    pub fn of(config: &GatewayConfig) -> Option<Self> {
-        let directory = config.directory.as_ref()?;
+    /// The directory of a configuration. The error names the file at fault.
+    pub fn of(config: &GatewayConfig) -> Result<Option<Self>, String> {
+        let Some(directory) = &config.directory else { return Ok(None) };
         let timeouts = Timeouts { lookup_ms: directory.lookup_timeout_ms, ..Timeouts::default() };
         let login = config.ports.iter().find_map(login_of);
-        Some(Directory { client: Arc::new(DirectoryClient::new(directory.api, timeouts)), login })
+        let trust = match (&directory.ca, directory.fingerprint.as_deref().and_then(Fingerprint::parse)) {
+            (_, Some(pinned)) => Trust::Pinned(pinned),
+            (Some(file), None) => Trust::File(file.clone()),
+            (None, None) => Trust::System,
+        };
+        let client = DirectoryClient::of(directory.api.all(), &trust, timeouts)?;
+        Ok(Some(Directory { client: Arc::new(client), login }))
     }
 
     /// Where is this number?
@@ -78,6 +90,11 @@ impl Directory {
         }
     }
 
+    /// Our address changed, or there is a way again.
+    pub fn forget_connections(&self) {
+        self.client.forget_connections();
+    }
+
     /// Carries out what a registrant asks.
     pub async fn carry_out(&self, login: Login, request: Outgoing) -> (u64, Outcome) {
         (request.serial, self.client.carry_out(&login, &request.ask).await)
@@ -96,8 +113,18 @@ impl PortRegistration {
     }
 }
 
-/// One registrant for each port that has an account, started.
-pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegistration>, String> {
+/// Where the first of these directories is now, as far as its name can be resolved in a moment: the way there says which address is ours.
+pub async fn address_of(servers: &crate::config::server::Servers) -> Option<std::net::SocketAddr> {
+    let first = servers.all().first()?;
+    let asked = match &first.host {
+        Host::Address(ip) => return Some(std::net::SocketAddr::new(*ip, first.port)),
+        Host::Name(name) => tokio::net::lookup_host((name.as_str(), first.port)),
+    };
+    tokio::time::timeout(RESOLVE_WITHIN, asked).await.ok()?.ok()?.next()
+}
+
+/// One registrant for each port that has an account, to be started once it is known where peers reach us.
+pub fn registrants(config: &GatewayConfig, state: &Path, contact: SocketAddr) -> Result<Vec<PortRegistration>, String> {
     let Some(directory) = &config.directory else { return Ok(Vec::new()) };
     let (instance, fingerprint) = identity(state).map_err(|e| format!("{}: {e}", state.display()))?;
     let mut rng = Rng::new(clock::seed());
@@ -108,7 +135,7 @@ pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegis
             user: User::parse(&login.user).map_err(|_| format!("{}: {:?} is no account name", port.name, login.user))?,
             wanted: port.number.as_ref().and_then(|n| Number::parse(n).ok()),
             instance: instance.clone(),
-            contact: config.sip.main(),
+            contact,
             transport: crate::sip::Transport::Udp,
             fingerprint: Some(fingerprint),
             capabilities: Capabilities {
@@ -121,8 +148,7 @@ pub fn registrants(config: &GatewayConfig, state: &Path) -> Result<Vec<PortRegis
             mac: None,
             lease_s: Some(directory.lease_s),
         };
-        let mut registrant = Registrant::new(register, rng.fork());
-        registrant.start(clock::now());
+        let registrant = Registrant::new(register, rng.fork());
         all.push(PortRegistration { port: PortId(i as u16), registrant, login });
     }
     Ok(all)

@@ -3,7 +3,8 @@ use crate::clock::WallMs;
 use crate::digest::Ha1;
 use crate::directory::record::Capabilities;
 use crate::directory::{
-    Account, Binding, Disclosure, Facts, Fixed, Instance, Mac, Person, Record, Registration, Reservation, Ring, Role, Server, Settings, User,
+    Account, Binding, Disclosure, Facts, Fixed, Instance, Mac, Person, Record, Registration, Reservation, Ring, Role, Server, Settings,
+    User,
 };
 use crate::key::Fingerprint;
 use crate::number::Number;
@@ -255,7 +256,8 @@ fn what_owners_want_and_other_directories_come_back_as_they_were_written() {
         ..Settings::usual(number("2001"))
     };
     let some = Settings { presence: true, ..Settings::usual(number("2002")) };
-    let server = Server { number: number("2"), terminal_digits: 4, sip: "h:5060".into(), api: Some("https://h".into()), secret: Some("s".into()) };
+    let server =
+        Server { number: number("2"), terminal_digits: 4, sip: "h:5060".into(), api: Some("https://h".into()), secret: Some("s".into()) };
     let bare = Server { number: number("3"), api: None, secret: None, ..server.clone() };
     let rows = [Record::Settings(all), Record::Settings(some), Record::Server(server), Record::Server(bare)];
     {

@@ -1,6 +1,8 @@
 //! TLS for everything that speaks it: our certificate (given, or made at the first start), whom we believe, and the names that SIP wants
 //! proven (RFC 5922). One library, one crypto provider: rustls with aws-lc-rs.
 
+pub mod https;
+
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -93,6 +95,11 @@ impl Identity {
         }
     }
 
+    /// The SHA-256 of the certificate, for who pins it.
+    pub fn fingerprint(&self) -> Option<crate::key::Fingerprint> {
+        self.chain.first().map(|c| https::fingerprint(c))
+    }
+
     fn read(certificate: &Path, key: &Path) -> Result<Identity, (&'static str, String)> {
         let chain = certificates_of(certificate).map_err(|why| ("tls_cert", why))?;
         let key = PrivateKeyDer::from_pem_file(key).map_err(|e| ("tls_key", format!("{}: {e}", key.display())))?;
@@ -175,7 +182,10 @@ pub fn server_config(settings: &Settings) -> Result<Arc<ServerConfig>, String> {
             builder.with_client_cert_verifier(verifier.map_err(|e| format!("{}: {e}", file.display()))?)
         }
     };
-    builder.with_single_cert(identity.chain, identity.key).map(Arc::new).map_err(|e| format!("our certificate: {e}"))
+    let mut config = builder.with_single_cert(identity.chain, identity.key).map_err(|e| format!("our certificate: {e}"))?;
+    // Sessions are resumed from what the client keeps (RFC 8446 s.4.6.1, RFC 5077): a phone that lost its connection costs a third.
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(|e| format!("keys of session tickets: {e}"))?;
+    Ok(Arc::new(config))
 }
 
 /// The client's side: whom we believe, and our certificate for servers that ask for one.

@@ -153,6 +153,12 @@ impl Dialog {
         }
     }
 
+    /// The remote target, if the peer was last seen at just that address, and nothing stands between.
+    pub fn seen_target(&self) -> Option<Hop> {
+        let target = Uri::parse(&self.target).ok().as_ref().and_then(Hop::of_uri);
+        target.filter(|hop| *hop == self.flow.0 && self.route_set.is_empty())
+    }
+
     /// The tag the peer chose.
     pub fn remote_tag(&self) -> &[u8] {
         &self.remote_tag

@@ -7,6 +7,7 @@
 //!   silence, 503, a broken way: next  |  | back-off        |   | 200 there
 //!   none left: Failed ----------------+--+                 +---+ probe: the first server again, while we are at a later one
 //!   403, wrong password ..: Refused --/   (longer)
+//!   our address changed, or a way is there again: (walk) at once, taking back the contact that leads to the old one
 //!   any -- shut_down --> Leaving (Expires: 0) -- answered, or tried twice --> Stopped
 //! ```
 //! One Call-ID for life and a rising CSeq (s.10.2); a lease that the server wants longer (423) is asked for; credentials go along unasked
@@ -160,6 +161,8 @@ pub struct Registration {
     registered_at: Option<Place>,
     until: Option<Instant>,
     walk: Option<Walk>,
+    /// The contact that the registrar has of us.
+    bound: Option<Uri>,
     serial: u64,
     failures: u32,
     refusals: u32,
@@ -204,6 +207,7 @@ impl Registration {
             registered_at: None,
             until: None,
             walk: None,
+            bound: None,
             serial: 0,
             failures: 0,
             refusals: 0,
@@ -247,6 +251,20 @@ impl Registration {
         }
     }
 
+    /// We are reached under another address now, or there is a way to the servers again: registers at once. Who was refused waits on, lest
+    /// a server that bans be asked too often.
+    pub fn way_changed(&mut self, now: Instant, moved: bool) {
+        let due = moved || self.until.is_none() || self.walk.is_some();
+        if !(self.started && due && self.is_open()) || self.refusals > 0 {
+            return;
+        }
+        // What is under way names the old address, or went into nothing.
+        self.walk = None;
+        self.failures = 0;
+        self.timers.stop(Reason::Answer);
+        self.register(now);
+    }
+
     /// Takes the registration back; [`State::Stopped`] follows within [`FAREWELLS_MAX`] times [`FAREWELL_MS`], answer or not.
     pub fn shut_down(&mut self, now: Instant) {
         if !self.is_open() {
@@ -285,13 +303,19 @@ impl Registration {
             message = message.with("Route", route);
         }
         let who = address(&self.config.user, &self.config.domain);
+        let own =
+            |uri: &Uri, expires_s: u32| [b"<", uri.as_bytes(), b">;expires=", expires_s.to_string().as_bytes(), fax.as_bytes()].concat();
         let mut message = message
             .with("From", format!("<{who}>;tag={}", self.tag))
             .with("To", format!("<{who}>"))
             .with("Call-ID", &self.call_id)
             .with("CSeq", format!("{} REGISTER", self.cseq))
-            .with("Contact", [b"<", ours.as_bytes(), b">;expires=", expires_s.to_string().as_bytes(), fax.as_bytes()].concat())
-            .with("Expires", expires_s.to_string());
+            .with("Contact", own(&ours, expires_s));
+        if let Some(old) = self.bound.as_ref().filter(|old| **old != ours) {
+            // s.10.2.2: without this the server would send calls to where we were, too, until that lease ends.
+            message = message.with("Contact", own(old, 0));
+        }
+        let mut message = message.with("Expires", expires_s.to_string());
         if let Some(authorizer) = &mut self.authorizer {
             walk.attempt.get_or_insert_with(|| authorizer.begin());
             authorizer.authorize(&mut message);
@@ -501,6 +525,7 @@ impl Registration {
             (_, _) if self.timers.get(Reason::Probe).is_none() => self.arm_probe(now),
             _ => {}
         }
+        self.bound = walk.contact;
         self.registered_at = Some(walk.at);
     }
 

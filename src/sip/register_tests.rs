@@ -130,13 +130,12 @@ struct World {
     under_way: Vec<(Instant, u64, u16, Option<Message>)>,
     sent: u64,
     states: Vec<(Instant, State)>,
+    /// The last part of our address.
+    here: u8,
 }
 
 fn target(server: usize) -> Target {
     (Hop::udp(([192, 0, 2, 1 + server as u8], 5060).into()), None)
-}
-fn contact(user: &str, _: Hop) -> Uri {
-    Uri::sip(user, ([192, 0, 2, 50], 5060).into())
 }
 
 impl World {
@@ -162,10 +161,13 @@ impl World {
             under_way: Vec::new(),
             sent: 0,
             states: Vec::new(),
+            here: 50,
         }
     }
 
     fn send(&mut self) {
+        let here = self.here;
+        let contact = |user: &str, _: Hop| Uri::sip(user, ([192, 0, 2, here], 5060).into());
         while let Some(out) = self.registration.poll_request(self.now, contact) {
             self.sent += 1;
             let bytes = out.message.clone().with("Via", "SIP/2.0/UDP 192.0.2.50;branch=z9hG4bKx").emit();
@@ -235,6 +237,40 @@ fn registers_with_digest_and_renews_at_a_jittered_part_of_the_lease() {
     }
     let spread = parts.iter().max().unwrap() - parts.iter().min().unwrap();
     assert!(spread > 60_000, "they do not all come at once: {spread} ms");
+}
+
+#[test]
+fn req_c10_a_changed_address_is_registered_at_once_and_the_old_one_taken_back() {
+    let contacts = |m: &Message| m.headers.values("Contact").map(|v| String::from_utf8_lossy(v).into_owned()).collect::<Vec<_>>();
+    let mut w = World::new(1, 3);
+    w.run_s(10);
+    w.here = 51;
+    w.registration.way_changed(w.now, true);
+    w.run_s(1);
+    let (at, last) = w.heard(0).last().unwrap();
+    assert!(w.now.ms_since(*at) <= 1_000);
+    assert_eq!(contacts(last), ["<sip:4930@192.0.2.51:5060>;expires=600", "<sip:4930@192.0.2.50:5060>;expires=0"]);
+    w.run_s(600);
+    assert_eq!(contacts(&w.heard(0).last().unwrap().1), ["<sip:4930@192.0.2.51:5060>;expires=600"], "once is enough");
+    // No way for an hour, then there is one.
+    w.servers[0].mood = Mood::Unreachable;
+    w.run_s(3_600);
+    assert_eq!(w.registration.state(), State::Failed);
+    w.servers[0].mood = Mood::Well;
+    w.registration.way_changed(w.now, false);
+    w.run_s(1);
+    assert!(w.registration.is_registered());
+    // A registration that holds is left alone; one that was refused is not asked more often for it.
+    let sent = w.sent;
+    w.registration.way_changed(w.now, false);
+    w.run_s(1);
+    w.servers[0].mood = Mood::Says(403);
+    w.run_s(600);
+    assert_eq!((w.registration.state(), w.sent > sent), (State::Refused, true));
+    let sent = w.sent;
+    w.registration.way_changed(w.now, true);
+    w.run_s(1);
+    assert_eq!(w.sent, sent);
 }
 
 #[test]

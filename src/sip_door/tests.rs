@@ -3,8 +3,8 @@
 use super::*;
 use crate::clock::ms;
 use crate::digest::{Asked as Proven, Challenge, Ha1, Qop};
-use crate::directory::bans::BanPolicy;
 use crate::directory::Disclosure;
+use crate::directory::bans::BanPolicy;
 use crate::directory::registrar::AddressConflict;
 use crate::directory::{Account, NumberPlan, Policy, Request, Response, User};
 use crate::limits::SIP_REPEATS_MAX;
@@ -53,10 +53,7 @@ impl Stage {
             directory.handle(now, wall, Request::SetAccount(Account { user: User::parse(name).unwrap(), number: own, ha1 }));
         }
         Stage {
-            door: Door::new(
-                Config { domain: "lan.test".into(), addresses: Vec::new(), hashes: Algorithm::ALL.to_vec() },
-                7,
-            ),
+            door: Door::new(Config { domain: "lan.test".into(), addresses: Vec::new(), hashes: Algorithm::ALL.to_vec() }, 7),
             directory,
             authenticator: Authenticator::new("lan.test", [9; 32], 300),
             failures: Failures::default(),

@@ -33,12 +33,12 @@ impl Drop for Tray {
     }
 }
 
-fn letters(seed: u64, pages: u32) -> Vec<Page> {
+pub fn letters(seed: u64, pages: u32) -> Vec<Page> {
     (1..=pages).map(|n| Letter::new(seed, n, pages).with_rows(500).draw().expect("a letter")).collect()
 }
 
 /// Two gateways with a phone and a fax machine each: 2001, 2003; 3001, 3003.
-fn fax_offices(seed: u64, tray: &Tray, ecm: bool) -> WorldSpec {
+pub fn fax_offices(seed: u64, tray: &Tray, ecm: bool) -> WorldSpec {
     let fax = || FaxSpec { ecm, max_bps: 14_400, receive_into: Some(tray.0.clone()) };
     WorldSpec::new(
         seed,
@@ -49,7 +49,7 @@ fn fax_offices(seed: u64, tray: &Tray, ecm: bool) -> WorldSpec {
     )
 }
 
-fn report(world: &mut World, site: usize, within_ms: u64) -> FaxReport {
+pub fn report(world: &mut World, site: usize, within_ms: u64) -> FaxReport {
     let find = |w: &World| w.happenings(site, 1).find_map(|(_, h)| if let Happening::FaxDone(r) = h { Some(r.clone()) } else { None });
     assert!(world.run_until(within_ms, |w| find(w).is_some()), "{}", story(world));
     find(world).expect("waited for")
@@ -64,7 +64,7 @@ fn send(world: &mut World, tray: &Tray, pages: &[Page]) -> (FaxReport, FaxReport
     (sent, received, record(world, A, 0, 20_000), record(world, B, 0, 20_000))
 }
 
-fn assert_identical(sent: &[Page], received: &FaxReport) {
+pub fn assert_identical(sent: &[Page], received: &FaxReport) {
     let file = received.file.as_ref().expect("a file was received");
     let pages = tiff::read_all(&std::fs::read(file).expect("it can be read")).expect("it is a TIFF");
     assert_eq!(pages.len(), sent.len());

@@ -5,6 +5,7 @@ mod calls;
 mod chaos;
 mod emergencies;
 mod faxes;
+mod moves;
 mod offers;
 mod peers;
 mod registrations;

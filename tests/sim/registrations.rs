@@ -11,7 +11,7 @@ fn short_lease(seed: u64) -> WorldSpec {
 }
 
 /// Where the directory says a number is.
-fn contact(world: &World, number: &str) -> Option<std::net::SocketAddr> {
+pub fn contact(world: &World, number: &str) -> Option<std::net::SocketAddr> {
     let number = Number::parse(number).expect("digits");
     let machine = world.registry()?.machine()?;
     machine.registrations(world.now(), None).find(|r| *r.number == number).and_then(|r| r.contact())

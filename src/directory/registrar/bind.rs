@@ -186,7 +186,8 @@ impl Directory {
         let row = self.rows.get(number);
         let known = row.map_or(&[][..], |row| &row.keys);
         let fresh = contacts.iter().filter_map(|c| c.binding.fingerprint()).find(|key| !known.contains(key));
-        let was_there = |c: &Live| row.is_some_and(|row| row.live(now).any(|b| b.binding.is_same(&c.binding.uri, c.binding.instance.as_ref())));
+        let was_there =
+            |c: &Live| row.is_some_and(|row| row.live(now).any(|b| b.binding.is_same(&c.binding.uri, c.binding.instance.as_ref())));
         let keyless = contacts.iter().any(|c| c.binding.fingerprint().is_none() && !was_there(c));
         let mut keys: Vec<Fingerprint> = known.to_vec();
         if !known.is_empty()

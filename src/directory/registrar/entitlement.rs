@@ -119,9 +119,7 @@ impl Directory {
         let there = |b: &Binding| b.address == contact.address || any_port && !b.hidden && b.address.ip() == contact.address.ip();
         let same_terminal = |b: &Binding| b.instance.is_some() && b.instance.as_ref() == ask.instance;
         let foreign = |row: &&Row| {
-            row.number != *number
-                && row.user != *ask.user
-                && row.live(now).any(|c| there(&c.binding) && !same_terminal(&c.binding))
+            row.number != *number && row.user != *ask.user && row.live(now).any(|c| there(&c.binding) && !same_terminal(&c.binding))
         };
         let here = self.rows.at_address(contact.address, any_port);
         here.filter(foreign).map(|row| row.number.clone()).take(OTHERS_TOLD_MAX).collect()

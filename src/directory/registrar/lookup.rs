@@ -174,10 +174,7 @@ impl Directory {
                 expires_in_s: lease_s,
             }));
         }
-        let known = row.is_some()
-            || settings.is_some()
-            || self.reservations.contains_key(&number)
-            || self.account_of.contains_key(&number);
+        let known = row.is_some() || settings.is_some() || self.reservations.contains_key(&number) || self.account_of.contains_key(&number);
         if known { Response::Away(number) } else { Response::Unknown(number) }
     }
 

@@ -101,7 +101,13 @@ fn req_c7_a_sip_phone_shows_its_mac_in_the_name_that_it_made_from_it() {
     let name = |text: &str| Mac::in_name(&Instance::parse(text).unwrap());
     assert_eq!(name("urn:uuid:00000000-0000-1000-8000-000B82010203"), Some(mac));
     assert_eq!(name("URN:UUID:f81d4fae-7dec-11d0-a765-000b82010203"), Some(mac));
-    for none in ["urn:uuid:f81d4fae-7dec-41d0-a765-000b82010203", "urn:uuid:00000000-0000-1000-8000-010B82010203", "tipring-1", "urn:uuid:", "urn:uuid:é"] {
+    for none in [
+        "urn:uuid:f81d4fae-7dec-41d0-a765-000b82010203",
+        "urn:uuid:00000000-0000-1000-8000-010B82010203",
+        "tipring-1",
+        "urn:uuid:",
+        "urn:uuid:é",
+    ] {
         assert_eq!(Instance::parse(none).ok().and_then(|i| Mac::in_name(&i)), None, "{none}: version 4, a multicast node, no UUID");
     }
     let mut w = World::new(|_| ());
@@ -237,11 +243,10 @@ fn a_new_key_on_a_number_raises_an_alarm_and_by_policy_gets_nothing() {
         w.ask(Request::Deregister { user: user("2001"), number: number("2001"), instance: None });
         w.restart();
         // Another key, none by the API, none by SIP: the password alone is not the gateway.
-        let tries: [&dyn Fn(&mut World) -> Response; 3] = [
-            &|w| w.gateway("2001", "gw", "10.6.6.6:5060", Some(OTHER_KEY)),
-            &|w| w.gateway("2001", "gw2", "10.6.6.6:5060", None),
-            &|w| w.phone("2001", "10.6.6.7:5060", None),
-        ];
+        let tries: [&dyn Fn(&mut World) -> Response; 3] =
+            [&|w| w.gateway("2001", "gw", "10.6.6.6:5060", Some(OTHER_KEY)), &|w| w.gateway("2001", "gw2", "10.6.6.6:5060", None), &|w| {
+                w.phone("2001", "10.6.6.7:5060", None)
+            }];
         for (i, attempt) in tries.iter().enumerate() {
             let response = attempt(&mut w);
             let alarm = w.directory.poll_alarm().unwrap_or_else(|| panic!("{rule:?} {i}: no alarm"));
@@ -294,7 +299,8 @@ fn an_address_is_told_to_whom_its_number_allows() {
 #[test]
 fn req_c3_a_number_of_another_directory_is_answered_with_where_that_is() {
     let mut w = World::new(|_| ());
-    let server = |n: &str, digits| Server { number: number(n), terminal_digits: digits, sip: "192.0.2.2:6060".into(), api: None, secret: None };
+    let server =
+        |n: &str, digits| Server { number: number(n), terminal_digits: digits, sip: "192.0.2.2:6060".into(), api: None, secret: None };
     assert_eq!(w.ask(Request::SetServer(server("2", 5))), Response::Done);
     assert_eq!(w.ask(Request::SetServer(server("1", 4))), Response::Refused(Refusal::NumberTaken), "that is us");
     assert_eq!(w.ask(Request::SetServer(server("3", 0))), Response::Refused(Refusal::NumberTaken));

@@ -106,7 +106,9 @@ impl Directory {
     }
 
     pub(super) fn forget_keys(&mut self, now: Instant, wall: WallMs, number: &Number) -> Decision {
-        let Some(row) = self.policy.plan.terminal(number).and_then(|n| self.rows.get(&n)) else { return Decision::refuse(Refusal::NoSuchRow) };
+        let Some(row) = self.policy.plan.terminal(number).and_then(|n| self.rows.get(&n)) else {
+            return Decision::refuse(Refusal::NoSuchRow);
+        };
         let contacts = row.contacts.all().iter().map(|c| (c.binding.clone(), super::wall_of(c.end, now, wall))).collect();
         let mut record = Directory::record_of(row, contacts);
         record.keys = Box::default();

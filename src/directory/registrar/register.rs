@@ -1,6 +1,6 @@
 //! A gateway's registration over the API, and the end of registrations. What a contact is granted is the same as by SIP ([`super::bind`]).
 
-use super::bind::{Granted, Grant, callable};
+use super::bind::{Grant, Granted, callable};
 use super::{AddressConflict, Claim, Decision, Directory, Refusal, Response};
 use crate::clock::{Instant, WallMs};
 use crate::directory::contact::{Facts, uri_of};

@@ -3,8 +3,9 @@
 //! The machines live on when the gateway is killed: a phone that was off hook then is off hook when it comes back.
 
 use super::network::Ticket;
+use super::place::{Found, Place, home, sip_address};
 use super::spec::{GatewaySpec, MachineSpec, PortSpec};
-use crate::call::{self, Action, CallRecord, Gateway, LegSockets, LogLine, PortConfig};
+use crate::call::{self, Action, Addresses, CallRecord, Gateway, LegSockets, LogLine, PortConfig};
 use crate::clock::{Instant, Rng, WallMs};
 use crate::digit_map::{DigitMap, emergency_numbers};
 use crate::directory::{self, Capabilities, Instance, Register, Request, Response, User};
@@ -19,7 +20,7 @@ use crate::resolve::{Answer, NoRoute, Resolver};
 use crate::sip::{Config as SipConfig, Endpoint};
 use crate::tick::{Board, Command, Event};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tipring_dsp::SILENCE;
@@ -39,22 +40,7 @@ const FIRST_MEDIA_PORT: u16 = 10_000;
 /// A port with a call whose line has been on hook for so many turns: the call was forgotten.
 const FORGOTTEN_TURNS: u32 = 100;
 
-/// Where site `i` takes SIP.
-pub fn sip_address(site: usize) -> SocketAddr {
-    SocketAddr::new(ip(site), 5060)
-}
-
-fn ip(site: usize) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(10, 0, 0, site as u8 + 1))
-}
-
-/// The site that has this address.
-pub fn site_of(address: SocketAddr) -> Option<usize> {
-    match address.ip() {
-        IpAddr::V4(v4) if v4.octets()[..3] == [10, 0, 0] => usize::from(v4.octets()[3]).checked_sub(1),
-        _ => None,
-    }
-}
+const SIP_PORT: u16 = 5060;
 
 /// A port whose hook state can be told again to a gateway that was away.
 struct Plug {
@@ -155,6 +141,7 @@ pub struct Site {
     running: Option<Running>,
     /// How many times it was started.
     pub life: u32,
+    place: Place,
     /// Learned routes: they are on disk, and so outlive the gateway.
     pub disk: BTreeMap<Number, LearnedRoute>,
     /// Phase of its turns, and how many it has made.
@@ -184,6 +171,7 @@ impl Site {
             spec,
             running: None,
             life: 0,
+            place: Place::new(index),
             disk: BTreeMap::new(),
             // Gateways do not start in the same microsecond: each has its own phase of the 20 ms.
             first_turn_us: 1 + rng.below(20_000),
@@ -198,6 +186,7 @@ impl Site {
     /// Starts the gateway.
     pub fn start(&mut self, now: Instant, wall: WallMs, rng: &mut Rng) {
         self.life += 1;
+        self.place.start();
         let tones = TonePlan::of(COUNTRY).expect("a listed country");
         let map = DigitMap::parse(DIGIT_MAP, emergency_numbers(COUNTRY)).expect("a digit map that was tried");
         let map = Arc::new(map.with_codes(self.spec.codes.clone()));
@@ -235,9 +224,9 @@ impl Site {
             learned_silence_ms: self.spec.learned_silence_ms,
             calls_max: self.spec.calls_max,
         };
-        let sip = SipConfig { trusted: self.spec.trusted.clone(), ..SipConfig::new(sip_address(self.index), "tipring-lab") };
+        let sip = SipConfig { trusted: self.spec.trusted.clone(), ..SipConfig::new(self.told_sip(), "tipring-lab") };
         let mut sip = Endpoint::new(sip, rng.next_u64());
-        sip.set_capabilities(crate::negotiate::capabilities(&self.spec.media, SocketAddr::new(ip(self.index), 0)));
+        sip.set_capabilities(crate::negotiate::capabilities(&self.spec.media, SocketAddr::new(self.place.told, 0)));
         let mut gateway = Gateway::new(config, sip, resolver, rng.next_u64());
         gateway.set_wall(now, wall);
         let mut registrants = Vec::new();
@@ -274,7 +263,7 @@ impl Site {
             user: user_of(self.index),
             wanted: port.number.map(|n| Number::parse(n).expect("a literal number")),
             instance: Instance::parse(&format!("urn:lab:{}:{}", self.spec.name, port.name)).expect("names of the lab are short"),
-            contact: sip_address(self.index),
+            contact: self.told_sip(),
             transport: crate::sip::Transport::Udp,
             fingerprint: None,
             capabilities: Capabilities { voice: !fax, fax, t38_version: self.spec.media.t38.map(|_| 0), srtp: false },
@@ -290,7 +279,7 @@ impl Site {
             Channel::Rtcp => 1,
             Channel::Udptl => 2,
         };
-        SocketAddr::new(ip(self.index), FIRST_MEDIA_PORT + 4 * leg.0 + offset)
+        SocketAddr::new(self.place.told, FIRST_MEDIA_PORT + 4 * leg.0 + offset)
     }
 
     /// Power off: everything but disk and machines is gone.
@@ -312,6 +301,26 @@ impl Site {
             registrant.shut_down(now);
         }
         self.settle(now);
+    }
+
+    /// The machine's address changes (DHCP), goes (`None`: the cable is pulled), or comes back. The gateway hears of it a moment later.
+    pub fn set_address(&mut self, now: Instant, to: Option<IpAddr>) {
+        self.place.change(now, to);
+    }
+    /// The machine's address.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.place.here
+    }
+    /// Where the machine takes SIP now, had it an address or not.
+    pub fn sip_address(&self) -> SocketAddr {
+        SocketAddr::new(self.place.here.unwrap_or(home(self.index)), SIP_PORT)
+    }
+    /// Names its connections: neither a restarted gateway nor one at another address hears the answer to what it asked before.
+    pub fn connection(&self) -> u32 {
+        (self.life << 16) | (self.place.changes & 0xffff)
+    }
+    fn told_sip(&self) -> SocketAddr {
+        SocketAddr::new(self.place.told, SIP_PORT)
     }
 
     /// True while the gateway runs.
@@ -361,13 +370,16 @@ impl Site {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let running = self.running.as_ref()?;
         let registrations = running.registrants.iter().filter_map(|(_, r)| r.poll_timeout()).min();
-        [running.gateway.poll_timeout(), registrations].into_iter().flatten().min()
+        [running.gateway.poll_timeout(), registrations, self.place.poll_timeout()].into_iter().flatten().min()
     }
 
     /// A datagram arrived at one of our addresses.
     pub fn handle_datagram(&mut self, now: Instant, wall: WallMs, src: SocketAddr, dst: SocketAddr, bytes: &[u8]) {
         let Some(running) = &mut self.running else { return };
-        if dst == sip_address(self.index) {
+        if self.place.here != Some(dst.ip()) {
+            return;
+        }
+        if dst.port() == SIP_PORT {
             running.gateway.set_wall(now, wall);
             running.gateway.handle_message(now, src.into(), bytes);
             self.settle(now);
@@ -409,6 +421,19 @@ impl Site {
     /// Deadlines of the event domain.
     pub fn handle_timeout(&mut self, now: Instant, wall: WallMs) {
         let Some(running) = &mut self.running else { return };
+        match self.place.look(now) {
+            Found::Moved(to) => {
+                let contact = SocketAddr::new(to, SIP_PORT);
+                running.gateway.set_wall(now, wall);
+                running.gateway.readdress(now, &Addresses { contacts: vec![contact.into()], media: to });
+                running.registrants.iter_mut().for_each(|(_, r)| r.moved(now, contact));
+            }
+            Found::Back => {
+                running.gateway.way_is_back(now);
+                running.registrants.iter_mut().for_each(|(_, r)| r.way_is_back(now));
+            }
+            Found::Nothing => {}
+        }
         if running.gateway.poll_timeout().is_some_and(|at| at <= now) {
             running.gateway.set_wall(now, wall);
             running.gateway.handle_timeout(now);
@@ -429,7 +454,8 @@ impl Site {
             return Ok(());
         };
         let (board, ports, out) = (&mut running.board, &mut self.ports, &mut self.out);
-        let me = ip(self.index);
+        // Without an address nothing leaves the machine.
+        let me = self.place.here;
         board.gather(ports);
         let mut send = |leg: LegId, channel: Channel, to: SocketAddr, bytes: &[u8]| {
             let offset = match channel {
@@ -437,6 +463,7 @@ impl Site {
                 Channel::Rtcp => 1,
                 Channel::Udptl => 2,
             };
+            let Some(me) = me else { return };
             let src = SocketAddr::new(me, FIRST_MEDIA_PORT + 4 * leg.0 + offset);
             out.push(Out::Datagram { src, dst: to, bytes: bytes.to_vec() });
         };
@@ -496,6 +523,8 @@ impl Site {
         let Some(running) = &mut self.running else { return };
         while let Some(action) = running.gateway.poll_action() {
             match action {
+                // Without an address it is asked in vain, and the resolver's own time ends.
+                Action::Lookup(..) if self.has_directory && self.place.here.is_none() => {}
                 Action::Lookup(query, number) if self.has_directory => {
                     self.out.push(Out::Ask(Ticket::Lookup(query), Request::Lookup { number }))
                 }
@@ -523,13 +552,16 @@ impl Site {
                         Request::Deregister { user: user_of(self.index), number, instance: Some(instance) }
                     }
                 };
-                self.out.push(Out::Ask(Ticket::Registration(i as u16, outgoing.serial), request));
+                if self.place.here.is_some() {
+                    self.out.push(Out::Ask(Ticket::Registration(i as u16, outgoing.serial), request));
+                }
             }
         }
         let mut burst = 0;
         while let Some(transmit) = running.gateway.poll_transmit() {
             burst += 1;
-            self.out.push(Out::Datagram { src: sip_address(self.index), dst: transmit.dst.addr, bytes: transmit.bytes });
+            let Some(here) = self.place.here else { continue };
+            self.out.push(Out::Datagram { src: SocketAddr::new(here, SIP_PORT), dst: transmit.dst.addr, bytes: transmit.bytes });
         }
         self.journal.burst_max = self.journal.burst_max.max(burst);
         while let Some(command) = running.gateway.poll_command() {
@@ -649,8 +681,6 @@ fn outcome_of(response: Response) -> Outcome {
         | Response::Elsewhere(..)
         | Response::LogIn
         | Response::Withheld(_)
-        | Response::Done => {
-            Outcome::Failed { why: "an answer to another question".into(), retry_after_s: None }
-        }
+        | Response::Done => Outcome::Failed { why: "an answer to another question".into(), retry_after_s: None },
     }
 }

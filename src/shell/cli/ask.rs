@@ -3,7 +3,7 @@
 use super::{AccountChange, Daemon, Outcome, ReservationChange, RouteChange, config_path, problems};
 use crate::config::{self, AnyConfig};
 use crate::shell::api_client::{self, ApiError};
-use crate::shell::directory::ADMIN_TOKEN;
+use crate::shell::state_folder::ADMIN_TOKEN;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ pub fn api_of(daemon: &Daemon) -> Result<(SocketAddr, PathBuf), Outcome> {
     let path = config_path(daemon)?;
     match config::any(&path).map_err(|found| problems(&found))? {
         AnyConfig::Gateway(c) => Ok((c.api.listen, config::state_root().join(config::name(&path)))),
-        AnyConfig::Directory(c) => Ok((c.api_listen, c.state_dir)),
+        AnyConfig::Directory(c) => Ok((c.api.listen, c.state_dir)),
     }
 }
 

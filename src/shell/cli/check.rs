@@ -37,8 +37,8 @@ pub fn run(daemon: &Daemon) -> Outcome {
                 c.policy.plan.terminal_digits()
             ),
             match &c.sip {
-                Some(sip) => format!("SIP on {}, API on {}", sip_words(sip), c.api_listen),
-                None => format!("no SIP, API on {}", c.api_listen),
+                Some(sip) => format!("SIP on {}, API on {}", sip_words(sip), api_words(c)),
+                None => format!("no SIP, API on {}", api_words(c)),
             },
             format!("state in {}", c.state_dir.display()),
         ],
@@ -61,6 +61,28 @@ fn refuse(daemon: &Daemon, found: &[ConfigError]) -> Outcome {
         println!("{}", json!({"ok": false, "problems": found.iter().map(row).collect::<Vec<_>>()}));
     }
     problems(found)
+}
+
+/// Where a directory's API listens.
+fn api_words(c: &crate::config::directory::Config) -> String {
+    match (&c.api.tls_listen, &c.api.certificate) {
+        (None, _) => format!("{} (HTTP)", c.api.listen),
+        (Some(tls), Some((file, _))) => format!("{} (HTTP), {tls} (HTTPS, certificate {})", c.api.listen, file.display()),
+        (Some(tls), None) => format!("{} (HTTP), {tls} (HTTPS, certificate made by itself)", c.api.listen),
+    }
+}
+
+/// How far a gateway's directory is believed.
+fn directory_words(d: &crate::config::gateway::Directory) -> String {
+    let trust = match (&d.ca, &d.fingerprint) {
+        (_, Some(_)) => ", by its certificate's fingerprint",
+        (Some(_), None) => ", certified by directory.ca",
+        (None, None) => "",
+    };
+    match d.api.all().iter().find(|s| s.crosses_the_network_in_the_clear()) {
+        Some(server) => format!("{trust}; WARNING: what is said to {server} can be read and changed on the way: use https://"),
+        None => trust.into(),
+    }
 }
 
 /// Where SIP listens and how its TLS stands.
@@ -97,7 +119,7 @@ fn gateway(c: &crate::config::gateway::GatewayConfig) -> Vec<String> {
             None => format!("WARNING: emergency numbers {} go nowhere: set emergency.target", c.emergency_numbers().join(", ")),
         },
         match &c.directory {
-            Some(d) => format!("numbers registered at {}, lease {} s", d.api, d.lease_s),
+            Some(d) => format!("numbers registered at {}, lease {} s{}", d.api, d.lease_s, directory_words(d)),
             None => "no directory: the numbers below are its own".into(),
         },
     ];

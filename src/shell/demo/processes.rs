@@ -152,7 +152,7 @@ impl Process {
 
     /// What makes its operator of us: that we can read its state folder.
     fn token(&self) -> Option<String> {
-        let token = std::fs::read_to_string(self.state.join(crate::shell::directory::ADMIN_TOKEN)).ok()?;
+        let token = std::fs::read_to_string(self.state.join(crate::shell::state_folder::ADMIN_TOKEN)).ok()?;
         Some(token.trim().to_owned())
     }
 

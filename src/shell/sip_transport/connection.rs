@@ -16,7 +16,7 @@ use crate::sip::message::Message;
 use crate::sip::stream::{Broken, Frame, Framer};
 use crate::sip::{Hop, Transport};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -32,8 +32,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) fn serve(shared: Arc<Shared>, seat: Seat, queue: Queue, src: Hop, stream: TcpStream) {
     sys::tune_connection(&stream, shared.dscp, shared.patience.write);
     tokio::spawn(async move {
+        let from = own_address(&stream);
         if src.transport != Transport::Tls {
-            return run(shared, seat, queue, src, stream, false, None).await;
+            return run(shared, seat, queue, src, stream, from, false, None).await;
         }
         match timeout(shared.patience.handshake, shared.tls.accept(stream)).await {
             Ok(Ok(stream)) => {
@@ -42,7 +43,7 @@ pub(super) fn serve(shared: Arc<Shared>, seat: Seat, queue: Queue, src: Hop, str
                 if let Some(certificate) = &certificate {
                     seat.prove(Proven::Certificate(certificate.clone()));
                 }
-                run(shared, seat, queue, src, stream, false, certificate).await;
+                run(shared, seat, queue, src, stream, from, false, certificate).await;
             }
             Ok(Err(e)) => {
                 shared.table.count(|c| c.handshakes_failed += 1);
@@ -65,8 +66,9 @@ pub(super) fn open(shared: Arc<Shared>, seat: Seat, queue: Queue, dst: Hop, serv
             Ok(stream) => stream,
             Err(why) => return fail(&shared, seat, dst, why).await,
         };
+        let from = own_address(&stream);
         if dst.transport != Transport::Tls {
-            return run(shared, seat, queue, dst, stream, true, None).await;
+            return run(shared, seat, queue, dst, stream, from, true, None).await;
         }
         match timeout(shared.patience.handshake, shared.tls.connect(stream, dst.addr.ip(), server_name.as_deref())).await {
             Ok(Ok(stream)) => {
@@ -75,7 +77,7 @@ pub(super) fn open(shared: Arc<Shared>, seat: Seat, queue: Queue, dst: Hop, serv
                     Some(certificate) if shared.tls.verifies_servers() => Proven::Certificate(certificate.clone()),
                     _ => Proven::Anything,
                 });
-                run(shared, seat, queue, dst, stream, true, certificate).await;
+                run(shared, seat, queue, dst, stream, from, true, certificate).await;
             }
             Ok(Err(e)) => {
                 shared.table.count(|c| c.handshakes_failed += 1);
@@ -87,6 +89,11 @@ pub(super) fn open(shared: Arc<Shared>, seat: Seat, queue: Queue, dst: Hop, serv
             }
         }
     });
+}
+
+/// Our end of a connection.
+fn own_address(stream: &TcpStream) -> Option<IpAddr> {
+    stream.local_addr().ok().map(|a| a.ip())
 }
 
 async fn connect(shared: &Shared, addr: SocketAddr) -> Result<TcpStream, String> {
@@ -133,12 +140,16 @@ async fn run<S: AsyncRead + AsyncWrite>(
     queue: Queue,
     hop: Hop,
     stream: S,
+    from: Option<IpAddr>,
     ours: bool,
     certificate: Option<Arc<[u8]>>,
 ) {
     let (read, write) = tokio::io::split(stream);
     let mut connection = Connection::new(&shared, &seat, hop, queue, read, write, ours, certificate);
-    let end = connection.talk().await;
+    let end = tokio::select! {
+        end = connection.talk() => end,
+        () = address_gone(&shared, from) => End::Broken("our address is gone".into()),
+    };
     seat.leave();
     if matches!(end, End::Idle | End::Farewell) {
         // A stream that stands gets what is queued, and TLS its close_notify.
@@ -161,6 +172,19 @@ async fn run<S: AsyncRead + AsyncWrite>(
         return;
     }
     let _nobody_asks = shared.came.send(Incoming::Failed { dst: hop, why }).await;
+}
+
+/// Waits until our end of a connection is ours no more.
+async fn address_gone(shared: &Shared, from: Option<IpAddr>) {
+    let mut gone = shared.gone.clone();
+    gone.mark_unchanged();
+    while gone.changed().await.is_ok() {
+        if from.is_some_and(|from| gone.borrow_and_update().contains(&from)) {
+            return;
+        }
+    }
+    // The transport is gone; its connections end by `stop`.
+    std::future::pending().await
 }
 
 /// Writes some of `bytes`; where there are none, has what was written before leave (TLS holds it back).

@@ -33,6 +33,7 @@ async fn accept(shared: Arc<Shared>, transport: Transport, listener: TcpListener
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
+                Ok((_, peer)) if !shared.access.admits(peer.ip()) => {}
                 Ok((stream, peer)) => {
                     let src = Hop { transport, addr: peer };
                     if let Some((seat, queue)) = shared.table.admit(src) {

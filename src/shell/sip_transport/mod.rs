@@ -12,13 +12,14 @@ mod udp;
 
 pub use table::Counters;
 
+use super::access::Access;
 use super::tls;
 use crate::clock::Rng;
 use crate::limits::SIP_MESSAGES_QUEUED_MAX;
 use crate::sip::{Hop, Transport};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub struct Settings {
     pub dscp: u8,
     /// Certificates and whom to believe.
     pub tls: tls::Settings,
+    /// Whom we let in.
+    pub access: Arc<Access>,
     /// Times.
     pub patience: Patience,
 }
@@ -85,6 +88,7 @@ impl Settings {
             tls_listen: sip.tls_listen.all().to_vec(),
             dscp: sip.dscp,
             tls,
+            access: Arc::default(),
             patience: Patience::default(),
         }
     }
@@ -118,17 +122,21 @@ pub struct SipTransport {
     failed: VecDeque<Incoming>,
     local: Vec<Hop>,
     stop: watch::Sender<bool>,
+    gone: watch::Sender<Vec<IpAddr>>,
     streams_first: bool,
 }
 
 /// What the tasks of listeners and connections have in common.
 struct Shared {
     table: Table,
+    access: Arc<Access>,
     came: mpsc::Sender<Incoming>,
     patience: Patience,
     dscp: u8,
     tls: tls::Sides,
     stop: watch::Receiver<bool>,
+    /// Addresses that are ours no more: connections from there are dead.
+    gone: watch::Receiver<Vec<IpAddr>>,
 }
 
 impl SipTransport {
@@ -137,14 +145,17 @@ impl SipTransport {
         super::sys::raise_descriptor_limit();
         let (came_in, came) = mpsc::channel(SIP_MESSAGES_QUEUED_MAX);
         let (stop, stopping) = watch::channel(false);
+        let (gone, going) = watch::channel(Vec::new());
         let tls = tls::Sides::of(&settings.tls, !settings.tls_listen.is_empty())?;
         let shared = Arc::new(Shared {
             table: Table::default(),
+            access: settings.access,
             came: came_in,
             patience: settings.patience,
             dscp: settings.dscp,
             tls,
             stop: stopping,
+            gone: going,
         });
         if !settings.tls_listen.is_empty() {
             tokio::task::spawn_blocking(tls::warm_up);
@@ -161,7 +172,7 @@ impl SipTransport {
             let bound = listener::listen(&shared, Transport::Tls, *address).map_err(|e| format!("sip.tls_listen {address}: {e}"))?;
             local.push(Hop::tls(bound));
         }
-        Ok(SipTransport { udp, shared, came, failed: VecDeque::new(), local, stop, streams_first: false })
+        Ok(SipTransport { udp, shared, came, failed: VecDeque::new(), local, stop, gone, streams_first: false })
     }
 
     /// Where it listens: what was asked for, with ports chosen where that said 0.
@@ -172,6 +183,12 @@ impl SipTransport {
     /// Where peers reach us, for `sip::Config::contacts`: the same without wildcards, which lead nowhere.
     pub fn contacts(&self) -> Vec<Hop> {
         self.local.iter().copied().filter(|hop| !hop.addr.ip().is_unspecified()).collect()
+    }
+
+    /// These addresses are ours no more. What was connected from there ends, and is told as failed: the system itself would go on trying for
+    /// minutes.
+    pub fn leave(&self, gone: Vec<IpAddr>) {
+        self.gone.send_replace(gone);
     }
 
     /// What was counted.
@@ -197,10 +214,32 @@ impl SipTransport {
         }
     }
 
+    /// Sends a message of which many leave together: over UDP with one call, when a batch is full, nothing that was read waits any more, or at
+    /// [`SipTransport::flush`]. Otherwise as [`SipTransport::send`].
+    pub fn post(&mut self, dst: impl Into<Hop>, bytes: Vec<u8>) {
+        let dst = dst.into();
+        match dst.transport {
+            Transport::Udp => self.udp.post(dst.addr, &bytes),
+            Transport::Tcp | Transport::Tls => self.send(dst, None, bytes),
+        }
+    }
+
+    /// What was posted leaves now.
+    pub fn flush(&mut self) {
+        self.udp.flush_all();
+    }
+
     /// Once is enough for all that was sent there since the last [`SipTransport::recv`].
     fn note_failure(&mut self, dst: Hop, why: String) {
         if !self.failed.iter().any(|f| matches!(f, Incoming::Failed { dst: told, .. } if *told == dst)) {
             self.failed.push_back(Incoming::Failed { dst, why });
+        }
+    }
+
+    /// What was posted over UDP and could not leave.
+    fn take_failures(&mut self) {
+        for (dst, why) in core::mem::take(&mut self.udp.failed) {
+            self.note_failure(Hop::udp(dst), why);
         }
     }
 
@@ -219,6 +258,7 @@ impl SipTransport {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        self.take_failures();
         if let Some(failure) = self.failed.pop_front() {
             return Poll::Ready(failure);
         }
@@ -232,6 +272,10 @@ impl SipTransport {
         if let Poll::Ready(incoming) = self.udp.poll_recv(cx) {
             return Poll::Ready(incoming);
         }
+        self.take_failures();
+        if let Some(failure) = self.failed.pop_front() {
+            return Poll::Ready(failure);
+        }
         match self.came.poll_recv(cx) {
             Poll::Ready(Some(incoming)) => Poll::Ready(incoming),
             // `shared` holds a sender, so the channel never ends before us.
@@ -240,7 +284,8 @@ impl SipTransport {
     }
 
     /// Stops listening, lets connections write what is queued, closes them. At most a second.
-    pub async fn close(self) {
+    pub async fn close(mut self) {
+        self.flush();
         let _nobody_listens = self.stop.send(true);
         let quiet = async {
             while self.shared.table.open_connections() > 0 {

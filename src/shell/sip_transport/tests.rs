@@ -16,7 +16,14 @@ fn message(text: &str) -> Vec<u8> {
 
 fn settings() -> Settings {
     let tls = tls::Settings::default();
-    Settings { listen: vec![([127, 0, 0, 1], 0).into()], tls_listen: Vec::new(), dscp: 24, tls, patience: Patience::default() }
+    Settings {
+        listen: vec![([127, 0, 0, 1], 0).into()],
+        tls_listen: Vec::new(),
+        dscp: 24,
+        tls,
+        access: Arc::default(),
+        patience: Patience::default(),
+    }
 }
 
 /// The port that UDP gets may be taken for TCP: then another.

@@ -2,9 +2,7 @@
 
 use super::{StoreError, people, whereabouts};
 use crate::digest::Ha1;
-use crate::directory::{
-    Account, Disclosure, Fixed, Instance, Mac, Record, Registration, Reservation, Ring, Server, Settings, User,
-};
+use crate::directory::{Account, Disclosure, Fixed, Instance, Mac, Record, Registration, Reservation, Ring, Server, Settings, User};
 use crate::key::Fingerprint;
 use crate::number::Number;
 use crate::sip::Transport;

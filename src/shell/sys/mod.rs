@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)] // `sched_setscheduler` is reached through libc only.
 
+pub mod batch;
+pub mod interfaces;
 pub mod stamps;
 pub mod unreachable;
 

@@ -38,6 +38,14 @@ impl Endpoint {
         self.capabilities = Some(sdp);
     }
 
+    /// Peers reach us elsewhere from now on (DHCP, another cable). What goes out says so; a peer in a dialog hears of it by the next
+    /// request in it (RFC 3261 s.12.2, target refresh), which is the owner's to send. Not empty.
+    pub fn set_contacts(&mut self, contacts: Vec<Hop>) {
+        if !contacts.is_empty() {
+            self.config.contacts = contacts;
+        }
+    }
+
     /// Calls somebody.
     pub fn invite(&mut self, now: Instant, call: Invite) -> Result<DialogId, LimitReached> {
         if self.usages.len() >= self.config.dialogs_max || !self.may_ask() {

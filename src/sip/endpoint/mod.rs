@@ -303,6 +303,13 @@ impl Endpoint {
     pub fn call_id(&self, id: DialogId) -> Option<String> {
         self.usages.get(&id).map(|u| readable(&u.call_id))
     }
+    /// Where the peer of a dialog that stands says it is reached, if it is seen there too.
+    pub fn peer_at(&self, id: DialogId) -> Option<Hop> {
+        match &self.usages.get(&id)?.state {
+            State::Confirmed { dialog, .. } => dialog.seen_target(),
+            State::Calling { .. } | State::Ringing { .. } => None,
+        }
+    }
     /// Whether the call that we make was heard of: at least a 100 came.
     pub fn is_proceeding(&self, id: DialogId) -> bool {
         let Some(State::Calling { tx, .. }) = self.usages.get(&id).map(|u| &u.state) else { return false };

@@ -57,7 +57,7 @@ impl Endpoint {
             return self.handle_ack(now, &key, &request);
         }
         if let Some(id) = self.server_index.get(&key).copied() {
-            return self.repeat_answer(id);
+            return self.repeat_answer(id, back);
         }
         // The tag of its refusal, or of a call that it begins; in a dialog it names one already.
         let tag = if request.to_tag().is_some() { Vec::new() } else { self.tag_for(&key, &request) };
@@ -344,8 +344,12 @@ impl Endpoint {
         }
     }
 
-    fn repeat_answer(&mut self, id: u64) {
-        let Some(record) = self.servers.get(&id) else { return };
+    /// A repeat of what is known. Its sender may have moved since the first (DHCP): whoever knows the branch is answered where it is now.
+    fn repeat_answer(&mut self, id: u64, back: WayBack) {
+        let Some(record) = self.servers.get_mut(&id) else { return };
+        if !back.to.transport.is_reliable() && !record.back.to.transport.is_reliable() {
+            record.back = back;
+        }
         let repeated = match &record.machine {
             ServerMachine::Invite(m) => m.handle_repeat(),
             ServerMachine::Other(m) => m.handle_repeat(),
