@@ -33,10 +33,15 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 pub(super) fn lookup(shared: &Shared, peer: Peer, what: &str, request: &Request) -> Response {
     let number = match Number::parse(what) {
         Ok(number) => number,
-        Err(_) => match shared.machines().directory.number_of(what).cloned() {
-            Some(number) => number,
-            None => return if may_look_up(shared, peer, request) { unknown_user(what) } else { log_in(shared, peer, request) },
-        },
+        Err(_) => {
+            let Ok(user) = User::parse(what) else { return not_a_number() };
+            let own = shared.machines().directory.number_of(user.as_str()).cloned();
+            match own {
+                Some(number) => number,
+                None if may_look_up(shared, peer, request) => return unknown_user(what),
+                None => return log_in(shared, peer, request),
+            }
+        }
     };
     let (now, wall) = (clock::now(), clock::wall());
     if is_operator(shared, peer, request.headers()) {

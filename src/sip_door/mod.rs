@@ -255,7 +255,7 @@ impl Door {
             Method::Other(_) => return Served::of(self.reply(asked, 501, "Not Implemented").with("Allow", ALLOW)),
             _ => false,
         };
-        if *asked.method != Method::Register && asked.message.to().is_ok_and(|to| to.tag().is_some()) {
+        if *asked.method != Method::Register && asked.message.to_tag().is_some() {
             // There are no dialogs here that it could belong to.
             return self.plain(asked, 481, "Call/Transaction Does Not Exist");
         }
