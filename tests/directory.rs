@@ -356,6 +356,7 @@ async fn sigterm_ends_the_program_cleanly_and_the_fixture_configurations_start()
         let read = tipring::config::directory::parse(&path, std::fs::read_to_string(&path).unwrap(), &folder.0);
         let mut config = read.unwrap_or_else(|problems| panic!("{problems:?}"));
         config.api.listen.set_port(0);
+        config.api.tls_listen.iter_mut().for_each(|a| a.set_port(0));
         let any_port = || tipring::config::sip::Listen::new(vec!["127.0.0.1:0".parse().unwrap()]);
         let sip = config.sip.as_mut().expect("the fixtures have a SIP door");
         (sip.listen, sip.tls_listen) = (any_port(), any_port());

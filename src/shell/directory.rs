@@ -15,6 +15,7 @@ use crate::shell::first_admin::FirstAdmin;
 use crate::shell::passwords::Passwords;
 use crate::shell::state_folder::{self, ADMIN_TOKEN};
 use crate::shell::store::{self, NotWritten, Writer};
+use crate::shell::supervisor::{self, Watchdog};
 use crate::shell::{accounts, clock, directory_dns, directory_sip, http};
 use crate::sip::Hop;
 use std::net::SocketAddr;
@@ -338,10 +339,12 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     for address in &running.dns {
         tracing::info!("directory {name} of {domain}: ENUM over DNS on {address}");
     }
+    supervisor::ready(&format!("API on {}", running.api));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    supervisor::stopping();
     running.stop().await;
     tracing::info!("directory {name} ended");
     Ok(())
@@ -418,7 +421,9 @@ async fn serve(
     store: std::thread::JoinHandle<()>,
     Ending { lock, end }: Ending,
 ) {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut watchdog = Watchdog::open();
+    // Often enough for the shortest watchdog that anybody sets.
+    let mut second = tokio::time::interval(watchdog.every().min(Duration::from_secs(1)));
     let for_connections = stopping.clone();
     let sip = sip.map(|sip| tokio::spawn(directory_sip::serve(shared.clone(), sip, stopping.clone())));
     let dns = dns.map(|(config, sockets)| tokio::spawn(directory_dns::serve(shared.clone(), config, sockets, stopping.clone())));
@@ -431,6 +436,9 @@ async fn serve(
             came = accept(metrics.as_ref()) => (came, http::Way::Metrics),
             _ = second.tick() => {
                 shared.expire();
+                if http::health::is_alive(&shared) && !store.is_finished() {
+                    watchdog.alive(clock::now());
+                }
                 continue;
             }
             _ = stopping.changed() => break,

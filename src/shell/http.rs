@@ -6,7 +6,7 @@
 
 #![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
 
-mod health;
+pub(super) mod health;
 mod people;
 
 use crate::api::directory as api;

@@ -101,6 +101,29 @@ DROP TABLE registrations;
 ",
 ];
 
+/// The present schema.
+pub const SCHEMA: usize = MIGRATIONS.len();
+
+/// The schema of a database that is only looked at.
+pub fn schema_of(db: &Connection) -> Result<usize, OpenError> {
+    let have: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match usize::try_from(have) {
+        Ok(have) if (1..=SCHEMA).contains(&have) => Ok(have),
+        Ok(0) => Err(OpenError::NoDirectory),
+        have => Err(OpenError::Newer { have: have.unwrap_or(usize::MAX), know: SCHEMA }),
+    }
+}
+
+/// Whether a database that is only looked at is of this domain. One of no domain yet has no accounts, and is of any.
+pub fn is_of_realm(db: &Connection, domain: &str) -> Result<(), OpenError> {
+    match db.query_row("SELECT domain FROM realm", [], |row| row.get::<_, String>(0)) {
+        Ok(have) if have == domain => Ok(()),
+        Ok(have) => Err(OpenError::OtherRealm(have)),
+        Err(StoreError::QueryReturnedNoRows) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// Opens (or makes) the database `path` and brings its schema up to date. A schema newer than this program is refused.
 pub fn open(path: &Path) -> Result<Connection, OpenError> {
     let mut db = Connection::open(path)?;
@@ -132,6 +155,8 @@ pub enum OpenError {
         /// The last we know.
         know: usize,
     },
+    /// It is a database, and not a directory's.
+    NoDirectory,
     /// Its passwords' hashes are of another domain.
     OtherRealm(String),
 }
@@ -145,6 +170,7 @@ impl core::fmt::Display for OpenError {
         match self {
             OpenError::Sqlite(e) => write!(f, "{e}"),
             OpenError::Newer { have, know } => write!(f, "its schema is version {have}, this program knows up to {know}"),
+            OpenError::NoDirectory => f.write_str("it is no directory's database"),
             OpenError::OtherRealm(domain) => {
                 write!(f, "its accounts are of the domain {domain}: their hashes are worth nothing in another")
             }

@@ -8,8 +8,9 @@ use tipring::shell::tls::https::Trust;
 
 fn gateway(folder: &Folder, name: &str, directory: &str) -> std::net::SocketAddr {
     let (sip, api) = (free_port(), free_port());
+    let media = media_ports();
     let text = format!(
-        "[sip]\nlisten = \"127.0.0.1:{sip}\"\n[api]\nlisten = \"127.0.0.1:{api}\"\n[media]\nports = [27000, 27063]\n[directory]\n{directory}\n\
+        "[sip]\nlisten = \"127.0.0.1:{sip}\"\n[api]\nlisten = \"127.0.0.1:{api}\"\n[media]\nports = {media:?}\n[directory]\n{directory}\n\
          [[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"2001\"\npassword = \"pw2001\"\n"
     );
     folder.write(name, &text);

@@ -43,7 +43,6 @@ impl Folder {
         self.tipring(args).stdin(Stdio::null()).output().unwrap()
     }
     /// The same, with something to read.
-    #[allow(dead_code)]
     pub fn say(&self, args: &[&str], input: &str) -> Output {
         let mut child = self.tipring(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -109,6 +108,12 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
+}
+/// Ports for the media of one more gateway.
+pub fn media_ports() -> [u16; 2] {
+    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(27_000);
+    let first = NEXT.fetch_add(64, std::sync::atomic::Ordering::Relaxed);
+    [first, first + 63]
 }
 pub fn at(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()

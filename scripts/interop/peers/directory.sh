@@ -1,6 +1,7 @@
 # `tipring directory` for cases in which telephones register by SIP; sourced after stage.sh. Domain lan.test, numbers of four digits.
 
-# directory_up NUMBER...: with an account for each number (password pwNUMBER); sets dir (SIP on UDP and TCP), TLS one above, dir_api.
+# directory_up NUMBER...: with an account for each number (password pwNUMBER); sets dir (SIP on UDP and TCP), TLS one above, dir_api. What
+# the function directory_more says, if the case has one, stands at the end of its file.
 directory_up() {
   local number
   dir=$(free_ports) || fail "no free ports"
@@ -23,6 +24,7 @@ credentials = "anyone"
 [accounts]
 file = "accounts.csv"
 T
+  if declare -F directory_more > /dev/null; then directory_more >> "$work/directory.toml"; fi
   "$bin" directory --config "$work/directory.toml" 2> "$work/directory.log" & keep $!
   until_true 20 "the directory" "$bin" status --config "$work/directory.toml"
 }

@@ -1,6 +1,6 @@
 //! Verbs that ask a running daemon, or change it, over its local API.
 
-use super::{AccountChange, Daemon, Outcome, ReservationChange, RouteChange, config_path, problems};
+use super::{Daemon, Outcome, ReservationChange, RouteChange, config_path, problems};
 use crate::config::{self, AnyConfig};
 use crate::shell::api_client::{self, ApiError};
 use crate::shell::state_folder::ADMIN_TOKEN;
@@ -59,7 +59,7 @@ pub async fn rows(daemon: &Daemon, path: &str, columns: &[&str]) -> Outcome {
     }
 }
 
-fn print_rows(daemon: &Daemon, value: &Value, columns: &[&str]) -> Outcome {
+pub(super) fn print_rows(daemon: &Daemon, value: &Value, columns: &[&str]) -> Outcome {
     if daemon.json {
         println!("{value}");
         return Outcome::Yes;
@@ -141,7 +141,7 @@ pub async fn lookup(daemon: &Daemon, number: &str) -> Outcome {
     }
 }
 
-async fn change(daemon: &Daemon, method: &str, path: &str, body: Option<Value>) -> Outcome {
+pub(super) async fn change(daemon: &Daemon, method: &str, path: &str, body: Option<Value>) -> Outcome {
     match ask(daemon, method, path, body.as_ref()).await {
         Ok(value) => {
             if daemon.json {
@@ -188,34 +188,6 @@ pub async fn reservations(daemon: &Daemon, wanted: Option<ReservationChange>) ->
             change(daemon, "POST", "/v1/reservations", Some(json!({"number": number, "user": user}))).await
         }
         Some(ReservationChange::Remove { number }) => change(daemon, "DELETE", &format!("/v1/reservations/{number}"), None).await,
-    }
-}
-
-pub async fn accounts(daemon: &Daemon, wanted: Option<AccountChange>) -> Outcome {
-    match wanted {
-        None => rows(daemon, "/v1/accounts", &["user", "number"]).await,
-        Some(AccountChange::Remove { user }) => change(daemon, "DELETE", &format!("/v1/accounts/{user}"), None).await,
-        Some(AccountChange::Import { file }) => {
-            let path = match config_path(daemon) {
-                Ok(path) => path,
-                Err(outcome) => return outcome,
-            };
-            let config = match config::directory(&path) {
-                Ok(config) => config,
-                Err(found) => return problems(&found),
-            };
-            match crate::shell::accounts::import(&config, &file) {
-                Ok(count) => {
-                    if daemon.json {
-                        println!("{}", json!({"imported": count}));
-                    } else {
-                        println!("{count} accounts");
-                    }
-                    Outcome::Yes
-                }
-                Err(e) => Outcome::Unusable(format!("{}: {e}", file.display())),
-            }
-        }
     }
 }
 

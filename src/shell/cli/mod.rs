@@ -2,10 +2,13 @@
 //!
 //! Exit codes: 0 done and true, 1 done but the answer is no, 2 the input or the configuration is unusable.
 
+mod accounts;
 mod ask;
 mod check;
+mod keep;
 mod sim;
 
+use crate::shell::tables::Table;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,10 +71,47 @@ enum Verb {
         #[command(flatten)]
         daemon: Daemon,
     },
-    /// A directory's accounts
+    /// A directory's accounts, of terminals and of people
     Accounts {
         #[command(subcommand)]
         change: Option<AccountChange>,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// A consistent copy of a directory's database, while it runs or not
+    Backup {
+        /// The file to write; one that stands there is replaced when the copy is whole
+        #[arg(long)]
+        out: PathBuf,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Put a backup in place of the database of a directory that does not run; the old one is kept
+    Restore {
+        /// The backup
+        file: PathBuf,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// A directory's table as CSV
+    Export {
+        /// Which table
+        table: Table,
+        /// Write here instead of to standard output
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// The hashes of passwords too: whoever has a terminal's can log in with it
+        #[arg(long)]
+        with_hashes: bool,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Read a table as CSV, as `export` writes it
+    Import {
+        /// Which table
+        table: Table,
+        /// The file
+        file: PathBuf,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -127,15 +167,48 @@ pub(super) enum ReservationChange {
 
 #[derive(Subcommand)]
 pub(super) enum AccountChange {
+    /// All of them
+    List,
+    /// Make or change an account; its password is read from the terminal, or from standard input
+    Add {
+        /// The name to log in with
+        user: String,
+        /// A person who logs in to the API, not a terminal: `admin` or `member`
+        #[arg(long)]
+        role: Option<String>,
+        /// The number that is the account's own (repeatable for a person)
+        #[arg(long)]
+        number: Vec<String>,
+        /// A terminal's account that is this person's (repeatable)
+        #[arg(long, requires = "role")]
+        account: Vec<String>,
+        /// Leave the password of a person as it is
+        #[arg(long, requires = "role")]
+        keep_password: bool,
+    },
     /// Read `number,password` lines into the store, whether the daemon runs or not
     Import {
         /// The file
         file: PathBuf,
+        /// People of this role (`admin` or `member`), as `name,password[,number...]` lines, by a daemon that runs
+        #[arg(long)]
+        role: Option<String>,
     },
     /// Remove an account
     Remove {
         /// The user
         user: String,
+        /// A person's, not a terminal's
+        #[arg(long)]
+        person: bool,
+    },
+    /// Make the first admin with the one-time token; the password is read from the terminal, or from standard input
+    FirstAdmin {
+        /// The name to log in with
+        user: String,
+        /// The token; without it that of the state folder
+        #[arg(long)]
+        token: Option<String>,
     },
 }
 
@@ -205,7 +278,11 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Routes { change, daemon } => ask::routes(&daemon, change).await,
         Verb::Registrations(daemon) => ask::registrations(&daemon).await,
         Verb::Reservations { change, daemon } => ask::reservations(&daemon, change).await,
-        Verb::Accounts { change, daemon } => ask::accounts(&daemon, change).await,
+        Verb::Accounts { change, daemon } => accounts::run(&daemon, change).await,
+        Verb::Backup { out, daemon } => keep::backup(&daemon, &out),
+        Verb::Restore { file, daemon } => keep::restore(&daemon, &file),
+        Verb::Export { table, out, with_hashes, daemon } => keep::export(&daemon, table, out.as_deref(), with_hashes),
+        Verb::Import { table, file, daemon } => keep::import(&daemon, table, &file),
         Verb::Sim { port, action, daemon } => sim::run(&daemon, &port, action).await,
         Verb::Lab(lab) => super::lab::run(lab),
         Verb::Decode(options) => super::decode::run(&options),

@@ -43,8 +43,13 @@ fn closed(shared: &Shared) -> Option<&'static str> {
     (shared.config.sip.is_some() && silent > SIP_SILENT_MS).then_some("the SIP door does not answer")
 }
 
+/// The daemon goes on: what does not mend itself by a new start (a full disk) is no reason for one.
+pub(in crate::shell) fn is_alive(shared: &Shared) -> bool {
+    closed(shared).is_none()
+}
+
 /// Why something does not work, if something does not.
-pub(in crate::shell) async fn fault(shared: &Shared) -> Option<&'static str> {
+async fn fault(shared: &Shared) -> Option<&'static str> {
     if let Some(why) = closed(shared) {
         return Some(why);
     }
