@@ -7,10 +7,9 @@
 
 use super::servers::Server;
 use crate::clock::WallMs;
+use crate::digest;
 use crate::number::Number;
 use core::fmt::Write as _;
-use hmac::{Hmac, Mac as _};
-use sha2::Sha256;
 
 /// How long a referral is good, in seconds: for the look-up that follows at once, and clocks that differ.
 const LIFE_S: i64 = 300;
@@ -22,7 +21,7 @@ pub const URI_PARAMETER: &str = "tipring-referral";
 pub fn sign(from: &Number, to: &Server, number: &Number, wall: WallMs) -> Option<String> {
     let secret = to.secret.as_ref()?;
     let mut out = format!("{from}.{number}.{}", wall.0 / 1000 + LIFE_S);
-    let mac = print(secret, &out)?.finalize().into_bytes();
+    let mac = print(secret, &out);
     out.push('.');
     for b in mac {
         let _ = write!(out, "{b:02x}");
@@ -42,17 +41,14 @@ pub fn is_good<'a>(referral: &str, number: &Number, wall: WallMs, server: impl F
             return None;
         }
         let secret = server(&Number::parse(from).ok()?)?.secret.as_ref()?;
-        let mac: [u8; 32] = crate::digest::from_hex(mac)?;
-        print(secret, text)?.verify_slice(&mac).ok()
+        let mac: [u8; 32] = digest::from_hex(mac)?;
+        digest::same(&print(secret, text), &mac).then_some(())
     };
     check().is_some()
 }
 
-fn print(secret: &str, text: &str) -> Option<Hmac<Sha256>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
-    mac.update(b"tipring referral ");
-    mac.update(text.as_bytes());
-    Some(mac)
+fn print(secret: &str, text: &str) -> [u8; 32] {
+    digest::keyed_print(secret.as_bytes(), format!("tipring referral {text}").as_bytes())
 }
 
 #[cfg(test)]
