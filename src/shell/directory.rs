@@ -421,6 +421,7 @@ async fn serve(
     // Often enough for the shortest watchdog that anybody sets.
     let mut second = tokio::time::interval(watchdog.every().min(Duration::from_secs(1)));
     let mut lines = LogGate::default();
+    let api = http::Api::new(shared.clone());
     let for_connections = stopping.clone();
     let sip = sip.map(|(transport, door)| tokio::spawn(directory_sip::serve(shared.clone(), transport, door, stopping.clone())));
     let dns = dns.map(|(config, sockets)| tokio::spawn(directory_dns::serve(shared.clone(), config, sockets, stopping.clone())));
@@ -441,7 +442,7 @@ async fn serve(
             _ = stopping.changed() => break,
         };
         match came {
-            Ok((stream, peer)) => http::accept(&shared, stream, peer, way, for_connections.clone()),
+            Ok((stream, peer)) => api.accept(stream, peer, way, for_connections.clone()),
             Err(e) => {
                 // Out of descriptors, most likely: without a pause this would spin.
                 if let Some(more) = lines.pass(clock::now(), IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
@@ -452,7 +453,7 @@ async fn serve(
         }
     }
     shared.stopping.store(true, Ordering::Release);
-    drop((clear, secure, metrics));
+    drop((clear, secure, metrics, api));
     if let Some(sip) = sip {
         let _answered = sip.await;
     }
