@@ -245,6 +245,9 @@ pub const API_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const STORE_QUEUE: usize = 8192;
 /// Records of one transaction of the store: at 500 a commit costs 8 us a record, and more brings little.
 pub const STORE_BATCH: usize = 512;
+/// Connections to a directory's API at a time from one source (an IPv4 address, an IPv6 /64), loopback apart: an office of gateways behind
+/// one address. The half of the usual `connections_max`, and a stranger cannot take them all.
+pub const API_CONNECTIONS_PER_SOURCE_MAX: usize = 512;
 /// Networks of one access list of a directory: the sites of a large office.
 pub const ACCESS_NETWORKS_MAX: usize = 256;
 /// Directories that a gateway asks in turn. Each may cost a caller a good part of a second.

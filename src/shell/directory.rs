@@ -9,7 +9,8 @@ use crate::directory::logins::{Failures, LogGate};
 use crate::directory::sessions::Sessions;
 use crate::directory::{Decision, Directory, Record, Request, Response};
 use crate::key::Fingerprint;
-use crate::shell::access::Access;
+use crate::limits::API_CONNECTIONS_PER_SOURCE_MAX;
+use crate::shell::access::{Access, Seats};
 use crate::shell::directory_https::Secure;
 use crate::shell::first_admin::FirstAdmin;
 use crate::shell::passwords::Passwords;
@@ -18,7 +19,7 @@ use crate::shell::store::{self, NotWritten, Writer};
 use crate::shell::supervisor::{self, Watchdog};
 use crate::shell::{accounts, clock, directory_dns, directory_sip, http};
 use crate::sip::Hop;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -91,6 +92,8 @@ pub(super) struct Shared {
     pub fingerprint: Option<Fingerprint>,
     /// Whom the API lets in.
     pub api_access: Access,
+    /// Who has how many connections to it.
+    pub api_seats: Arc<Seats>,
     /// Whom SIP lets in.
     pub sip_access: Arc<Access>,
     /// Whom ENUM over DNS lets in.
@@ -302,6 +305,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         account_changes: AtomicU64::new(0),
         fingerprint: secure.as_ref().and_then(|s| s.fingerprint),
         api_access,
+        api_seats: Seats::new(API_CONNECTIONS_PER_SOURCE_MAX),
         sip_access,
         enum_access: Access::new("enum", config.access.enum_dns.clone()),
         passwords: Passwords::default(),
@@ -424,6 +428,8 @@ async fn serve(
     let mut watchdog = Watchdog::open();
     // Often enough for the shortest watchdog that anybody sets.
     let mut second = tokio::time::interval(watchdog.every().min(Duration::from_secs(1)));
+    let mut lines = LogGate::default();
+    let api = http::Api::new(shared.clone());
     let for_connections = stopping.clone();
     let sip = sip.map(|sip| tokio::spawn(directory_sip::serve(shared.clone(), sip, stopping.clone())));
     let dns = dns.map(|(config, sockets)| tokio::spawn(directory_dns::serve(shared.clone(), config, sockets, stopping.clone())));
@@ -444,16 +450,18 @@ async fn serve(
             _ = stopping.changed() => break,
         };
         match came {
-            Ok((stream, peer)) => http::accept(&shared, stream, peer, way, for_connections.clone()),
+            Ok((stream, peer)) => api.accept(stream, peer, way, for_connections.clone()),
             Err(e) => {
                 // Out of descriptors, most likely: without a pause this would spin.
-                tracing::warn!("accept: {e}");
+                if let Some(more) = lines.pass(clock::now(), IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
+                    tracing::warn!("API: accept: {e} ({more} more were not logged)");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
     shared.stopping.store(true, Ordering::Release);
-    drop((clear, secure, metrics));
+    drop((clear, secure, metrics, api));
     if let Some(sip) = sip {
         let _answered = sip.await;
     }

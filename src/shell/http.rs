@@ -93,47 +93,78 @@ fn routes(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Serves one connection until it ends, is idle too long, or the daemon stops.
-pub(super) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, way: Way, mut stopping: watch::Receiver<bool>) {
-    if !shared.api_access.admits(peer.ip()) {
-        return;
-    }
-    if shared.connections.fetch_add(1, Ordering::AcqRel) >= shared.config.api.connections_max {
-        shared.connections.fetch_sub(1, Ordering::AcqRel);
-        shared.refused_full.fetch_add(1, Ordering::Relaxed);
-        return;
-    }
-    let _ = stream.set_nodelay(true);
-    let shared = shared.clone();
-    tokio::spawn(async move {
-        let at = peer;
-        match way {
-            Way::Clear => {
-                let peer = Peer { at, private: at.ip().to_canonical().is_loopback() };
-                serve(&shared, stream, routes(shared.clone()).layer(Extension(peer)), stopping).await;
-            }
-            Way::Metrics => serve(&shared, stream, health::routes_beside(shared.clone()), stopping).await,
-            Way::Tls(acceptor) => {
-                let handshake = tokio::select! {
-                    done = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => done.ok().and_then(Result::ok),
-                    _ = stopping.changed() => None,
-                };
-                if let Some(stream) = handshake {
-                    let peer = Peer { at, private: true };
-                    serve(&shared, stream, routes(shared.clone()).layer(Extension(peer)), stopping).await;
-                }
-            }
-        }
-        shared.connections.fetch_sub(1, Ordering::AcqRel);
-    });
+/// The API on its way to connections: its routes are laid once.
+pub(super) struct Api {
+    shared: Arc<Shared>,
+    all: Router,
+    counts: Router,
 }
 
-async fn serve<S>(shared: &Shared, stream: S, routes: Router, mut stopping: watch::Receiver<bool>)
+impl Api {
+    /// The API of a directory.
+    pub fn new(shared: Arc<Shared>) -> Api {
+        Api { all: routes(shared.clone()), counts: health::routes_beside(shared.clone()), shared }
+    }
+
+    /// Serves one connection until it ends, is idle too long, or the daemon stops.
+    pub fn accept(&self, stream: TcpStream, at: SocketAddr, way: Way, mut stopping: watch::Receiver<bool>) {
+        let shared = self.shared.clone();
+        if !shared.api_access.admits(at.ip()) {
+            return;
+        }
+        let refused = || {
+            shared.refused_full.fetch_add(1, Ordering::Relaxed);
+        };
+        let Some(seat) = shared.api_seats.take(at.ip()) else { return refused() };
+        if shared.connections.fetch_add(1, Ordering::AcqRel) >= shared.config.api.connections_max {
+            shared.connections.fetch_sub(1, Ordering::AcqRel);
+            return refused();
+        }
+        let _ = stream.set_nodelay(true);
+        let peer = Peer { at, private: matches!(way, Way::Tls(_)) || at.ip().to_canonical().is_loopback() };
+        let routes = if matches!(way, Way::Metrics) { &self.counts } else { &self.all };
+        let service = Known { peer, routes: TowerToHyperService::new(routes.clone()) };
+        tokio::spawn(async move {
+            match way {
+                Way::Clear | Way::Metrics => serve(&shared, stream, service, stopping).await,
+                Way::Tls(acceptor) => {
+                    let handshake = tokio::select! {
+                        done = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => done.ok().and_then(Result::ok),
+                        _ = stopping.changed() => None,
+                    };
+                    if let Some(stream) = handshake {
+                        serve(&shared, stream, service, stopping).await;
+                    }
+                }
+            }
+            shared.connections.fetch_sub(1, Ordering::AcqRel);
+            drop(seat);
+        });
+    }
+}
+
+/// The routes, told with each request who is at the other end.
+struct Known {
+    peer: Peer,
+    routes: TowerToHyperService<Router>,
+}
+
+impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for Known {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = <TowerToHyperService<Router> as hyper::service::Service<hyper::Request<hyper::body::Incoming>>>::Future;
+    fn call(&self, mut request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.routes.call(request)
+    }
+}
+
+async fn serve<S>(shared: &Shared, stream: S, service: Known, mut stopping: watch::Receiver<bool>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let http = http1(Duration::from_secs(u64::from(shared.config.api.idle_s)));
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => {}
