@@ -76,7 +76,9 @@ impl Door {
         let tail = if stale { &b", qop=\"auth,auth-int\", stale=true"[..] } else { b", qop=\"auth,auth-int\"" };
         let offered = self.config.hashes.iter().filter(|h| !md5_alone || **h == Algorithm::Md5);
         // As `digest::Challenge` writes it; the realm is a domain, so nothing in it wants a backslash.
-        let parts = |hash: Algorithm| [b"Digest realm=\"", realm.as_bytes(), b"\", nonce=\"", nonce.as_bytes(), b"\", algorithm=", hash.name().as_bytes(), tail];
+        let parts = |hash: Algorithm| {
+            [b"Digest realm=\"", realm.as_bytes(), b"\", nonce=\"", nonce.as_bytes(), b"\", algorithm=", hash.name().as_bytes(), tail]
+        };
         offered.fold(self.reply(asked, 401, "Unauthorized"), |reply, hash| reply.with_parts("WWW-Authenticate", &parts(*hash)))
     }
 
