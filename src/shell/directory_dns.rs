@@ -2,7 +2,7 @@
 //! under one hold of the lock on the machines, and sent with one call. Connections (RFC 7766) are tasks beside those of the other doors; each
 //! has one query at a time, so whoever sends many at once waits with the rest in its own socket.
 
-use crate::config::directory::{Config, Lookups};
+use crate::config::directory::Config;
 use crate::config::enum_dns::EnumDns;
 use crate::directory::logins::LogGate;
 use crate::enum_door::rate::{Pass, Rates};
@@ -116,7 +116,6 @@ fn door(config: &Config, dns: &EnumDns) -> Door {
         plan: config.policy.plan.clone(),
         ttl_max_s: dns.ttl_max_s,
         ttl_none_s: dns.ttl_none_s,
-        open: config.lookups == Lookups::Anyone,
         allow: dns.allow.clone(),
         addresses: dns.addresses.clone(),
         // A serial is a number of 32 bits that may come round (RFC 1982).
