@@ -275,7 +275,8 @@ async fn what_is_not_a_request_gets_a_clear_error_and_nothing_else() {
     for (head, status, said) in [
         ("GET /v1/nothing HTTP/1.1".to_owned(), "404", "no_such_resource"),
         ("PUT /v1/registrations HTTP/1.1".to_owned(), "405", "method_not_allowed"),
-        ("GET /v1/lookup/20x1 HTTP/1.1".to_owned(), "400", "not_a_number"),
+        ("GET /v1/lookup/20!1 HTTP/1.1".to_owned(), "400", "not_a_number"),
+        ("GET /v1/lookup/20x1 HTTP/1.1".to_owned(), "401", "credentials_wanted"),
         ("POST /v1/registrations HTTP/1.1\r\nAuthorization: Digest nonsense".to_owned(), "400", "bad_credentials"),
         ("POST /v1/registrations HTTP/1.1\r\nAuthorization: Basic eDp5".to_owned(), "401", "credentials_wanted"),
         (format!("GET /{long} HTTP/1.1"), "4", ""),
@@ -355,6 +356,7 @@ async fn sigterm_ends_the_program_cleanly_and_the_fixture_configurations_start()
         let read = tipring::config::directory::parse(&path, std::fs::read_to_string(&path).unwrap(), &folder.0);
         let mut config = read.unwrap_or_else(|problems| panic!("{problems:?}"));
         config.api.listen.set_port(0);
+        config.api.tls_listen.iter_mut().for_each(|a| a.set_port(0));
         let any_port = || tipring::config::sip::Listen::new(vec!["127.0.0.1:0".parse().unwrap()]);
         let sip = config.sip.as_mut().expect("the fixtures have a SIP door");
         (sip.listen, sip.tls_listen) = (any_port(), any_port());

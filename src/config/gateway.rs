@@ -4,6 +4,7 @@
 //! span keys, each answered with the key at fault.
 
 use super::accounts::{self, Account, Route};
+use super::api::Metrics;
 use super::error::{ConfigError, Source};
 use super::server::Servers;
 use super::sip::Sip;
@@ -23,6 +24,8 @@ pub struct GatewayConfig {
     pub sip: Sip,
     /// The local API that `tipring status` and its like speak to.
     pub api: Api,
+    /// Where counts are told beside the API.
+    pub metrics: Option<Metrics>,
     /// RTP and UDPTL.
     #[serde(default)]
     pub media: Media,

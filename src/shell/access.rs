@@ -3,9 +3,10 @@
 use crate::directory::logins::LogGate;
 use crate::shell::clock;
 use crate::sip::Network;
-use std::net::IpAddr;
-use std::sync::Mutex;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One door's list. Shared by all that accept for it.
 #[derive(Debug, Default)]
@@ -48,9 +49,66 @@ impl Access {
     }
 }
 
+/// Who has how many connections.
+#[derive(Debug)]
+pub struct Seats {
+    taken: Mutex<HashMap<IpAddr, usize>>,
+    per_source: usize,
+}
+
+/// A connection's place, given back with it.
+#[derive(Debug)]
+pub struct Seat(Arc<Seats>, IpAddr);
+
+impl Seats {
+    /// So many for each source.
+    pub fn new(per_source: usize) -> Arc<Seats> {
+        Arc::new(Seats { taken: Mutex::default(), per_source })
+    }
+    /// A place for `peer`; `None`: its source has as many as it may. This machine itself may have any number.
+    pub fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
+        let source = match peer.to_canonical() {
+            IpAddr::V4(v4) => IpAddr::V4(v4),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        };
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_source = taken.entry(source).or_default();
+        if *of_source >= self.per_source && !peer.to_canonical().is_loopback() {
+            return None;
+        }
+        *of_source += 1;
+        Some(Seat(self.clone(), source))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.get_mut(&self.1) {
+            Some(n) if *n > 1 => *n -= 1,
+            _ => drop(taken.remove(&self.1)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_source_does_not_take_all_places() {
+        let at = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let seats = Seats::new(2);
+        let first = [seats.take(at("192.0.2.1")), seats.take(at("::ffff:192.0.2.1"))];
+        assert!(first.iter().all(Option::is_some) && seats.take(at("192.0.2.1")).is_none());
+        let others = [seats.take(at("192.0.2.2")), seats.take(at("2001:db8::1")), seats.take(at("2001:db8::2"))];
+        assert!(others.iter().all(Option::is_some) && seats.take(at("2001:db8::3")).is_none(), "a /64 is one source");
+        assert!((0..9).map(|_| seats.take(at("127.0.0.1"))).collect::<Vec<_>>().iter().all(Option::is_some));
+        drop(first);
+        assert!(seats.take(at("192.0.2.1")).is_some());
+        drop(others);
+        assert!(seats.taken.lock().expect("the lock").is_empty(), "nobody is remembered");
+    }
 
     #[test]
     fn who_is_on_the_list_is_let_in_and_without_a_list_everybody() {

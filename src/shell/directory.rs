@@ -9,23 +9,23 @@ use crate::directory::logins::{Failures, LogGate};
 use crate::directory::sessions::Sessions;
 use crate::directory::{Decision, Directory, Record, Request, Response};
 use crate::key::Fingerprint;
-use crate::shell::access::Access;
+use crate::limits::API_CONNECTIONS_PER_SOURCE_MAX;
+use crate::shell::access::{Access, Seats};
 use crate::shell::directory_https::Secure;
 use crate::shell::first_admin::FirstAdmin;
 use crate::shell::passwords::Passwords;
-use crate::shell::sip_transport::SipTransport;
 use crate::shell::state_folder::{self, ADMIN_TOKEN};
 use crate::shell::store::{self, NotWritten, Writer};
+use crate::shell::supervisor::{self, Watchdog};
 use crate::shell::{accounts, clock, directory_dns, directory_sip, http};
 use crate::sip::Hop;
-use crate::sip_door::Door;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The database's file in the state directory.
 pub const DATABASE: &str = "directory.sqlite";
@@ -92,6 +92,8 @@ pub(super) struct Shared {
     pub fingerprint: Option<Fingerprint>,
     /// Whom the API lets in.
     pub api_access: Access,
+    /// Who has how many connections to it.
+    pub api_seats: Arc<Seats>,
     /// Whom SIP lets in.
     pub sip_access: Arc<Access>,
     /// Whom ENUM over DNS lets in.
@@ -142,6 +144,9 @@ impl Shared {
                 return Err(Unanswered::Overload);
             }
             let Decision { response, writes } = machines.directory.handle(clock::now(), clock::wall(), request);
+            while let Some(alarm) = machines.directory.poll_alarm() {
+                tracing::warn!("{alarm}");
+            }
             if writes.is_empty() {
                 return Ok(response);
             }
@@ -266,11 +271,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     // The writer's thread speaks to what is made after it: through this.
     let late: Arc<std::sync::OnceLock<std::sync::Weak<Shared>>> = Arc::default();
     let reach = late.clone();
-    let (writer, thread) = Writer::start(db, move |accounts| match reach.get().and_then(std::sync::Weak::upgrade) {
+    let changed = move |accounts| match reach.get().and_then(std::sync::Weak::upgrade) {
         Some(shared) => shared.accounts_changed(accounts),
         None => false,
-    })
-    .map_err(|e| StartError::State(config.state_dir.clone(), e))?;
+    };
+    // Bounded by the store's own queue: each answer had a place in it.
+    let (settle, settled) = mpsc::unbounded_channel();
+    let on_disk = move |of_sip| {
+        // Nobody listens any more only when the daemon has ended.
+        let _ended = settle.send(of_sip);
+    };
+    let (writer, thread) = Writer::start(db, changed, on_disk).map_err(|e| StartError::Store(database.clone(), e.into()))?;
+    let sip = sip.map(|(transport, door)| directory_sip::Sip { transport, door, settled });
     let shared = Arc::new(Shared {
         machines: Mutex::new(Machines {
             directory,
@@ -293,6 +305,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         account_changes: AtomicU64::new(0),
         fingerprint: secure.as_ref().and_then(|s| s.fingerprint),
         api_access,
+        api_seats: Seats::new(API_CONNECTIONS_PER_SOURCE_MAX),
         sip_access,
         enum_access: Access::new("enum", config.access.enum_dns.clone()),
         passwords: Passwords::default(),
@@ -330,10 +343,12 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     for address in &running.dns {
         tracing::info!("directory {name} of {domain}: ENUM over DNS on {address}");
     }
+    supervisor::ready(&format!("API on {}", running.api));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    supervisor::stopping();
     running.stop().await;
     tracing::info!("directory {name} ended");
     Ok(())
@@ -385,7 +400,7 @@ struct Doors {
     clear: TcpListener,
     secure: Option<Secure>,
     metrics: Option<TcpListener>,
-    sip: Option<(SipTransport, Door)>,
+    sip: Option<directory_sip::Sip>,
     dns: Option<(EnumDns, directory_dns::Sockets)>,
 }
 
@@ -410,9 +425,13 @@ async fn serve(
     store: std::thread::JoinHandle<()>,
     Ending { lock, end }: Ending,
 ) {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut watchdog = Watchdog::open();
+    // Often enough for the shortest watchdog that anybody sets.
+    let mut second = tokio::time::interval(watchdog.every().min(Duration::from_secs(1)));
+    let mut lines = LogGate::default();
+    let api = http::Api::new(shared.clone());
     let for_connections = stopping.clone();
-    let sip = sip.map(|(transport, door)| tokio::spawn(directory_sip::serve(shared.clone(), transport, door, stopping.clone())));
+    let sip = sip.map(|sip| tokio::spawn(directory_sip::serve(shared.clone(), sip, stopping.clone())));
     let dns = dns.map(|(config, sockets)| tokio::spawn(directory_dns::serve(shared.clone(), config, sockets, stopping.clone())));
     loop {
         let (came, way) = tokio::select! {
@@ -423,21 +442,26 @@ async fn serve(
             came = accept(metrics.as_ref()) => (came, http::Way::Metrics),
             _ = second.tick() => {
                 shared.expire();
+                if http::health::is_alive(&shared) && !store.is_finished() {
+                    watchdog.alive(clock::now());
+                }
                 continue;
             }
             _ = stopping.changed() => break,
         };
         match came {
-            Ok((stream, peer)) => http::accept(&shared, stream, peer, way, for_connections.clone()),
+            Ok((stream, peer)) => api.accept(stream, peer, way, for_connections.clone()),
             Err(e) => {
                 // Out of descriptors, most likely: without a pause this would spin.
-                tracing::warn!("accept: {e}");
+                if let Some(more) = lines.pass(clock::now(), IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
+                    tracing::warn!("API: accept: {e} ({more} more were not logged)");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
     shared.stopping.store(true, Ordering::Release);
-    drop((clear, secure, metrics));
+    drop((clear, secure, metrics, api));
     if let Some(sip) = sip {
         let _answered = sip.await;
     }

@@ -13,6 +13,7 @@ use super::routes_file::RoutesFile;
 use super::simulate;
 use super::sip_accounts;
 use super::sip_transport::{self, Incoming, SipTransport};
+use super::supervisor::Watchdog;
 use crate::call::{self, Action, Addresses, Gateway, LegSockets};
 use crate::config::error::ConfigError;
 use crate::config::gateway::{GatewayConfig, PortKind};
@@ -117,6 +118,9 @@ pub struct Daemon {
     dns: super::dns::Dns,
     stopping: Option<crate::clock::Instant>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// Turns of the board, and when they were last seen to go on.
+    pulse: (u64, crate::clock::Instant),
+    watchdog: Watchdog,
     /// What was last logged of each registration.
     told: Vec<String>,
 }
@@ -159,8 +163,14 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     let thread = thread.spawn().map_err(|e| system("media thread", &e))?;
 
     let (api_in, api_out) = mpsc::channel(64);
-    let door = gateway_api::Door::open(api_in, &config, &state).map_err(|e| system("state", &e))?;
-    let api_task = tokio::spawn(gateway_api::serve(api, door));
+    let door = Arc::new(gateway_api::Door::open(api_in, &config, &state).map_err(|e| system("state", &e))?);
+    let mut doors = tokio::task::JoinSet::new();
+    if let Some(metrics) = &config.metrics {
+        let listener = tokio::net::TcpListener::bind(metrics.listen).await;
+        let listener = listener.map_err(|e| system(&format!("metrics.listen {}", metrics.listen), &e))?;
+        doors.spawn(gateway_api::health::serve(listener, door.clone()));
+    }
+    doors.spawn(gateway_api::serve(api, door));
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
     let directory = Directory::of(&config).map_err(|e| system("directory", &e))?;
     let told_address = addresses.contacts[0].addr;
@@ -188,6 +198,8 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         dns: super::dns::Dns::of(&config.sip),
         stopping: None,
         thread: Some(thread),
+        pulse: (0, clock::now()),
+        watchdog: Watchdog::open(),
         told: vec![String::new(); config.ports.len()],
         config,
     };
@@ -199,11 +211,12 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         daemon.config.api.listen,
         daemon.config.ports.len()
     );
+    super::supervisor::ready(&format!("{} ports", daemon.config.ports.len()));
     daemon.clocked().start_accounts(clock::now());
     let outcome = daemon.run(&mut sip, &wake, answers_out, api_out).await;
     sip.close().await;
     stop.store(true, Ordering::Relaxed);
-    api_task.abort();
+    doors.abort_all();
     // The thread sees the flag within one turn; a panic in it has been printed by then.
     if let Some(thread) = daemon.thread.take() {
         let _panicked = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -238,6 +251,7 @@ impl Daemon {
             if self.own.handle_timeout(clock::now()) {
                 self.look_again(sip);
             }
+            self.feel_pulse();
             let deadline = self.next_deadline();
             tokio::select! {
                 incoming = sip.recv() => match incoming {
@@ -264,6 +278,27 @@ impl Daemon {
                 _ = int.recv() => self.begin_stop("SIGINT"),
             }
         }
+    }
+
+    /// Sees whether the board turns, and tells the service manager so.
+    fn feel_pulse(&mut self) {
+        let (now, ticks) = (clock::now(), self.media.ticks.load(Ordering::Relaxed));
+        if ticks != self.pulse.0 {
+            self.pulse = (ticks, now);
+        }
+        if self.is_stopping() || gateway_api::health::fault(self).is_none() {
+            self.watchdog.alive(now);
+        }
+    }
+
+    /// For how long the board was not seen to turn, in milliseconds.
+    pub fn board_still_ms(&self, now: crate::clock::Instant) -> u64 {
+        now.ms_since(self.pulse.1)
+    }
+
+    /// The end has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
     }
 
     /// Something changed in the machine's network: where are we reached now?
@@ -504,7 +539,7 @@ impl Daemon {
         let registrations = self.registrants.iter().filter_map(|r| r.registrant.poll_timeout()).min();
         let retry = if self.backlog.is_empty() { None } else { Some(clock::now() + Duration::from_millis(20)) };
         let idle = clock::now() + Duration::from_secs(1);
-        [self.gateway.poll_timeout(), registrations, retry, self.stopping, self.own.poll_timeout(), Some(idle)]
+        [self.gateway.poll_timeout(), self.watchdog.due(), registrations, retry, self.stopping, self.own.poll_timeout(), Some(idle)]
             .into_iter()
             .flatten()
             .min()
@@ -517,6 +552,7 @@ impl Daemon {
         }
         let now = clock::now();
         tracing::info!("{signal}: ending {} calls and giving the numbers back", self.gateway.calls().len());
+        super::supervisor::stopping();
         self.stopping = Some(now + Duration::from_millis(SHUTDOWN_MS));
         self.clocked().shut_down(now);
         for port in &mut self.registrants {

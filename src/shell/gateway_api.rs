@@ -1,7 +1,9 @@
 //! The gateway's local API: HTTP on loopback, JSON. What `tipring status`, `ports`, `calls`, `routes`, `lookup` and `sim` speak to.
 //!
-//! All but `/health` is the operator's, who shows by the token of the state folder (`admin.token`) that he may read it. A `Host` that is
+//! All but [`health`] is the operator's, who shows by the token of the state folder (`admin.token`) that he may read it. A `Host` that is
 //! not loopback is a web page's doing (DNS rebinding) and is sent away. Bounded: connections, heads, bodies, and the time for each.
+
+pub mod health;
 
 use super::clock::{self, rfc3339};
 use super::gateway::{Daemon, kind_word};
@@ -48,6 +50,12 @@ pub type Answer = Result<Value, (StatusCode, String)>;
 
 /// The questions.
 pub enum Ask {
+    /// `GET /health`
+    Health,
+    /// `GET /ready`
+    Ready,
+    /// `GET /metrics`
+    Metrics,
     /// `GET /v1/status`
     Status,
     /// `GET /v1/ports`
@@ -99,7 +107,7 @@ impl Door {
 
 fn routes_of(door: Arc<Door>) -> Router {
     Router::new()
-        .route("/health", get(|| async { Json(json!({"ok": true})) }))
+        .merge(health::routes())
         .route("/v1/status", get(|d: At| ask(d, Ask::Status)))
         .route("/v1/ports", get(|d: At| ask(d, Ask::Ports)))
         .route("/v1/calls", get(|d: At| ask(d, Ask::Calls)))
@@ -114,8 +122,8 @@ fn routes_of(door: Arc<Door>) -> Router {
 }
 
 /// Serves the API until the task is dropped.
-pub async fn serve(listener: tokio::net::TcpListener, door: Door) {
-    let service = TowerToHyperService::new(routes_of(Arc::new(door)));
+pub async fn serve(listener: tokio::net::TcpListener, door: Arc<Door>) {
+    let service = TowerToHyperService::new(routes_of(door));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let stream = match listener.accept().await {
@@ -143,7 +151,7 @@ async fn guard(State(door): At, request: HttpRequest, next: Next) -> Response {
     if !is_for_loopback(request.headers()) {
         return refused(StatusCode::MISDIRECTED_REQUEST, "this is answered under a loopback address only");
     }
-    if request.uri().path() != "/health" && !http::bears(request.headers(), &door.token) {
+    if !health::PATHS.contains(&request.uri().path()) && !http::bears(request.headers(), &door.token) {
         let mut refused = refused(StatusCode::UNAUTHORIZED, "this is the operator's, with the token of the state folder");
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         return refused;
@@ -197,21 +205,27 @@ fn no_port(name: &str, there_are: &[&str]) -> String {
 }
 
 async fn ask(State(door): At, ask: Ask) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let gone = || (StatusCode::SERVICE_UNAVAILABLE, "the gateway is going down".to_owned());
-    let answer = match door.requests.send(Request { ask, reply }).await {
-        Ok(()) => answer.await.unwrap_or_else(|_| Err(gone())),
-        Err(_) => Err(gone()),
-    };
-    match answer {
+    match requested(&door, ask).await {
         Ok(value) => Json(value).into_response(),
         Err((status, message)) => refused(status, &message),
+    }
+}
+
+async fn requested(door: &Door, ask: Ask) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    let gone = || (StatusCode::SERVICE_UNAVAILABLE, "the gateway is going down".to_owned());
+    match door.requests.send(Request { ask, reply }).await {
+        Ok(()) => answer.await.unwrap_or_else(|_| Err(gone())),
+        Err(_) => Err(gone()),
     }
 }
 
 /// Answers one question from the daemon's state.
 pub fn answer(daemon: &mut Daemon, request: Request) {
     let answer = match request.ask {
+        Ask::Health => health::health(daemon),
+        Ask::Ready => health::ready(daemon),
+        Ask::Metrics => health::page(daemon),
         Ask::Status => Ok(status(daemon)),
         Ask::Ports => Ok(ports(daemon)),
         Ask::Calls => Ok(calls(daemon)),

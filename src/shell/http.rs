@@ -6,19 +6,19 @@
 
 #![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
 
-mod health;
+pub(super) mod health;
 mod people;
 
 use crate::api::directory as api;
 use crate::api::{ErrorAnswer, ErrorBody};
 use crate::clock::Instant;
-use crate::config::directory::Lookups;
 use crate::digest::{self, Algorithm, Asked, Authenticator, Credentials, Qop, Verdict};
 use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, Role, User};
 use crate::enum_door::Outcome;
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::shell::directory::{Machines, Shared, Unanswered};
+use crate::shell::numbers;
 use crate::shell::{accounts, clock};
 use axum::Router;
 use axum::body::Body;
@@ -50,7 +50,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(6);
 
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy)]
-struct Peer {
+pub(super) struct Peer {
     at: SocketAddr,
     /// Nobody on the way reads or changes what is said.
     private: bool,
@@ -72,8 +72,8 @@ pub(super) enum Way {
     Metrics,
 }
 
-type At = State<Arc<Shared>>;
-type From = Extension<Peer>;
+pub(super) type At = State<Arc<Shared>>;
+pub(super) type From = Extension<Peer>;
 
 fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -81,6 +81,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/lookup/{number}", get(lookup))
         .route("/v1/registrations", get(registrations).post(register))
         .route("/v1/registrations/{number}", delete(deregister))
+        .merge(numbers::routes())
         .route("/v1/reservations", get(reservations).post(reserve))
         .route("/v1/reservations/{number}", delete(unreserve))
         .route("/v1/accounts", get(list_accounts).post(set_account))
@@ -92,47 +93,78 @@ fn routes(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Serves one connection until it ends, is idle too long, or the daemon stops.
-pub(super) fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, way: Way, mut stopping: watch::Receiver<bool>) {
-    if !shared.api_access.admits(peer.ip()) {
-        return;
-    }
-    if shared.connections.fetch_add(1, Ordering::AcqRel) >= shared.config.api.connections_max {
-        shared.connections.fetch_sub(1, Ordering::AcqRel);
-        shared.refused_full.fetch_add(1, Ordering::Relaxed);
-        return;
-    }
-    let _ = stream.set_nodelay(true);
-    let shared = shared.clone();
-    tokio::spawn(async move {
-        let at = peer;
-        match way {
-            Way::Clear => {
-                let peer = Peer { at, private: at.ip().to_canonical().is_loopback() };
-                serve(&shared, stream, routes(shared.clone()).layer(Extension(peer)), stopping).await;
-            }
-            Way::Metrics => serve(&shared, stream, health::routes_beside(shared.clone()), stopping).await,
-            Way::Tls(acceptor) => {
-                let handshake = tokio::select! {
-                    done = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => done.ok().and_then(Result::ok),
-                    _ = stopping.changed() => None,
-                };
-                if let Some(stream) = handshake {
-                    let peer = Peer { at, private: true };
-                    serve(&shared, stream, routes(shared.clone()).layer(Extension(peer)), stopping).await;
-                }
-            }
-        }
-        shared.connections.fetch_sub(1, Ordering::AcqRel);
-    });
+/// The API on its way to connections: its routes are laid once.
+pub(super) struct Api {
+    shared: Arc<Shared>,
+    all: Router,
+    counts: Router,
 }
 
-async fn serve<S>(shared: &Shared, stream: S, routes: Router, mut stopping: watch::Receiver<bool>)
+impl Api {
+    /// The API of a directory.
+    pub fn new(shared: Arc<Shared>) -> Api {
+        Api { all: routes(shared.clone()), counts: health::routes_beside(shared.clone()), shared }
+    }
+
+    /// Serves one connection until it ends, is idle too long, or the daemon stops.
+    pub fn accept(&self, stream: TcpStream, at: SocketAddr, way: Way, mut stopping: watch::Receiver<bool>) {
+        let shared = self.shared.clone();
+        if !shared.api_access.admits(at.ip()) {
+            return;
+        }
+        let refused = || {
+            shared.refused_full.fetch_add(1, Ordering::Relaxed);
+        };
+        let Some(seat) = shared.api_seats.take(at.ip()) else { return refused() };
+        if shared.connections.fetch_add(1, Ordering::AcqRel) >= shared.config.api.connections_max {
+            shared.connections.fetch_sub(1, Ordering::AcqRel);
+            return refused();
+        }
+        let _ = stream.set_nodelay(true);
+        let peer = Peer { at, private: matches!(way, Way::Tls(_)) || at.ip().to_canonical().is_loopback() };
+        let routes = if matches!(way, Way::Metrics) { &self.counts } else { &self.all };
+        let service = Known { peer, routes: TowerToHyperService::new(routes.clone()) };
+        tokio::spawn(async move {
+            match way {
+                Way::Clear | Way::Metrics => serve(&shared, stream, service, stopping).await,
+                Way::Tls(acceptor) => {
+                    let handshake = tokio::select! {
+                        done = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => done.ok().and_then(Result::ok),
+                        _ = stopping.changed() => None,
+                    };
+                    if let Some(stream) = handshake {
+                        serve(&shared, stream, service, stopping).await;
+                    }
+                }
+            }
+            shared.connections.fetch_sub(1, Ordering::AcqRel);
+            drop(seat);
+        });
+    }
+}
+
+/// The routes, told with each request who is at the other end.
+struct Known {
+    peer: Peer,
+    routes: TowerToHyperService<Router>,
+}
+
+impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for Known {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = <TowerToHyperService<Router> as hyper::service::Service<hyper::Request<hyper::body::Incoming>>>::Future;
+    fn call(&self, mut request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.routes.call(request)
+    }
+}
+
+async fn serve<S>(shared: &Shared, stream: S, service: Known, mut stopping: watch::Receiver<bool>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let http = http1(Duration::from_secs(u64::from(shared.config.api.idle_s)));
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => {}
@@ -194,21 +226,12 @@ async fn deregister(
 }
 
 async fn lookup(State(shared): At, Extension(peer): From, Path(number): Path<String>, request: Request) -> Response {
-    let Ok(number) = Number::parse(&number) else { return not_a_number() };
-    if shared.config.lookups == Lookups::Accounts
-        && people::session(&shared, peer, request.headers()).is_none()
-        && !is_operator(&shared, peer, request.headers())
-        && let Err(refused) = logged_in(&shared, peer, request.method(), request.uri(), request.headers())
-    {
-        return refused;
-    }
-    let found = shared.machines().directory.lookup(clock::now(), &number);
-    answer(Ok(found))
+    numbers::lookup(&shared, peer, &number, &request)
 }
 
 /// The user whose credentials the request carries; else the challenge to answer.
 #[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
-fn logged_in(shared: &Shared, peer: Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
+pub(super) fn logged_in(shared: &Shared, peer: Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
     let now = clock::now();
     let mut machines = shared.machines();
     let Machines { directory, authenticator, bans, .. } = &mut *machines;
@@ -276,7 +299,7 @@ fn challenge(authenticator: &mut Authenticator, now: Instant, peer: Peer, stale:
 // ---- the operator ----
 
 /// The operator, or a person who may the same.
-fn is_operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> bool {
+pub(super) fn is_operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> bool {
     peer.ip().is_loopback() && bears(headers, &shared.admin_token)
         || people::session(shared, peer, headers).is_some_and(|person| person.role == Role::Admin)
 }
@@ -292,7 +315,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
-fn operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<(), Response> {
+pub(super) fn operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<(), Response> {
     if is_operator(shared, peer, headers) {
         Ok(())
     } else {
@@ -319,6 +342,8 @@ async fn status(State(shared): At, Extension(peer): From, headers: HeaderMap) ->
         people: machines.directory.people().len(),
         sessions: machines.sessions.count(),
         uptime_s: (clock::now() - shared.started).as_secs(),
+        servers: counts.servers,
+        alarms: counts.alarms,
         records_written: written.records.load(Ordering::Relaxed),
         commits: written.commits.load(Ordering::Relaxed),
         write_failures: written.failures.load(Ordering::Relaxed),
@@ -424,7 +449,7 @@ async fn remove_account(State(shared): At, Extension(peer): From, Path(user): Pa
 
 // ---- answers ----
 
-fn answer(decided: Result<Answer, Unanswered>) -> Response {
+pub(super) fn answer(decided: Result<Answer, Unanswered>) -> Response {
     match decided {
         Ok(Answer::Registered { number, full, lease_s, renewed, also_here }) => ok(&api::RegisterAnswer {
             number: number.to_string(),
@@ -439,6 +464,18 @@ fn answer(decided: Result<Answer, Unanswered>) -> Response {
         Ok(Answer::Unknown(number)) => error(StatusCode::NOT_FOUND, "unknown_number", &format!("nobody has the number {number}")),
         // Asked by SIP only.
         Ok(Answer::Bound { .. }) => error(StatusCode::INTERNAL_SERVER_ERROR, "wrong_door", "contacts are told by SIP"),
+        // Before these, `numbers` asked who it is.
+        Ok(Answer::LogIn) => error(StatusCode::UNAUTHORIZED, "credentials_wanted", "log in with Digest credentials"),
+        Ok(Answer::Withheld(number)) => {
+            error(StatusCode::FORBIDDEN, "withheld", &format!("where {number} is reached is told to nobody before its owner consents"))
+        }
+        Ok(Answer::Elsewhere(server, number)) => ok(&api::LookupAnswer::Elsewhere {
+            number: number.to_string(),
+            server: server.number.to_string(),
+            sip: server.sip.to_string(),
+            api: server.api.as_deref().map(str::to_owned),
+            referral: None,
+        }),
         Ok(Answer::Done) => ok(&serde_json::json!({ "done": true })),
         Ok(Answer::Refused(why)) => {
             let (status, code, message) = api::refusal(&why);
@@ -455,22 +492,22 @@ fn again(code: &str, message: &str) -> Response {
     response
 }
 
-fn not_a_number() -> Response {
+pub(super) fn not_a_number() -> Response {
     error(StatusCode::BAD_REQUEST, "not_a_number", "this is not a number")
 }
 
-fn ok<T: serde::Serialize>(value: &T) -> Response {
+pub(super) fn ok<T: serde::Serialize>(value: &T) -> Response {
     let body = serde_json::to_vec(value).expect("answers are plain structs with string keys");
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn error(status: StatusCode, code: &str, message: &str) -> Response {
+pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
     let mut response = ok(&ErrorAnswer { error: ErrorBody { code: code.to_owned(), message: message.to_owned() } });
     *response.status_mut() = status;
     response
 }
 
-async fn json<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Response> {
+pub(super) async fn json<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Response> {
     let body = tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(request.into_body(), API_BODY_BYTES_MAX)).await;
     let body = match body {
         Ok(Ok(body)) => body,

@@ -37,7 +37,11 @@ impl Page {
     }
     /// The page as an answer.
     pub fn answer(&self) -> Response {
-        ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], self.text()).into_response()
+        Page::answer_of(self.text())
+    }
+    /// A page's text as an answer.
+    pub fn answer_of(text: String) -> Response {
+        ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
     }
 }
 

@@ -82,7 +82,7 @@ impl Directory {
                 Err(_) => Answer::No(NoRoute::Unknown),
             },
             Ok(LookupAnswer::Away { .. }) => Answer::No(NoRoute::Away),
-            Ok(LookupAnswer::Unknown { .. }) => Answer::No(NoRoute::Unknown),
+            Ok(LookupAnswer::Unknown { .. } | LookupAnswer::Elsewhere { .. }) => Answer::No(NoRoute::Unknown),
             Err(e) => {
                 tracing::warn!("look-up of {number}: {e}");
                 Answer::No(if matches!(e, super::directory_client::ClientError::Refused { status, .. } if status < 500) {

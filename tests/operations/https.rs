@@ -8,8 +8,9 @@ use tipring::shell::tls::https::Trust;
 
 fn gateway(folder: &Folder, name: &str, directory: &str) -> std::net::SocketAddr {
     let (sip, api) = (free_port(), free_port());
+    let media = media_ports();
     let text = format!(
-        "[sip]\nlisten = \"127.0.0.1:{sip}\"\n[api]\nlisten = \"127.0.0.1:{api}\"\n[media]\nports = [27000, 27063]\n[directory]\n{directory}\n\
+        "[sip]\nlisten = \"127.0.0.1:{sip}\"\n[api]\nlisten = \"127.0.0.1:{api}\"\n[media]\nports = {media:?}\n[directory]\n{directory}\n\
          [[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"2001\"\npassword = \"pw2001\"\n"
     );
     folder.write(name, &text);
@@ -90,7 +91,8 @@ fn req_d2_a_gateway_registers_by_https_with_whom_it_believes_and_with_nobody_els
 async fn several_directories_are_asked_in_turn_and_sessions_are_resumed() {
     let folder = Folder::new("several");
     folder.accounts(3);
-    let path = folder.directory("listen = \"127.0.0.1:0\"\ntls_listen = \"127.0.0.1:0\"", "[accounts]\nfile = \"accounts.csv\"");
+    let more = "[sip]\nlisten = \"127.0.0.1:0\"\ntls_listen = \"127.0.0.1:0\"\n[accounts]\nfile = \"accounts.csv\"";
+    let path = folder.directory("listen = \"127.0.0.1:0\"\ntls_listen = \"127.0.0.1:0\"", more);
     let config = tipring::config::directory::parse(&path, std::fs::read_to_string(&path).unwrap(), &folder.0).unwrap();
     let running = tipring::shell::directory::start(config).await.unwrap();
     let trust = Trust::Pinned(running.fingerprint.unwrap());
@@ -122,6 +124,26 @@ async fn several_directories_are_asked_in_turn_and_sessions_are_resumed() {
         kinds.push(format!("{:?}", stream.get_ref().1.handshake_kind().unwrap()));
     }
     assert_eq!(kinds, ["Full", "Resumed", "Resumed"]);
+    // So are those of phones by SIP.
+    let sip = running.sip.iter().find(|hop| hop.transport == tipring::sip::Transport::Tls).unwrap().addr;
+    let connector = tipring::shell::tls::https::connector(&trust).unwrap();
+    let mut kinds = Vec::new();
+    for n in 0..2 {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let stream = tokio::net::TcpStream::connect(sip).await.unwrap();
+        let here = stream.local_addr().unwrap();
+        let mut stream = tipring::shell::tls::https::connect(&connector, stream, "127.0.0.1").await.unwrap();
+        let options = format!(
+            "OPTIONS sip:ping@lan.test SIP/2.0\r\nVia: SIP/2.0/TLS {here};branch=z9hG4bK{n}\r\nMax-Forwards: 70\r\nFrom: <sip:p@lan.test>;tag=1\r\n\
+             To: <sip:ping@lan.test>\r\nCall-ID: {here}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        );
+        stream.write_all(options.as_bytes()).await.unwrap();
+        let mut heard = [0; 12];
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"SIP/2.0 200 ");
+        kinds.push(format!("{:?}", stream.get_ref().1.handshake_kind().unwrap()));
+    }
+    assert_eq!(kinds, ["Full", "Resumed"]);
     running.stop().await;
 }
 
@@ -142,4 +164,21 @@ fn req_d17_http_beyond_loopback_is_refused_unless_it_is_said_twice() {
     assert!(code == Some(0) && said.contains("0.0.0.0:0 (HTTPS, certificate made by itself)"), "{said}");
     let (code, said) = check("listen = \"127.0.0.1:0\"\ntls_listen = \"0.0.0.0:0\"\ntls_cert = \"no.pem\"");
     assert!(code == Some(2) && said.contains("lan.toml:7: api.tls_cert: "), "{said}");
+    folder.write("empty.pem", "");
+    let (code, said) = check("listen = \"127.0.0.1:0\"\ntls_listen = \"0.0.0.0:0\"\ntls_cert = \"empty.pem\"\ntls_key = \"empty.pem\"");
+    assert!(code == Some(2) && said.contains("lan.toml:7: api.tls_cert: ") && said.contains("no certificate in it"), "{said}");
+    // A gateway's side of it.
+    for (keys, words) in [
+        ("api = \"https://directory.lan.test:6081\"\nca = \"empty.pem\"", "gw.toml:9: directory.ca: "),
+        ("api = \"https://directory.lan.test:6081\"\nfingerprint = \"sha-256 AA\"", "gw.toml:9: directory.fingerprint: is not sha-256"),
+        ("api = \"127.0.0.1:6080\"\nca = \"empty.pem\"", "gw.toml:9: directory.ca: is about HTTPS"),
+        ("api = \"https://directory.lan.test\"", "gw.toml:8: api: \"https://directory.lan.test\" is not ADDRESS:PORT or https://HOST:PORT"),
+        ("api = []", "gw.toml:8: api: 0 directories: 1 to 8"),
+        ("api = \"10.0.0.1:6080\"", "WARNING: what is said to 10.0.0.1:6080 can be read and changed on the way: use https://"),
+    ] {
+        gateway(&folder, "gw.toml", keys);
+        let out = folder.run(&["check", "--config", folder.0.join("gw.toml").to_str().unwrap()]);
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stderr), String::from_utf8_lossy(&out.stdout));
+        assert!(said.contains(words), "{keys}: {said}");
+    }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // a test may
 #![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
+mod daemons;
 mod https;
 mod people;
 mod stage;

@@ -109,6 +109,12 @@ pub fn free_port() -> u16 {
         }
     }
 }
+/// Ports for the media of one more gateway.
+pub fn media_ports() -> [u16; 2] {
+    static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(27_000);
+    let first = NEXT.fetch_add(64, std::sync::atomic::Ordering::Relaxed);
+    [first, first + 63]
+}
 pub fn at(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }

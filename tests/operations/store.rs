@@ -185,6 +185,14 @@ async fn tables_go_out_and_come_in_as_csv_and_passwords_never() {
     assert_eq!(reserve.status.code(), Some(0), "{}", said(&reserve));
     let c = client(api);
     c.register(&login(2001), &terminal(2001)).await.unwrap();
+    c.register(&login(2002), &terminal(2002)).await.unwrap();
+    assert!(said(&folder.run(&["registrations", "list", "--config", &config])).contains("2002"));
+    assert_eq!(folder.run(&["registrations", "remove", "2002", "--config", &config]).status.code(), Some(0));
+    assert!(!is_found(&c, 2002).await);
+    let bound = folder.run(&["reservations", "add", "2700", "2001", "--mac", "02:00:00:00:00:07", "--config", &config]);
+    assert_eq!(bound.status.code(), Some(0), "{}", said(&bound));
+    assert!(said(&folder.run(&["reservations", "list", "--config", &config])).contains("2700    2001  02:00:00:00:00:07"));
+    assert_eq!(folder.run(&["reservations", "remove", "2700", "--config", &config]).status.code(), Some(0));
 
     let export = |table: &str, more: &[&str]| {
         let out = folder.run(&[&["export", table, "--config", &config], more].concat());

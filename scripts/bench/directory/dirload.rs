@@ -6,6 +6,8 @@
 //!           [--realm R] [--domain D] [--password TEMPLATE] [--expires S] [--nonce fresh|reuse|none] [--seconds S] [--rate PER_S]
 //!           [--order seq|rand] [--digits D] [--prefix P] [--acked FILE] [--only FILE] [--expect CODE]
 //!
+//!   dirload echo --target HOST:PORT      the smallest server: a yardstick for all others
+//!
 //! `{user}` in the password becomes the number. `--acked` writes down every number that succeeded; `--only` takes the numbers from such a file;
 //! `--expect` is the code that counts as success, where it is not 200 (of `redirect`: 302 with the number's contact).
 
@@ -380,12 +382,29 @@ impl Worker {
         let _ = done;
     }
 }
+/// Answers every request 200 with its own headers: what a datagram in and one out cost on this machine, whoever serves.
+fn echo(at: &str) -> ! {
+    let socket = UdpSocket::bind(at).unwrap();
+    let (mut buf, mut out) = (vec![0u8; 65536], Vec::new());
+    loop {
+        let Ok((n, from)) = socket.recv_from(&mut buf) else { continue };
+        let headers = buf[..n].iter().position(|b| *b == b'\n').unwrap_or(0);
+        out.clear();
+        out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
+        out.extend_from_slice(&buf[headers + 1..n]);
+        let _ = socket.send_to(&out, from);
+    }
+}
+
 fn main() {
     let a: Vec<String> = std::env::args().collect();
     let get = |k: &str, d: &str| -> String {
         a.iter().position(|x| x == &format!("--{}", k)).and_then(|i| a.get(i + 1).cloned()).unwrap_or(d.to_string())
     };
     let target = get("target", "127.0.0.1:5060");
+    if a.get(1).map(String::as_str) == Some("echo") {
+        echo(&target);
+    }
     let only: Vec<u64> = match get("only", "").as_str() {
         "" => Vec::new(),
         file => std::fs::read_to_string(file).unwrap().lines().map(|l| l.parse().unwrap()).collect(),

@@ -108,6 +108,8 @@ def run(results, pids, row, who, command):
         return write(results, dict(row=row, who=who, text=f"not measured: {why[-1][:100] if why else 'the load said nothing'}"))
     entry = dict(row=row, who=who, cpu_us=used / 1000 / max(1, said['ok']))
     entry.update({k: said[k] for k in ('ok', 'per_s', 'p50_us', 'p99_us', 'bad', 'timeouts') if k in said})
+    if 'resumed' in said:
+        entry['text'] = f"{said['resumed']} handshakes were resumed"
     if 'timeouts' in said:
         done = said['ok'] + sum(said.get('bad', {}).values()) + said['timeouts']
         entry['abandoned_percent'] = 100 * said['timeouts'] / max(1, done)

@@ -55,5 +55,5 @@ for i in range(count):
         kept.pop(0).close()
 times.sort()
 took = time.monotonic() - began
-print(json.dumps(dict(mode='tls', ok=ok, resumed=resumed, bad={} if ok == count else {'not registered': count - ok}, per_s=ok / took,
+print(json.dumps(dict(mode='tls', ok=ok, **(dict(resumed=resumed) if resume else {}), bad={} if ok == count else {'not registered': count - ok}, per_s=ok / took,
                       p50_us=int(times[len(times) // 2] * 1e6), p99_us=int(times[int(len(times) * .99)] * 1e6))))

@@ -5,6 +5,7 @@
 //! over single turns. Inputs are made from a seed: speech with noise, or the line of a whole fax call between two simulated machines.
 
 mod board;
+mod enum_query;
 #[cfg(feature = "spandsp")]
 mod fax_call;
 mod measure;
@@ -80,6 +81,12 @@ const PARTS: &[Part] = &[
         engine: "ours",
         counts: "the SIP endpoint's part of an answered call, INVITE to BYE and the end of its timers",
         measure: sip_call::call,
+    },
+    Part {
+        name: "enum_query",
+        engine: "ours",
+        counts: "a query for NAPTR read, looked up in a small directory, and answered",
+        measure: enum_query::query,
     },
     Part { name: "tick_gateway_48_idle", engine: "ours", counts: "commands, datagrams and tick; 48 ports on hook", measure: board::idle },
     #[cfg(feature = "spandsp")]

@@ -183,9 +183,9 @@ pub async fn registrations(daemon: &Daemon) -> Outcome {
 
 pub async fn reservations(daemon: &Daemon, wanted: Option<ReservationChange>) -> Outcome {
     match wanted {
-        None => rows(daemon, "/v1/reservations", &["number", "user"]).await,
-        Some(ReservationChange::Add { number, user }) => {
-            change(daemon, "POST", "/v1/reservations", Some(json!({"number": number, "user": user}))).await
+        None | Some(ReservationChange::List) => rows(daemon, "/v1/reservations", &["number", "user", "mac"]).await,
+        Some(ReservationChange::Add { number, user, mac }) => {
+            change(daemon, "POST", "/v1/reservations", Some(json!({"number": number, "user": user, "mac": mac}))).await
         }
         Some(ReservationChange::Remove { number }) => change(daemon, "DELETE", &format!("/v1/reservations/{number}"), None).await,
     }

@@ -24,6 +24,7 @@ pub fn run(daemon: &Daemon) -> Outcome {
     let tls = sip.map(|sip| crate::shell::tls::Settings::of(sip, std::path::Path::new(""), &[]));
     let source = crate::config::error::Source::new(&path, std::fs::read_to_string(&path).unwrap_or_default());
     let faults: Vec<_> = tls.iter().flat_map(|t| t.faults()).map(|(key, why)| source.at_key(&format!("sip.{key}"), why)).collect();
+    let faults: Vec<_> = faults.into_iter().chain(https_faults(&config, &source)).collect();
     if !faults.is_empty() {
         return refuse(daemon, &faults);
     }
@@ -53,6 +54,26 @@ pub fn run(daemon: &Daemon) -> Outcome {
         }
     }
     Outcome::Yes
+}
+
+/// What only the TLS library can tell of the files that HTTPS is served or believed with.
+fn https_faults(config: &AnyConfig, source: &crate::config::error::Source) -> Vec<ConfigError> {
+    use crate::shell::tls;
+    match config {
+        AnyConfig::Directory(c) if c.api.tls_listen.is_some() => {
+            let settings = tls::Settings { certificate: c.api.certificate.clone(), ..tls::Settings::default() };
+            settings.faults().into_iter().map(|(key, why)| source.at_key(&format!("api.{key}"), why)).collect()
+        }
+        AnyConfig::Gateway(c) => match c.directory.as_ref().and_then(|d| d.ca.clone()) {
+            Some(file) => tls::https::connector(&tls::https::Trust::File(file))
+                .err()
+                .map(|why| source.at_key("directory.ca", why))
+                .into_iter()
+                .collect(),
+            None => Vec::new(),
+        },
+        AnyConfig::Directory(_) => Vec::new(),
+    }
 }
 
 fn refuse(daemon: &Daemon, found: &[ConfigError]) -> Outcome {

@@ -63,7 +63,12 @@ enum Verb {
         daemon: Daemon,
     },
     /// A directory's registrations
-    Registrations(Daemon),
+    Registrations {
+        #[command(subcommand)]
+        change: Option<RegistrationChange>,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
     /// A directory's reserved numbers
     Reservations {
         #[command(subcommand)]
@@ -150,13 +155,29 @@ pub(super) enum RouteChange {
 }
 
 #[derive(Subcommand)]
+pub(super) enum RegistrationChange {
+    /// All of them
+    List,
+    /// End a registration, whosever it is
+    Remove {
+        /// The number
+        number: String,
+    },
+}
+
+#[derive(Subcommand)]
 pub(super) enum ReservationChange {
+    /// All of them
+    List,
     /// Reserve a number for a user
     Add {
         /// The number
         number: String,
         /// The account that may have it
         user: String,
+        /// On this device only (hardware address)
+        #[arg(long)]
+        mac: Option<String>,
     },
     /// Give a reserved number back
     Remove {
@@ -276,7 +297,10 @@ async fn run(verb: Verb) -> Outcome {
         }
         Verb::Lookup { number, daemon } => ask::lookup(&daemon, &number).await,
         Verb::Routes { change, daemon } => ask::routes(&daemon, change).await,
-        Verb::Registrations(daemon) => ask::registrations(&daemon).await,
+        Verb::Registrations { change: None | Some(RegistrationChange::List), daemon } => ask::registrations(&daemon).await,
+        Verb::Registrations { change: Some(RegistrationChange::Remove { number }), daemon } => {
+            ask::change(&daemon, "DELETE", &format!("/v1/registrations/{number}"), None).await
+        }
         Verb::Reservations { change, daemon } => ask::reservations(&daemon, change).await,
         Verb::Accounts { change, daemon } => accounts::run(&daemon, change).await,
         Verb::Backup { out, daemon } => keep::backup(&daemon, &out),
