@@ -42,7 +42,8 @@ fn settled(spec: WorldSpec) -> World {
 fn row(world: &World, number: &str) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let number = Number::parse(number).expect("digits");
     let machine = world.registry().and_then(|r| r.machine()).expect("it runs");
-    machine.registrations(world.now(), None).find(|(r, _)| r.number == number).map_or((None, None), |(r, _)| (r.contact, r.private))
+    let listed = machine.registrations(world.now(), None).find(|r| *r.number == number);
+    listed.map_or((None, None), |r| (r.contact(), r.contacts.first().and_then(|(b, _)| b.private())))
 }
 
 #[test]
