@@ -13,7 +13,7 @@ use crate::directory::{Account, Capabilities, Instance, Mac, Record, Registratio
 use crate::key::Fingerprint;
 use crate::limits::{STORE_BATCH, STORE_QUEUE};
 use crate::number::Number;
-use crate::shell::clock;
+use crate::shell::log::Seldom;
 use crate::sip::Transport;
 use rusqlite::{Connection, Row, params};
 use std::path::Path;
@@ -26,9 +26,6 @@ use tokio::sync::oneshot;
 const BUSY_MS: u64 = 5000;
 /// How often an idle writer looks whether another process changed the accounts, in milliseconds.
 const LOOK_MS: u64 = 500;
-
-/// How often the log may say that the disk refuses, in milliseconds.
-const TOLD_EVERY_MS: u64 = 60_000;
 
 /// The disk's fault, in SQLite's words.
 pub type StoreError = rusqlite::Error;
@@ -288,7 +285,7 @@ pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
 }
 
 /// What the writer did, for `status`.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Written {
     /// Records on disk.
     pub records: AtomicU64,
@@ -298,8 +295,9 @@ pub struct Written {
     pub failures: AtomicU64,
     /// The last transaction failed; its records wait.
     failing: AtomicBool,
-    /// When the log last had a line on it, in milliseconds of the clock.
-    told_ms: AtomicU64,
+    /// The log has a line on it.
+    told: AtomicBool,
+    lines: Seldom,
 }
 
 impl Written {
@@ -310,17 +308,16 @@ impl Written {
     fn succeeded(&self, records: usize) {
         self.records.fetch_add(records as u64, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
-        if self.failing.swap(false, Ordering::AcqRel) {
+        if self.failing.swap(false, Ordering::AcqRel) && self.told.swap(false, Ordering::Relaxed) {
             tracing::info!("the store writes again");
         }
     }
     fn failed(&self, waits: bool, why: &StoreError) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.failing.store(waits, Ordering::Release);
-        let (now, told) = (clock::now().as_ms(), self.told_ms.load(Ordering::Relaxed));
-        if told == 0 || now - told >= TOLD_EVERY_MS {
-            self.told_ms.store(now.max(1), Ordering::Relaxed);
-            tracing::error!("the store cannot write, registrations are refused until it can: {why}");
+        if let Some(more) = self.lines.pass() {
+            self.told.store(true, Ordering::Relaxed);
+            tracing::error!("the store cannot write, registrations are refused until it can: {why} ({more} more were not logged)");
         }
     }
 }

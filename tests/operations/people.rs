@@ -253,9 +253,9 @@ fn raw_from(from: &str, to: SocketAddr, request: &str) -> (u16, String) {
 fn req_d17_who_is_not_on_the_list_is_not_heard_at_all() {
     let folder = Folder::new("access");
     folder.accounts(3);
-    let (api, sip) = (at(free_port()), at(free_port()));
+    let (api, sip, dns) = (at(free_port()), at(free_port()), at(free_port()));
     let more = format!(
-        "[sip]\nlisten = \"{sip}\"\n[access]\nsip = [\"127.0.0.8/29\"]\napi = [\"127.0.0.16/28\", \"192.0.2.0/24\"]\n[accounts]\nfile = \"accounts.csv\"\n\
+        "[sip]\nlisten = \"{sip}\"\n[enum]\nlisten = \"{dns}\"\n[access]\nsip = [\"127.0.0.8/29\"]\nenum = [\"127.0.0.9\"]\napi = [\"127.0.0.16/28\", \"192.0.2.0/24\"]\n[accounts]\nfile = \"accounts.csv\"\n\
          [lookup]\ncredentials = \"anyone\""
     );
     folder.directory(&format!("listen = \"{api}\""), &more);
@@ -274,6 +274,14 @@ fn req_d17_who_is_not_on_the_list_is_not_heard_at_all() {
     };
     assert!(options("127.0.0.9"));
     assert!(!options("127.0.0.1") && !options("127.0.0.1") && !options("127.0.0.40"));
+    let query = |from: &str| {
+        let socket = std::net::UdpSocket::bind((from, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+        let soa = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04enum\x03lan\x04test\x00\x00\x06\x00\x01";
+        socket.send_to(soa, dns).unwrap();
+        socket.recv(&mut [0; 2000]).is_ok()
+    };
+    assert!(query("127.0.0.9") && !query("127.0.0.1"));
     // A connection of SIP is closed on before anything is said.
     let tcp = |from: &str| {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -288,7 +296,7 @@ fn req_d17_who_is_not_on_the_list_is_not_heard_at_all() {
     // The operator on this machine is always let in; loopback is one network here, so the API's list is seen by its other half.
     assert_eq!(ask(api, "GET", "/health", "", "").status, 200);
     let status = ask(api, "GET", "/v1/status", "", "").json();
-    assert_eq!(status["turned_away"], 4);
+    assert_eq!(status["turned_away"], 5);
     let log = daemon.log();
     assert_eq!(log.lines().filter(|l| l.contains("turned away: source=127.0.0.1 door=sip")).count(), 1, "{log}");
     let out = folder.run(&[
