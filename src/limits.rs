@@ -196,6 +196,14 @@ pub const NONCES_MAX: usize = 65_536;
 pub const NONCE_WINDOW: u32 = 256;
 /// Contacts of one number: a household's phones, a desk phone and what its owner carries. Each stands in every answer to a look-up.
 pub const BINDINGS_PER_NUMBER_MAX: usize = 8;
+/// Other numbers at one address that a registration is told of. A whole office behind one address is a policy question, not a list to read.
+pub const OTHERS_TOLD_MAX: usize = 8;
+/// Keys remembered of one number: one a terminal that it has, and a few that it had.
+pub const KEYS_PER_NUMBER_MAX: usize = 2 * BINDINGS_PER_NUMBER_MAX;
+/// Other directories that one knows by their server numbers. Three digits' worth.
+pub const SERVERS_MAX: usize = 1000;
+/// Alarms waiting to be logged; more in one turn are counted only.
+pub const ALARMS_MAX: usize = 64;
 /// Bytes of a contact's URI. The longest honest ones carry a mapped address and an opaque token, some 150.
 pub const CONTACT_URI_BYTES_MAX: usize = 300;
 /// Answers to SIP requests with credentials that are kept for their repeats. They are kept 32 s (64*T1) as far as there is room: at 10,000

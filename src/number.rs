@@ -109,38 +109,45 @@ impl CallerIdCodes {
     }
 }
 
-/// The number of a terminal: 1 to [`NUMBER_DIGITS_MAX`] decimal digits.
+/// The number of a terminal: 1 to [`NUMBER_DIGITS_MAX`] decimal digits. Numbers are in the order of their texts.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Number(heapless::String<NUMBER_DIGITS_MAX>);
+pub struct Number {
+    /// Zeroes behind the last digit, so that comparing these compares the texts.
+    digits: [u8; NUMBER_DIGITS_MAX],
+    len: u8,
+}
 
 impl Number {
     /// Parses digits; a leading `+` and the visual separators of RFC 3966 (`-`, `.`, `(`, `)`) and spaces are dropped.
     pub fn parse(text: &str) -> Result<Self, NumberError> {
-        let mut s = heapless::String::new();
-        for (i, c) in text.chars().enumerate() {
+        let mut number = Number { digits: [0; NUMBER_DIGITS_MAX], len: 0 };
+        for (i, c) in text.char_indices() {
             match c {
-                '0'..='9' => s.push(c).map_err(|_| NumberError::TooLong)?,
+                '0'..='9' => {
+                    *number.digits.get_mut(usize::from(number.len)).ok_or(NumberError::TooLong)? = c as u8;
+                    number.len += 1;
+                }
                 '+' if i == 0 => {}
                 '-' | '.' | '(' | ')' | ' ' => {}
                 other => return Err(NumberError::BadCharacter(other)),
             }
         }
-        if s.is_empty() { Err(NumberError::Empty) } else { Ok(Number(s)) }
+        if number.len == 0 { Err(NumberError::Empty) } else { Ok(number) }
     }
     /// The digits as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        core::str::from_utf8(&self.digits[..usize::from(self.len)]).expect("only ASCII digits are put in")
     }
 }
 
 impl fmt::Debug for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Number({})", self.0)
+        write!(f, "Number({})", self.as_str())
     }
 }
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

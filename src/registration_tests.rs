@@ -23,13 +23,13 @@ fn number(i: usize) -> Number {
 }
 fn policy() -> Policy {
     Policy {
-        plan: NumberPlan::new(Number::parse("1").unwrap(), 4).unwrap(),
         lease_default_s: 600,
         lease_min_s: 60,
         lease_max_s: 3600,
         address_conflict: AddressConflict::Refuse,
         dynamic: None,
         dynamic_kept_s: 0,
+        ..Policy::new(NumberPlan::new(Number::parse("1").unwrap(), 4).unwrap())
     }
 }
 

@@ -275,7 +275,8 @@ async fn what_is_not_a_request_gets_a_clear_error_and_nothing_else() {
     for (head, status, said) in [
         ("GET /v1/nothing HTTP/1.1".to_owned(), "404", "no_such_resource"),
         ("PUT /v1/registrations HTTP/1.1".to_owned(), "405", "method_not_allowed"),
-        ("GET /v1/lookup/20x1 HTTP/1.1".to_owned(), "400", "not_a_number"),
+        ("GET /v1/lookup/20!1 HTTP/1.1".to_owned(), "400", "not_a_number"),
+        ("GET /v1/lookup/20x1 HTTP/1.1".to_owned(), "401", "credentials_wanted"),
         ("POST /v1/registrations HTTP/1.1\r\nAuthorization: Digest nonsense".to_owned(), "400", "bad_credentials"),
         ("POST /v1/registrations HTTP/1.1\r\nAuthorization: Basic eDp5".to_owned(), "401", "credentials_wanted"),
         (format!("GET /{long} HTTP/1.1"), "4", ""),

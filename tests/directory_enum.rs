@@ -13,13 +13,17 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tipring::api::directory::RegisterRequest;
+use tipring::digest::{Asked, Challenge, Ha1, Qop};
+use tipring::limits::BINDINGS_PER_NUMBER_MAX;
 use tipring::shell::directory_client::{DirectoryClient, Login, Timeouts};
+use tipring::sip::message::Message;
 
 /// A directory with its folder, both gone with the test.
 struct Stage {
     folder: PathBuf,
     dns: SocketAddr,
     api: SocketAddr,
+    sip: SocketAddr,
     daemon: Child,
 }
 
@@ -29,9 +33,10 @@ impl Stage {
         let folder = std::env::temp_dir().join(format!("tipring-enum-{name}-{}", std::process::id()));
         let _none = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let (dns, api) = (SocketAddr::new(ip.parse().unwrap(), free_port(ip)), SocketAddr::from(([127, 0, 0, 1], free_port("127.0.0.1"))));
+        let dns = SocketAddr::new(ip.parse().unwrap(), free_port(ip));
+        let [api, sip] = [(), ()].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port("127.0.0.1"))));
         let text = format!(
-            "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[api]\nlisten = \"{api}\"\n[accounts]\nfile = \"accounts.csv\"\n\
+            "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[api]\nlisten = \"{api}\"\n[sip]\nlisten = \"{sip}\"\n[accounts]\nfile = \"accounts.csv\"\n\
              [enum]\nlisten = \"{dns}\"\n{more}\n"
         );
         std::fs::write(folder.join("lan.toml"), text).unwrap();
@@ -41,7 +46,7 @@ impl Stage {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tipring"));
         command.args(["directory", "--config", folder.join("lan.toml").to_str().unwrap()]);
         let daemon = command.env("TIPRING_STATE", &folder).stderr(Stdio::from(log)).stdout(Stdio::null()).spawn().unwrap();
-        let stage = Stage { folder, dns, api, daemon };
+        let stage = Stage { folder, dns, api, sip, daemon };
         let until = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(dns).is_err() || TcpStream::connect(api).is_err() {
             assert!(Instant::now() < until, "the directory does not listen: {}", stage.log());
@@ -57,6 +62,33 @@ impl Stage {
         let ask =
             RegisterRequest { contact: contact.into(), instance: format!("t-{number}"), lease_s: Some(lease_s), ..Default::default() };
         DirectoryClient::new(self.api, Timeouts::default()).register(&login, &ask).await.unwrap();
+    }
+    /// Several phones of one number register by SIP, in one REGISTER with digest.
+    fn register_many(&self, number: &str, contacts: usize) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(self.sip).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        let (here, mut login) = (socket.local_addr().unwrap(), String::new());
+        let phones: String = (0..contacts).map(|n| format!("Contact: <sip:{number}-{n}@192.0.2.{n}:50{n:02}>;q=0.{n}\r\n")).collect();
+        for cseq in 1..3 {
+            let text = format!(
+                "REGISTER sip:lan.test SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{cseq};rport\r\nMax-Forwards: 70\r\nFrom: <sip:{number}@lan.test>;tag=t\r\n\
+                 To: <sip:{number}@lan.test>\r\nCall-ID: many@test\r\nCSeq: {cseq} REGISTER\r\n{login}{phones}Content-Length: 0\r\n\r\n"
+            );
+            socket.send(text.as_bytes()).unwrap();
+            let mut buffer = [0; 4000];
+            let n = socket.recv(&mut buffer).unwrap();
+            let said = Message::parse(&buffer[..n]).unwrap();
+            if cseq == 2 {
+                assert_eq!((said.status(), said.headers.values("Contact").count()), (Some(200), contacts));
+                return;
+            }
+            let challenge = std::str::from_utf8(said.headers.get("WWW-Authenticate").unwrap()).unwrap();
+            let challenge = Challenge::parse_all(challenge).remove(0);
+            let ha1 = Ha1::of(number, "lan.test", &format!("pw{number}"));
+            let asked = Asked { method: "REGISTER", uri: "sip:lan.test", body: b"" };
+            login = format!("Authorization: {}\r\n", challenge.answer(number, &ha1, &asked, Some(Qop::Auth), 1, "c").unwrap().emit());
+        }
     }
     fn dig(&self, more: &[&str]) -> String {
         let mut dig = Command::new("dig");
@@ -179,6 +211,22 @@ async fn a_resolver_finds_numbers_and_asks_over_tcp_for_what_does_not_fit() {
             })
             .collect();
         assert_eq!(regexps, ["!^.*$!sip:2001@192.0.2.7:5060!"]);
+        // Without EDNS eight contacts are more than a datagram may have, so these came over TCP; either way the best is first.
+        s.register_many("2003", BINDINGS_PER_NUMBER_MAX);
+        let mut buffer = [0; 600];
+        let socket = s.udp();
+        socket.send(&query(9, "3.0.0.2.enum.lan.test")).unwrap();
+        socket.recv(&mut buffer).unwrap();
+        assert_eq!((buffer[2] & 2, buffer[7]), (2, 0), "cut off (TC), and no record");
+        let many = resolver.lookup("3.0.0.2.enum.lan.test.", RecordType::NAPTR).await.unwrap();
+        assert_eq!(many.answers().len(), BINDINGS_PER_NUMBER_MAX);
+        let best = many
+            .answers()
+            .iter()
+            .filter_map(|r| if let RData::NAPTR(n) = &r.data { Some(n) } else { None })
+            .min_by_key(|n| n.preference)
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&best.regexp), "!^.*$!sip:2003-7@192.0.2.7:5007!");
         let none = resolver.lookup("9.9.9.2.enum.lan.test.", RecordType::NAPTR).await.unwrap_err();
         assert!(none.is_nx_domain(), "{none}");
         let away = resolver.lookup("2.0.0.2.enum.lan.test.", RecordType::NAPTR).await.unwrap_err();
@@ -196,6 +244,14 @@ async fn who_may_not_look_up_is_refused_and_a_flood_of_it_makes_one_line() {
         socket.send(&query(id, "1.0.0.2.enum.lan.test")).unwrap();
         let n = socket.recv(&mut buffer).unwrap();
         assert_eq!((&buffer[..2], buffer[3] & 15, n), (&id.to_be_bytes()[..], 5, query(id, "1.0.0.2.enum.lan.test").len()));
+    }
+    // Over connections it is the same source, and makes no line of its own.
+    for id in 0..5 {
+        let mut stream = TcpStream::connect(s.dns).unwrap();
+        let q = query(id, "1.0.0.2.enum.lan.test");
+        stream.write_all(&[&(q.len() as u16).to_be_bytes()[..], &q].concat()).unwrap();
+        stream.read_exact(&mut buffer[..q.len() + 2]).unwrap();
+        assert_eq!(buffer[5] & 15, 5);
     }
     // The negative control: the same source, allowed, is answered (every other test here).
     assert_eq!(s.log().matches("ENUM query refused").count(), 1, "{}", s.log());

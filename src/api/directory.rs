@@ -1,7 +1,7 @@
 //! The directory's API.
 
-use crate::directory::registrar::{Found, Refusal, Register};
-use crate::directory::{Account, Binding, Capabilities, Instance, Mac, Registration, Reservation, User};
+use crate::directory::registrar::{Found, Listed, Presence, Refusal, Register};
+use crate::directory::{Account, Binding, Capabilities, Disclosure, Fixed, Instance, Mac, Reservation, Ring, Server, Settings, User};
 use crate::key::Fingerprint;
 use crate::number::Number;
 use crate::sip::Transport;
@@ -92,6 +92,95 @@ pub enum LookupAnswer {
         /// The number as asked.
         number: String,
     },
+    /// It is another directory's: ask there.
+    Elsewhere {
+        /// The number as asked.
+        number: String,
+        /// That directory's server number.
+        server: String,
+        /// Its SIP door.
+        sip: String,
+        /// Its API, where it has one.
+        api: Option<String>,
+        /// Proof for that directory that we sent the asker, where it shares a secret with us: the header `Tipring-Referral` of the request there.
+        referral: Option<String>,
+    },
+}
+
+/// A row of `/v1/servers`. The shared secret goes in and never comes out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerJson {
+    /// The server number.
+    pub number: String,
+    /// Digits of its terminal numbers.
+    pub terminal_digits: u8,
+    /// Its SIP door, `HOST`, `HOST:PORT`, with `;transport=..` where it is not UDP.
+    pub sip: String,
+    /// Its API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// The secret shared with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// There is a shared secret.
+    #[serde(default)]
+    pub has_secret: bool,
+}
+
+/// A row of `/v1/settings`, and the body that changes one: what is left out is as the directory's policy says.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsJson {
+    /// The number.
+    pub number: String,
+    /// `anyone`, `accounts` or `consent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disclosure: Option<String>,
+    /// `newest`, `all` or `in-order`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<String>,
+    /// It takes a second call.
+    #[serde(default)]
+    pub call_waiting: bool,
+    /// It takes no call now.
+    #[serde(default)]
+    pub do_not_disturb: bool,
+    /// Askers are told whether it is busy.
+    #[serde(default)]
+    pub presence: bool,
+    /// Where a terminal is that never registers, `ADDRESS:PORT` (the operator).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<String>,
+    /// Over what it is called there: `udp` (where left out), `tcp` or `tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed_transport: Option<String>,
+    /// The key to expect there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed_fingerprint: Option<String>,
+}
+
+/// `PUT /v1/registrations/{number}/calls`: how many calls a number has (D-6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CallsRequest {
+    /// Calls now; 0 when the last one ended.
+    pub calls: u8,
+}
+
+/// `GET /v1/identifiers/{fingerprint}`: where the gateway of this key is (A-6).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IdentifierAnswer {
+    /// Each number registered with the key, and where.
+    pub contacts: Vec<IdentifierContact>,
+}
+
+/// One of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IdentifierContact {
+    /// The terminal number.
+    pub number: String,
+    /// Where.
+    #[serde(flatten)]
+    pub contact: ContactJson,
 }
 
 /// Where a number is reached.
@@ -115,8 +204,29 @@ pub struct FoundJson {
     pub capabilities: CapabilitiesJson,
     /// Its address behind a NAT.
     pub private_address: Option<SocketAddr>,
+    /// Which of the contacts ring: `newest`, `all` or `in-order`.
+    #[serde(default = "newest")]
+    pub ring: String,
+    /// What the number is at, where its owner lets that be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<PresenceJson>,
     /// When this knowledge ends, in seconds.
     pub expires_in_s: u32,
+}
+
+fn newest() -> String {
+    Ring::Newest.word().to_owned()
+}
+
+/// What a number is at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PresenceJson {
+    /// A call would be refused as busy.
+    pub busy: bool,
+    /// It has a call and takes a second.
+    pub call_waiting: bool,
+    /// It takes no call.
+    pub do_not_disturb: bool,
 }
 
 /// One contact of a number.
@@ -134,6 +244,12 @@ pub struct ContactJson {
     pub instance: Option<String>,
     /// Preference in thousandths.
     pub q: u16,
+    /// The key to expect there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Its address as it sees itself, behind its NAT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_address: Option<SocketAddr>,
     /// Seconds left.
     pub expires_in_s: u32,
 }
@@ -154,8 +270,8 @@ pub struct RegistrationRow {
     pub number: String,
     /// Whose.
     pub user: String,
-    /// Which terminal.
-    pub instance: String,
+    /// Which terminal, if it names itself; of several the best.
+    pub instance: Option<String>,
     /// `None`: away.
     pub contact: Option<SocketAddr>,
     /// Over what: `udp`, `tcp` or `tls`.
@@ -164,7 +280,10 @@ pub struct RegistrationRow {
     /// Contacts that phones registered by SIP; 0: by the API.
     #[serde(default)]
     pub sip_contacts: usize,
-    /// The key.
+    /// Contacts of both kinds.
+    #[serde(default)]
+    pub terminals: usize,
+    /// The key; of a number that is away the last it had.
     pub fingerprint: Option<String>,
     /// What it can do.
     pub capabilities: CapabilitiesJson,
@@ -172,6 +291,9 @@ pub struct RegistrationRow {
     pub mac: Option<String>,
     /// Picked by the server.
     pub dynamic: bool,
+    /// Calls that its gateway reported.
+    #[serde(default)]
+    pub calls: u8,
     /// Seconds left; `None`: away.
     pub expires_in_s: Option<u32>,
 }
@@ -249,6 +371,12 @@ pub struct StatusAnswer {
     pub commits: u64,
     /// Writes that failed since start.
     pub write_failures: u64,
+    /// Other directories known.
+    #[serde(default)]
+    pub servers: usize,
+    /// Alarms since start: numbers registered with a key that they never had.
+    #[serde(default)]
+    pub alarms: u64,
     /// Failed log-ins since start.
     pub failed_logins: u64,
     /// Sources, and accounts of sources, that are banned now.
@@ -344,6 +472,98 @@ impl ReservationJson {
     }
 }
 
+impl ServerJson {
+    /// The entry as the directory takes it.
+    pub fn read(self) -> Result<Server, BadField> {
+        let fits = |text: &str| !text.is_empty() && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic());
+        if !fits(&self.sip) || self.sip.contains(['<', '>', '"', '@', ',']) {
+            return Err(BadField("sip"));
+        }
+        if self.api.as_ref().is_some_and(|api| !fits(api)) {
+            return Err(BadField("api"));
+        }
+        // Long enough that nobody finds it by trying.
+        if self.secret.as_ref().is_some_and(|secret| secret.len() < 16) {
+            return Err(BadField("secret (16 characters at least)"));
+        }
+        Ok(Server {
+            number: Number::parse(&self.number).map_err(|_| BadField("number"))?,
+            terminal_digits: self.terminal_digits,
+            sip: self.sip.into(),
+            api: self.api.map(Into::into),
+            secret: self.secret.map(Into::into),
+        })
+    }
+}
+impl From<&Server> for ServerJson {
+    fn from(s: &Server) -> Self {
+        ServerJson {
+            number: s.number.to_string(),
+            terminal_digits: s.terminal_digits,
+            sip: s.sip.to_string(),
+            api: s.api.as_deref().map(str::to_owned),
+            secret: None,
+            has_secret: s.secret.is_some(),
+        }
+    }
+}
+
+impl SettingsJson {
+    /// The settings as the directory takes them.
+    pub fn read(&self) -> Result<Settings, BadField> {
+        let fixed = match &self.fixed {
+            Some(address) => Some(Fixed {
+                address: address.parse().map_err(|_| BadField("fixed"))?,
+                transport: match &self.fixed_transport {
+                    Some(word) => Transport::parse(word.as_bytes()).ok_or(BadField("fixed_transport"))?,
+                    None => Transport::Udp,
+                },
+                fingerprint: match &self.fixed_fingerprint {
+                    Some(text) => Some(Fingerprint::parse(text).ok_or(BadField("fixed_fingerprint"))?),
+                    None => None,
+                },
+            }),
+            None => None,
+        };
+        Ok(Settings {
+            number: Number::parse(&self.number).map_err(|_| BadField("number"))?,
+            disclosure: match &self.disclosure {
+                Some(d) => Some(Disclosure::parse(d).ok_or(BadField("disclosure"))?),
+                None => None,
+            },
+            ring: match &self.ring {
+                Some(r) => Some(Ring::parse(r).ok_or(BadField("ring"))?),
+                None => None,
+            },
+            call_waiting: self.call_waiting,
+            do_not_disturb: self.do_not_disturb,
+            presence: self.presence,
+            fixed,
+        })
+    }
+}
+impl From<&Settings> for SettingsJson {
+    fn from(s: &Settings) -> Self {
+        let fixed = s.fixed.as_ref();
+        SettingsJson {
+            number: s.number.to_string(),
+            disclosure: s.disclosure.map(|d| d.word().to_owned()),
+            ring: s.ring.map(|r| r.word().to_owned()),
+            call_waiting: s.call_waiting,
+            do_not_disturb: s.do_not_disturb,
+            presence: s.presence,
+            fixed: fixed.map(|f| f.address.to_string()),
+            fixed_transport: fixed.filter(|f| f.transport != Transport::Udp).map(|f| transport_word(f.transport)),
+            fixed_fingerprint: fixed.and_then(|f| f.fingerprint).map(|f| f.to_string()),
+        }
+    }
+}
+impl From<Presence> for PresenceJson {
+    fn from(p: Presence) -> Self {
+        PresenceJson { busy: p.is_busy(), call_waiting: p.calls > 0 && p.call_waiting, do_not_disturb: p.do_not_disturb }
+    }
+}
+
 impl From<CapabilitiesJson> for Capabilities {
     fn from(c: CapabilitiesJson) -> Self {
         Capabilities { voice: c.voice, fax: c.fax, t38_version: c.t38_version, srtp: c.srtp }
@@ -365,6 +585,8 @@ impl From<&Found> for FoundJson {
             fingerprint: f.fingerprint.map(|f| f.to_string()),
             capabilities: f.capabilities.into(),
             private_address: f.private,
+            ring: f.ring.word().to_owned(),
+            presence: f.presence.map(Into::into),
             expires_in_s: f.expires_in_s,
         }
     }
@@ -378,24 +600,29 @@ impl From<&(Binding, u32)> for ContactJson {
             behind_nat: b.hidden,
             instance: b.instance.as_ref().map(Instance::to_string),
             q: b.q,
+            fingerprint: b.fingerprint().map(|f| f.to_string()),
+            private_address: b.private(),
             expires_in_s: *expires_in_s,
         }
     }
 }
-impl From<(&Registration, Option<u32>)> for RegistrationRow {
-    fn from((r, expires_in_s): (&Registration, Option<u32>)) -> Self {
+impl From<Listed<'_>> for RegistrationRow {
+    fn from(r: Listed<'_>) -> Self {
+        let best = r.best();
         RegistrationRow {
             number: r.number.to_string(),
             user: r.user.to_string(),
-            instance: r.instance.to_string(),
-            contact: r.contact,
-            transport: transport_word(r.transport),
-            sip_contacts: r.bindings.len(),
-            fingerprint: r.fingerprint.map(|f| f.to_string()),
-            capabilities: r.capabilities.into(),
-            mac: r.mac.map(|m| m.to_string()),
+            instance: best.and_then(|b| b.instance.as_ref()).map(Instance::to_string),
+            contact: r.contact(),
+            transport: transport_word(best.map_or(Transport::Udp, |b| b.transport)),
+            sip_contacts: r.contacts.iter().filter(|(b, _)| !b.is_of_the_api()).count(),
+            terminals: r.contacts.len(),
+            fingerprint: best.and_then(Binding::fingerprint).or(r.keys.last().copied()).map(|f| f.to_string()),
+            capabilities: best.map(Binding::capabilities).unwrap_or_default().into(),
+            mac: best.and_then(|b| b.facts.as_ref()?.mac).map(|m| m.to_string()),
             dynamic: r.dynamic,
-            expires_in_s,
+            calls: r.calls,
+            expires_in_s: r.expires_in_s(),
         }
     }
 }
@@ -439,6 +666,9 @@ pub fn refusal(why: &Refusal) -> (u16, &'static str, String) {
             (403, "too_many_contacts", format!("a number has {} contacts at most", crate::limits::BINDINGS_PER_NUMBER_MAX))
         }
         Refusal::LastAdmin => (409, "last_admin", "nobody would be left to look after the directory: make another admin first".into()),
+        Refusal::NewKey => {
+            (403, "new_key", "the number had another key: the operator must forget that before a new one is taken (alarm raised)".into())
+        }
         Refusal::Full => (503, "full", "the directory is full".into()),
     }
 }

@@ -6,18 +6,18 @@ use super::error::{ConfigError, Source};
 use super::sip::Sip;
 use crate::digest::Algorithm;
 use crate::directory::bans::BanPolicy;
-use crate::directory::registrar::AddressConflict;
-use crate::directory::{NumberPlan, Policy};
+use crate::directory::registrar::{AddressConflict, NewKey};
+use crate::directory::{Disclosure, NumberPlan, Policy, Ring};
 use crate::number::Number;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
-/// Who may look a number up.
+/// Who may look a number up whose settings do not say; [`Disclosure::Consent`] is a number's own choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Lookups {
-    /// Anybody who reaches the API.
+enum Lookups {
+    /// Anybody who reaches a door.
     Anyone,
     /// Only who has an account.
     Accounts,
@@ -46,8 +46,6 @@ pub struct Config {
     pub nonce_lifetime_s: u32,
     /// The hashes that the SIP door's challenges offer, in this order.
     pub hashes: Vec<Algorithm>,
-    /// Who may look up.
-    pub lookups: Lookups,
     /// Who failed to log in too often at the SIP door.
     pub bans: BanPolicy,
     /// Accounts that are read at start, beside those in the state.
@@ -95,6 +93,10 @@ struct RegistrationTable {
     lease_min_s: Spanned<u32>,
     lease_max_s: Spanned<u32>,
     address_conflict: Spanned<String>,
+    /// What one address is: a `contact` (address and port) or a `host`.
+    address_is: Spanned<String>,
+    new_key: Spanned<String>,
+    ring: Spanned<String>,
     nonce_lifetime_s: u32,
     hashes: Spanned<Vec<String>>,
 }
@@ -105,6 +107,9 @@ impl Default for RegistrationTable {
             lease_min_s: Spanned::new(0..0, 60),
             lease_max_s: Spanned::new(0..0, 86_400),
             address_conflict: Spanned::new(0..0, "refuse".into()),
+            address_is: Spanned::new(0..0, "contact".into()),
+            new_key: Spanned::new(0..0, "report".into()),
+            ring: Spanned::new(0..0, Ring::Newest.word().into()),
             nonce_lifetime_s: 300,
             hashes: Spanned::new(0..0, Algorithm::ALL.iter().map(|a| a.name().to_owned()).collect()),
         }
@@ -206,6 +211,26 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
             None
         }
     };
+    let address_is_host = match r.address_is.get_ref().as_str() {
+        "contact" => false,
+        "host" => true,
+        other => {
+            wrong(r.address_is.span(), "registration.address_is", format!("{other:?} is not contact or host"));
+            false
+        }
+    };
+    let new_key = match r.new_key.get_ref().as_str() {
+        "report" => NewKey::Report,
+        "refuse" => NewKey::Refuse,
+        other => {
+            wrong(r.new_key.span(), "registration.new_key", format!("{other:?} is not report or refuse"));
+            NewKey::Refuse
+        }
+    };
+    let ring = Ring::parse(r.ring.get_ref()).unwrap_or_else(|| {
+        wrong(r.ring.span(), "registration.ring", format!("{:?} is not newest, all or in-order", r.ring.get_ref()));
+        Ring::Newest
+    });
     let mut hashes = Vec::new();
     for name in r.hashes.get_ref() {
         match Algorithm::parse(name) {
@@ -247,6 +272,13 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
             address_conflict: address_conflict?,
             dynamic,
             dynamic_kept_s: file.dynamic.as_ref().map_or(0, |d| d.kept_s),
+            address_is_host,
+            new_key,
+            disclosure: match file.lookup.credentials {
+                Lookups::Anyone => Disclosure::Anyone,
+                Lookups::Accounts => Disclosure::Accounts,
+            },
+            ring,
         },
         api: api?,
         access,
@@ -255,7 +287,6 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
         enum_dns,
         nonce_lifetime_s: r.nonce_lifetime_s,
         hashes,
-        lookups: file.lookup.credentials,
         bans: BanPolicy {
             account_failures: file.bans.account_failures,
             source_failures: *file.bans.source_failures.get_ref(),

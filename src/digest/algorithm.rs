@@ -59,7 +59,8 @@ pub(super) fn push_hex(bytes: &[u8], out: &mut String) {
     }
 }
 
-pub(super) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+/// Reads `2 * N` hex digits.
+pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != 2 * N || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
         return None;
     }

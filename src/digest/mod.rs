@@ -8,10 +8,18 @@ pub mod header;
 pub mod prints;
 pub mod server;
 
-pub use algorithm::{Algorithm, Asked, Ha1, Qop, response};
+pub use algorithm::{Algorithm, Asked, Ha1, Qop, from_hex, response};
 pub use header::{Challenge, Credentials, Malformed};
 pub use prints::Prints;
 pub use server::{Authenticator, Verdict, same};
+
+/// HMAC-SHA256 of `text` under a secret (RFC 2104).
+pub fn keyed_print(secret: &[u8], text: &[u8]) -> [u8; 32] {
+    use hmac::{Hmac, Mac as _};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    mac.update(text);
+    mac.finalize().into_bytes().into()
+}
 
 #[cfg(test)]
 mod tests;

@@ -96,8 +96,7 @@ impl Authenticator {
 
     /// One challenge an algorithm, best first, all with the same nonce, issued to who asks from `origin`. They offer [`super::Qop::Auth`] alone.
     pub fn challenge(&mut self, now: Instant, stale: bool, origin: IpAddr) -> [Challenge; 3] {
-        self.issued += 1;
-        let nonce = self.nonce(now.as_us(), self.issued, origin);
+        let nonce = self.fresh_nonce(now, origin);
         Algorithm::ALL.map(|algorithm| Challenge {
             realm: self.realm.clone(),
             nonce: nonce.clone(),
@@ -107,6 +106,12 @@ impl Authenticator {
             stale,
             opaque: None,
         })
+    }
+
+    /// A nonce issued to who asks from `origin`, for challenges that are written by several hashes at once.
+    pub fn fresh_nonce(&mut self, now: Instant, origin: IpAddr) -> String {
+        self.issued += 1;
+        self.nonce(now.as_us(), self.issued, origin)
     }
 
     /// Checks the credentials of a request. The user's H(A1) comes from `ha1`; for a user without one a made-up one is compared, so that

@@ -4,17 +4,18 @@
 //! rows; [`super::Directory::apply`] turns records into state, at start as in service.
 
 use super::contact::Binding;
+use super::servers::Server;
+use super::settings::Settings;
 use crate::clock::WallMs;
 use crate::key::Fingerprint;
 use crate::limits::{INSTANCE_BYTES_MAX, USER_BYTES_MAX};
 use crate::number::Number;
-use crate::sip::Transport;
 use core::fmt;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
-/// The name an account logs in with.
+/// The name an account logs in with. One text is shared by all that name it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct User(Box<str>);
+pub struct User(Arc<str>);
 
 /// What tells one terminal (gateway, soft phone) from another for good: the same after a restart and at another address.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +72,20 @@ impl Mac {
         }
         parts.next().is_none().then_some(Mac(bytes))
     }
+
+    /// The hardware address in a phone's name: the node of a `urn:uuid:` of version 1, which RFC 5626 s.4.1 lets phones make from theirs. A node
+    /// with the multicast bit was drawn at random (RFC 9562 s.6.10) and is none.
+    pub fn in_name(name: &Instance) -> Option<Self> {
+        let uuid = name.as_str().get(..9).filter(|p| p.eq_ignore_ascii_case("urn:uuid:")).and_then(|_| name.as_str().get(9..))?;
+        let groups: Vec<&str> = uuid.split('-').collect();
+        let lengths: Vec<usize> = groups.iter().map(|g| g.len()).collect();
+        if lengths != [8, 4, 4, 4, 12] || !groups[2].starts_with('1') || !groups[4].bytes().all(|c| c.is_ascii_hexdigit()) {
+            return None;
+        }
+        let node = u64::from_str_radix(groups[4], 16).ok()?.to_be_bytes();
+        let mac: [u8; 6] = node[2..].try_into().ok()?;
+        (mac[0] & 1 == 0).then_some(Mac(mac))
+    }
 }
 
 /// What the equipment behind a number can do, as it said when it registered.
@@ -93,28 +108,14 @@ pub struct Registration {
     pub number: Number,
     /// The account that registered it.
     pub user: User,
-    /// The terminal that registered it.
-    pub instance: Instance,
-    /// Where its SIP listens; `None` after deregistration (the row then only remembers whose the number was). Of several contacts the best.
-    pub contact: Option<SocketAddr>,
-    /// How `contact` is reached.
-    pub transport: Transport,
-    /// The contacts that phones registered by SIP; none where a terminal registered by the API.
-    pub bindings: Box<[Binding]>,
-    /// The key its gateway proves itself with.
-    pub fingerprint: Option<Fingerprint>,
-    /// What it can do.
-    pub capabilities: Capabilities,
-    /// Its address behind a NAT, as it sees itself.
-    pub private: Option<SocketAddr>,
-    /// Its hardware address.
-    pub mac: Option<Mac>,
-    /// The lease granted, in seconds.
-    pub lease_s: u32,
-    /// When the lease ends by the wall clock: read only at start, when there is no monotone clock to continue.
-    pub expires: WallMs,
-    /// The server picked this number; it is kept for the terminal for a while after it left, then given to others.
-    pub dynamic: bool,
+    /// The terminal that the server picked this number for: it is kept for it for a while after it left, then given to others. `None`: the
+    /// number was not picked.
+    pub picked_for: Option<Instance>,
+    /// The keys that gateways of this number proved or stated, so that a new one is noticed.
+    pub keys: Box<[Fingerprint]>,
+    /// Where it is reached, each with the end of its lease by the wall clock, which is read only at start, when there is no monotone clock
+    /// to continue. None: away (the row then only remembers whose the number was).
+    pub contacts: Box<[(Binding, WallMs)]>,
 }
 
 /// A number kept for a user (C-6), perhaps on one device only (C-7).
@@ -148,8 +149,8 @@ impl fmt::Debug for Account {
 /// One row set or removed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record {
-    /// A registration made, renewed, or (contact `None`) ended.
-    Registration(Registration),
+    /// A registration made, renewed, or (no contact) ended.
+    Registration(Box<Registration>),
     /// A registration row forgotten altogether.
     Forgotten(Number),
     /// A number reserved.
@@ -164,6 +165,14 @@ pub enum Record {
     Person(super::people::Person),
     /// A person removed.
     PersonRemoved(User),
+    /// What a number's owner wants of it.
+    Settings(Settings),
+    /// The settings of a number are the usual ones again.
+    SettingsRemoved(Number),
+    /// Another directory.
+    Server(Server),
+    /// A directory, by its server number, is no longer known.
+    ServerRemoved(Number),
 }
 
 macro_rules! as_text {

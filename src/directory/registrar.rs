@@ -8,22 +8,28 @@
 
 mod bind;
 mod entitlement;
+mod lookup;
+mod operator;
+mod register;
 
 pub use bind::{Bind, Change, Wish};
+pub use lookup::{Asker, Found, Listed, Presence};
+pub use register::{Alarm, Register};
+
 use entitlement::Claim;
 
 use super::contact::Binding;
 use super::people::{self, People, Person};
 use super::plan::NumberPlan;
-use super::record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
+use super::record::{Account, Instance, Record, Registration, Reservation, User};
+use super::rows::{Contacts, Live, Row, Rows};
+use super::servers::{Server, Servers};
+use super::settings::{Disclosure, Ring, Settings};
 use crate::clock::{Instant, WallMs};
-use crate::key::Fingerprint;
-use crate::limits::{ACCOUNTS_MAX, EXPIRIES_PER_TURN_MAX, REGISTRATIONS_MAX};
+use crate::limits::EXPIRIES_PER_TURN_MAX;
 use crate::number::Number;
-use crate::sip::Transport;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What is done when a contact is already another terminal's (C-4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,31 +59,43 @@ pub struct Policy {
     pub dynamic: Option<(Number, Number)>,
     /// How long a number given by the server is kept for a terminal that left, in seconds.
     pub dynamic_kept_s: u32,
+    /// Whether two terminals at one host are at one address, whatever their ports. Contacts behind a NAT never are by that alone.
+    pub address_is_host: bool,
+    /// What is done when a number is registered with a key that it never had.
+    pub new_key: NewKey,
+    /// Who may learn where a number is, where the number's settings do not say.
+    pub disclosure: Disclosure,
+    /// Which terminals of a number ring, where its settings do not say.
+    pub ring: Ring,
 }
 
-/// A terminal says where it is. The same again renews.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Register {
-    /// The authenticated name.
-    pub user: User,
-    /// The number asked for; `None`: the account's own, else one that the server picks.
-    pub wanted: Option<Number>,
-    /// Which terminal this is.
-    pub instance: Instance,
-    /// Where its SIP listens.
-    pub contact: SocketAddr,
-    /// Over what.
-    pub transport: Transport,
-    /// The key its gateway proves itself with.
-    pub fingerprint: Option<Fingerprint>,
-    /// What it can do.
-    pub capabilities: Capabilities,
-    /// Its address as it sees itself.
-    pub private: Option<SocketAddr>,
-    /// Its hardware address.
-    pub mac: Option<Mac>,
-    /// The lease asked for, in seconds.
-    pub lease_s: Option<u32>,
+impl Policy {
+    /// The usual rules for these numbers: an hour's lease, one terminal an address, no dynamic numbers, look-ups for who has an account.
+    pub fn new(plan: NumberPlan) -> Policy {
+        Policy {
+            plan,
+            lease_default_s: 3600,
+            lease_min_s: 60,
+            lease_max_s: 86_400,
+            address_conflict: AddressConflict::Refuse,
+            dynamic: None,
+            dynamic_kept_s: 0,
+            address_is_host: false,
+            new_key: NewKey::Report,
+            disclosure: Disclosure::Accounts,
+            ring: Ring::Newest,
+        }
+    }
+}
+
+/// What is done when a number that had a key is registered with another, or with none: the owner may have a new gateway, or somebody else has
+/// the password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NewKey {
+    /// The registration stands, and an alarm is raised.
+    Report,
+    /// The registration is refused, and an alarm is raised. The operator lets the new key in by forgetting the number's keys.
+    Refuse,
 }
 
 /// What can be asked of the directory.
@@ -113,6 +131,28 @@ pub enum Request {
     Evict(Number),
     /// Make, change or remove a person.
     People(people::Change),
+    /// Forget the keys of a number, so that a new one is no surprise (the operator).
+    ForgetKeys(Number),
+    /// Change a number's settings; `by` is who has the number, `None` the operator, who alone sets [`Settings::fixed`].
+    Set {
+        /// The authenticated name.
+        by: Option<User>,
+        /// The settings, whole.
+        settings: Settings,
+    },
+    /// Make or change the entry of another directory (the operator).
+    SetServer(Server),
+    /// Remove it (the operator).
+    RemoveServer(Number),
+    /// A gateway says how many calls a number has (D-6): 0 when the last one ended.
+    Calls {
+        /// The authenticated name.
+        user: User,
+        /// Which number.
+        number: Number,
+        /// Calls now.
+        calls: u8,
+    },
 }
 
 /// Why a request is refused. Each is the asker's to mend, except the last.
@@ -151,6 +191,8 @@ pub enum Refusal {
     OutOfOrder,
     /// More contacts than one number has.
     TooManyContacts,
+    /// The number had another key, and a new one is not let in by itself.
+    NewKey,
 }
 
 /// The answer.
@@ -189,33 +231,16 @@ pub enum Response {
     Away(Number),
     /// The number is nobody's.
     Unknown(Number),
+    /// The number is this other directory's.
+    Elsewhere(Box<Server>, Number),
+    /// Only who has an account is told.
+    LogIn,
+    /// Nobody is told before the owner consented to a call.
+    Withheld(Number),
     /// The operator's change is made.
     Done,
     /// No.
     Refused(Refusal),
-}
-
-/// A look-up's result.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
-    /// The terminal number.
-    pub number: Number,
-    /// The full LAN telephone number.
-    pub full: Number,
-    /// Where its SIP listens.
-    pub contact: SocketAddr,
-    /// Over what.
-    pub transport: Transport,
-    /// All contacts, best first, with the seconds each still runs.
-    pub contacts: Vec<(Binding, u32)>,
-    /// The key to expect there.
-    pub fingerprint: Option<Fingerprint>,
-    /// What it can do.
-    pub capabilities: Capabilities,
-    /// Its address behind a NAT.
-    pub private: Option<SocketAddr>,
-    /// When this knowledge ends, in seconds.
-    pub expires_in_s: u32,
 }
 
 /// An answer, and what must be on disk before it leaves.
@@ -247,34 +272,26 @@ pub struct Counts {
     pub reservations: usize,
     /// Accounts.
     pub accounts: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Row {
-    registration: Registration,
-    /// End of the lease; of a row without contact: when the number is forgotten, if ever.
-    until: Option<Instant>,
-    /// End of each contact's lease.
-    ends: Box<[Instant]>,
+    /// Other directories known.
+    pub servers: usize,
+    /// Alarms raised since start.
+    pub alarms: u64,
 }
 
 /// The directory's state and rules.
 #[derive(Debug)]
 pub struct Directory {
     policy: Policy,
-    rows: BTreeMap<Number, Row>,
-    /// Live contacts: who is where.
-    by_contact: BTreeMap<SocketAddr, Vec<Number>>,
-    /// Numbers that the server picked: whose they are.
-    dynamic_of: BTreeMap<User, BTreeMap<Instance, Number>>,
-    /// Rows by deadline.
-    due: BTreeSet<(Instant, Number)>,
+    rows: Rows,
     reservations: BTreeMap<Number, Reservation>,
     accounts: BTreeMap<User, Account>,
     /// Numbers that are an account's own.
     account_of: BTreeMap<Number, User>,
     people: People,
-    registered: usize,
+    settings: BTreeMap<Number, Settings>,
+    servers: Servers,
+    alarms: VecDeque<Alarm>,
+    alarms_raised: u64,
 }
 
 impl Directory {
@@ -282,15 +299,15 @@ impl Directory {
     pub fn new(policy: Policy) -> Self {
         Directory {
             policy,
-            rows: BTreeMap::new(),
-            by_contact: BTreeMap::new(),
-            dynamic_of: BTreeMap::new(),
-            due: BTreeSet::new(),
+            rows: Rows::default(),
             reservations: BTreeMap::new(),
             accounts: BTreeMap::new(),
             account_of: BTreeMap::new(),
             people: People::default(),
-            registered: 0,
+            settings: BTreeMap::new(),
+            servers: Servers::default(),
+            alarms: VecDeque::new(),
+            alarms_raised: 0,
         }
     }
 
@@ -303,49 +320,26 @@ impl Directory {
             Request::Evict(number) => self.deregister(now, wall, None, &number, None),
             Request::Lookup { number } => Decision::answer(self.lookup(now, &number)),
             Request::Reserve(reservation) => self.reserve(now, wall, reservation),
-            Request::Unreserve(number) => match self.reservations.contains_key(&number) {
-                true => self.done(now, wall, vec![Record::Unreserved(number)]),
-                false => Decision::refuse(Refusal::NoSuchRow),
-            },
+            Request::Unreserve(number) => self.unreserve(now, wall, &number),
             Request::SetAccount(account) => self.set_account(now, wall, account),
             Request::RemoveAccount(user) => self.remove_account(now, wall, &user),
             Request::People(change) => match self.people.decide(change, |n| self.policy.plan.terminal(n)) {
                 Ok(record) => self.done(now, wall, vec![record]),
                 Err(why) => Decision::refuse(why),
             },
+            Request::ForgetKeys(number) => self.forget_keys(now, wall, &number),
+            Request::Set { by, settings } => self.set(now, wall, by.as_ref(), settings),
+            Request::SetServer(server) => self.set_server(now, wall, server),
+            Request::RemoveServer(number) => self.remove_server(now, wall, &number),
+            Request::Calls { user, number, calls } => self.calls(&user, &number, calls),
         }
-    }
-
-    /// Where `number` (as dialled) is. Needs no record, so it may be answered at once.
-    pub fn lookup(&self, now: Instant, number: &Number) -> Response {
-        let Some(number) = self.policy.plan.terminal(number) else { return Response::Unknown(number.clone()) };
-        if let Some(row) = self.rows.get(&number)
-            && let (Some(contact), Some(until)) = (row.registration.contact, row.until)
-            && until > now
-        {
-            let r = &row.registration;
-            let contacts = self.live_bindings(now, &number);
-            return Response::Found(Box::new(Found {
-                full: self.policy.plan.full(&number),
-                contact: contacts.first().map_or(contact, |(b, _)| b.address),
-                transport: contacts.first().map_or(r.transport, |(b, _)| b.transport),
-                contacts,
-                number,
-                fingerprint: r.fingerprint,
-                capabilities: r.capabilities,
-                private: r.private,
-                expires_in_s: u32::try_from((until - now).as_secs()).unwrap_or(u32::MAX),
-            }));
-        }
-        let known = self.rows.contains_key(&number) || self.reservations.contains_key(&number) || self.account_of.contains_key(&number);
-        if known { Response::Away(number) } else { Response::Unknown(number) }
     }
 
     /// Puts one record into the state: at start for every row of the store, in service for every row decided on.
     pub fn apply(&mut self, now: Instant, wall: WallMs, record: Record) {
         match record {
-            Record::Registration(registration) => self.apply_registration(now, wall, registration),
-            Record::Forgotten(number) => self.take_row(&number),
+            Record::Registration(registration) => self.apply_registration(now, wall, *registration),
+            Record::Forgotten(number) => self.rows.remove(&number),
             Record::Reservation(reservation) => {
                 self.reservations.insert(reservation.number.clone(), reservation);
             }
@@ -362,6 +356,16 @@ impl Directory {
             Record::AccountRemoved(user) => self.take_account(&user),
             Record::Person(person) => self.people.put(person),
             Record::PersonRemoved(user) => self.people.take(&user),
+            Record::Settings(settings) => {
+                self.settings.insert(settings.number.clone(), settings);
+            }
+            Record::SettingsRemoved(number) => {
+                self.settings.remove(&number);
+            }
+            Record::Server(server) => self.servers.put(server),
+            Record::ServerRemoved(number) => {
+                self.servers.remove(&number);
+            }
         }
     }
 
@@ -379,24 +383,22 @@ impl Directory {
         }
     }
 
-    /// Ends what is due: leases (which writes nothing: the row on disk says when it ends) and kept dynamic numbers (which are forgotten
+    /// Ends what is due: leases (which writes nothing: the row on disk says when they end) and kept dynamic numbers (which are forgotten
     /// on disk too). Bounded work; call again when [`Directory::poll_timeout`] is not later than `now`.
-    pub fn handle_timeout(&mut self, now: Instant, wall: WallMs) -> Vec<Record> {
+    pub fn handle_timeout(&mut self, now: Instant, _wall: WallMs) -> Vec<Record> {
         let mut writes = Vec::new();
         for _ in 0..EXPIRIES_PER_TURN_MAX {
-            let Some((at, number)) = self.due.first().cloned() else { break };
+            let Some((at, row)) = self.rows.first_due() else { break };
             if at > now {
                 break;
             }
-            let row = self.rows.get(&number).expect("every deadline belongs to a row");
-            if row.registration.contact.is_some() {
-                let mut ended = row.registration.clone();
-                ended.contact = None;
-                ended.bindings = Box::default();
-                self.apply_registration(now, wall, ended);
-            } else {
-                self.take_row(&number);
+            let number = row.number.clone();
+            if row.contacts.is_none() {
+                self.rows.remove(&number);
                 writes.push(Record::Forgotten(number));
+            } else {
+                let row = self.away(row, at);
+                self.rows.put(row);
             }
         }
         writes
@@ -404,7 +406,12 @@ impl Directory {
 
     /// When something ends next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        self.rows.first_due().map(|(at, _)| at)
+    }
+
+    /// The next alarm for the operator.
+    pub fn poll_alarm(&mut self) -> Option<Alarm> {
+        self.alarms.pop_front()
     }
 
     /// The rules.
@@ -432,203 +439,81 @@ impl Directory {
     pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
         self.reservations.values()
     }
-    /// All remembered registrations by number from `from` on, with the seconds each still runs (`None`: away).
-    pub fn registrations(&self, now: Instant, from: Option<&Number>) -> impl Iterator<Item = (&Registration, Option<u32>)> {
-        let start = from.map_or(core::ops::Bound::Unbounded, core::ops::Bound::Included);
-        self.rows.range::<Number, _>((start, core::ops::Bound::Unbounded)).map(move |(_, row)| {
-            let left = row.until.filter(|u| row.registration.contact.is_some() && *u > now);
-            (&row.registration, left.map(|u| u32::try_from((u - now).as_secs()).unwrap_or(u32::MAX)))
-        })
+    /// The settings of a number, if it has its own.
+    pub fn settings(&self, number: &Number) -> Option<&Settings> {
+        self.settings.get(number)
+    }
+    /// All settings, by number.
+    pub fn all_settings(&self) -> impl Iterator<Item = &Settings> {
+        self.settings.values()
+    }
+    /// All other directories, by server number.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.servers.iter()
+    }
+    /// Another directory.
+    pub fn server(&self, number: &Number) -> Option<&Server> {
+        self.servers.get(number)
     }
     /// How many of what.
     pub fn counts(&self) -> Counts {
         Counts {
-            registered: self.registered,
+            registered: self.rows.registered(),
             remembered: self.rows.len(),
             reservations: self.reservations.len(),
             accounts: self.accounts.len(),
+            servers: self.servers.len(),
+            alarms: self.alarms_raised,
         }
-    }
-
-    // ---- registering ----
-
-    fn register(&mut self, now: Instant, wall: WallMs, ask: Register) -> Decision {
-        if ask.contact.port() == 0 || ask.contact.ip().is_unspecified() || ask.contact.ip().is_multicast() {
-            return Decision::refuse(Refusal::BadContact);
-        }
-        let claim = Claim { user: &ask.user, wanted: ask.wanted.as_ref(), instance: &ask.instance, mac: ask.mac };
-        let (number, dynamic) = match self.entitled(&claim) {
-            Ok(found) => found,
-            Err(why) => return Decision::refuse(why),
-        };
-        let others = self.others_at(now, &claim, ask.contact, &number);
-        if !others.is_empty() && self.policy.address_conflict == AddressConflict::Refuse {
-            return Decision::refuse(Refusal::AddressInUse(others));
-        }
-        if self.rows.len() >= REGISTRATIONS_MAX && !self.rows.contains_key(&number) {
-            return Decision::refuse(Refusal::Full);
-        }
-        let renewed = self.rows.get(&number).is_some_and(|row| {
-            row.registration.instance == ask.instance && row.registration.contact.is_some() && row.until.is_some_and(|u| u > now)
-        });
-        let lease_s = ask.lease_s.unwrap_or(self.policy.lease_default_s).clamp(self.policy.lease_min_s, self.policy.lease_max_s);
-        let mut writes = Vec::with_capacity(1);
-        let mut also_here = Vec::new();
-        match self.policy.address_conflict {
-            AddressConflict::Replace => writes.extend(others.iter().filter_map(|n| self.erased(n)).map(Record::Registration)),
-            AddressConflict::Report | AddressConflict::Refuse => also_here = others,
-        }
-        writes.push(Record::Registration(Registration {
-            number: number.clone(),
-            user: ask.user,
-            instance: ask.instance,
-            contact: Some(ask.contact),
-            transport: ask.transport,
-            bindings: Box::default(),
-            fingerprint: ask.fingerprint,
-            capabilities: ask.capabilities,
-            private: ask.private,
-            mac: ask.mac,
-            lease_s,
-            expires: WallMs(wall.0.saturating_add(i64::from(lease_s) * 1000)),
-            dynamic,
-        }));
-        for record in &writes {
-            self.apply(now, wall, record.clone());
-        }
-        let full = self.policy.plan.full(&number);
-        Decision { response: Response::Registered { number, full, lease_s, renewed, also_here }, writes }
-    }
-
-    // ---- leaving ----
-
-    fn deregister(&mut self, now: Instant, wall: WallMs, user: Option<&User>, number: &Number, instance: Option<&Instance>) -> Decision {
-        let Some(number) = self.policy.plan.terminal(number) else { return Decision::refuse(Refusal::NotOurNumber) };
-        let Some(row) = self.rows.get(&number) else {
-            // Saying "not registered" only to whom the number belongs tells a stranger nothing.
-            return match user.is_none_or(|u| self.owner(&number) == Some(u)) {
-                true => Decision::answer(Response::Deregistered { number, was_registered: false }),
-                false => Decision::refuse(Refusal::NotEntitled),
-            };
-        };
-        if user.is_some_and(|u| row.registration.user != *u) {
-            return Decision::refuse(Refusal::NotEntitled);
-        }
-        if instance.is_some_and(|i| row.registration.instance != *i) {
-            return Decision::refuse(Refusal::NotThisTerminal);
-        }
-        let was_registered = row.registration.contact.is_some() && row.until.is_some_and(|u| u > now);
-        let erased = self.erased(&number).map(Record::Registration);
-        let writes: Vec<Record> = if was_registered { erased.into_iter().collect() } else { Vec::new() };
-        for record in &writes {
-            self.apply(now, wall, record.clone());
-        }
-        Decision { response: Response::Deregistered { number, was_registered }, writes }
-    }
-
-    /// The row of `number` with its address erased.
-    fn erased(&self, number: &Number) -> Option<Registration> {
-        let row = self.rows.get(number)?;
-        Some(Registration { contact: None, private: None, bindings: Box::default(), ..row.registration.clone() })
-    }
-
-    // ---- the operator ----
-
-    fn done(&mut self, now: Instant, wall: WallMs, writes: Vec<Record>) -> Decision {
-        for record in &writes {
-            self.apply(now, wall, record.clone());
-        }
-        Decision { response: Response::Done, writes }
-    }
-
-    fn reserve(&mut self, now: Instant, wall: WallMs, mut reservation: Reservation) -> Decision {
-        let Some(number) = self.policy.plan.terminal(&reservation.number) else { return Decision::refuse(Refusal::NotOurNumber) };
-        if self.reservations.len() >= ACCOUNTS_MAX {
-            return Decision::refuse(Refusal::Full);
-        }
-        reservation.number = number;
-        let mut writes = Vec::new();
-        // Whoever holds the number without a right to it any more is not called under it any more.
-        if self.rows.get(&reservation.number).is_some_and(|row| row.registration.user != reservation.user) {
-            writes.push(Record::Forgotten(reservation.number.clone()));
-        }
-        writes.push(Record::Reservation(reservation));
-        self.done(now, wall, writes)
-    }
-
-    fn set_account(&mut self, now: Instant, wall: WallMs, mut account: Account) -> Decision {
-        if self.accounts.len() >= ACCOUNTS_MAX && !self.accounts.contains_key(&account.user) {
-            return Decision::refuse(Refusal::Full);
-        }
-        if let Some(number) = &account.number {
-            let Some(number) = self.policy.plan.terminal(number) else { return Decision::refuse(Refusal::NotOurNumber) };
-            if self.owner(&number).is_some_and(|owner| *owner != account.user) {
-                return Decision::refuse(Refusal::NumberTaken);
-            }
-            account.number = Some(number);
-        }
-        self.done(now, wall, vec![Record::Account(account)])
-    }
-
-    fn remove_account(&mut self, now: Instant, wall: WallMs, user: &User) -> Decision {
-        if !self.accounts.contains_key(user) {
-            return Decision::refuse(Refusal::NoSuchRow);
-        }
-        let held = self.rows.values().filter(|row| row.registration.user == *user).map(|row| row.registration.number.clone());
-        let mut writes: Vec<Record> = held.map(Record::Forgotten).collect();
-        writes.push(Record::AccountRemoved(user.clone()));
-        self.done(now, wall, writes)
     }
 
     // ---- the fold ----
 
-    fn apply_registration(&mut self, now: Instant, wall: WallMs, registration: Registration) {
-        self.take_row(&registration.number);
-        let until = match registration.contact {
-            Some(_) => Some(now + Duration::from_millis(left_ms(registration.expires, wall, registration.lease_s))),
-            None if registration.dynamic => Some(now + Duration::from_secs(u64::from(self.policy.dynamic_kept_s))),
-            None => None,
+    fn apply_registration(&mut self, now: Instant, wall: WallMs, r: Registration) {
+        let end = |(binding, expires): (Binding, WallMs)| {
+            let end = now + Duration::from_millis(left_ms(expires, wall, binding.lease_s));
+            Live { binding, end }
         };
-        let number = registration.number.clone();
-        for address in addresses(&registration) {
-            self.by_contact.entry(address).or_default().push(number.clone());
-        }
-        self.registered += usize::from(registration.contact.is_some());
-        let end = |b: &Binding| now + Duration::from_millis(left_ms(b.expires, wall, b.lease_s));
-        let ends = registration.bindings.iter().map(end).collect();
-        if registration.dynamic {
-            self.dynamic_of.entry(registration.user.clone()).or_default().insert(registration.instance.clone(), number.clone());
-        }
-        if let Some(until) = until {
-            self.due.insert((until, number.clone()));
-        }
-        self.rows.insert(number, Row { registration, until, ends });
+        let contacts: Vec<Live> = r.contacts.into_iter().map(end).collect();
+        let until = match (contacts.iter().map(|c| c.end).max(), &r.picked_for) {
+            (Some(last), _) => Some(last),
+            (None, Some(_)) => Some(now + Duration::from_secs(u64::from(self.policy.dynamic_kept_s))),
+            (None, None) => None,
+        };
+        let calls = if contacts.is_empty() { 0 } else { self.rows.get(&r.number).map_or(0, |row| row.calls) };
+        self.rows.put(Row {
+            number: r.number,
+            user: r.user,
+            picked_for: r.picked_for,
+            keys: r.keys,
+            contacts: Contacts::of(contacts),
+            until,
+            calls,
+        });
     }
 
-    fn take_row(&mut self, number: &Number) {
-        let Some(row) = self.rows.remove(number) else { return };
-        if let Some(until) = row.until {
-            self.due.remove(&(until, number.clone()));
+    /// The row without its contacts, whose last lease ended at `at`.
+    fn away(&self, row: &Row, at: Instant) -> Row {
+        let kept = Duration::from_secs(u64::from(self.policy.dynamic_kept_s));
+        Row {
+            number: row.number.clone(),
+            user: row.user.clone(),
+            picked_for: row.picked_for.clone(),
+            keys: row.keys.clone(),
+            contacts: Contacts::None,
+            until: row.picked_for.is_some().then(|| at + kept),
+            calls: 0,
         }
-        self.registered -= usize::from(row.registration.contact.is_some());
-        for address in addresses(&row.registration) {
-            if let Some(here) = self.by_contact.get_mut(&address) {
-                here.retain(|n| n != number);
-                if here.is_empty() {
-                    self.by_contact.remove(&address);
-                }
-            }
-        }
-        if row.registration.dynamic {
-            let (user, instance) = (row.registration.user, row.registration.instance);
-            if let Some(held) = self.dynamic_of.get_mut(&user) {
-                if held.get(&instance) == Some(number) {
-                    held.remove(&instance);
-                }
-                if held.is_empty() {
-                    self.dynamic_of.remove(&user);
-                }
-            }
+    }
+
+    /// The row as a record, with these contacts.
+    fn record_of(row: &Row, contacts: Vec<(Binding, WallMs)>) -> Registration {
+        Registration {
+            number: row.number.clone(),
+            user: row.user.clone(),
+            picked_for: row.picked_for.clone(),
+            keys: row.keys.clone(),
+            contacts: contacts.into(),
         }
     }
 
@@ -640,11 +525,23 @@ impl Directory {
             self.account_of.remove(number);
         }
     }
+
+    /// What holds for a number: which of its terminals ring.
+    fn ring_of(&self, number: &Number) -> Ring {
+        self.settings.get(number).and_then(|s| s.ring).unwrap_or(self.policy.ring)
+    }
+
+    fn done(&mut self, now: Instant, wall: WallMs, writes: Vec<Record>) -> Decision {
+        for record in &writes {
+            self.apply(now, wall, record.clone());
+        }
+        Decision { response: Response::Done, writes }
+    }
 }
 
-/// Where a row is reached, each address once.
-fn addresses(r: &Registration) -> BTreeSet<SocketAddr> {
-    r.contact.into_iter().chain(r.bindings.iter().map(|b| b.address)).collect()
+/// When a lease that ends at `end` does so by the wall clock.
+fn wall_of(end: Instant, now: Instant, wall: WallMs) -> WallMs {
+    WallMs(wall.0.saturating_add(end.ms_since(now) as i64))
 }
 
 /// What is left of a lease that ends at `expires`, in milliseconds: never more than the lease, whatever the wall clock says, because a
@@ -653,6 +550,8 @@ fn left_ms(expires: WallMs, wall: WallMs, lease_s: u32) -> u64 {
     expires.0.saturating_sub(wall.0).clamp(0, i64::from(lease_s) * 1000) as u64
 }
 
+#[cfg(test)]
+mod number_tests;
 #[cfg(test)]
 #[path = "registrar_tests.rs"]
 mod tests;

@@ -1,6 +1,8 @@
 use super::*;
 use crate::clock::ms;
 use crate::digest::Ha1;
+use crate::directory::{Capabilities, Mac};
+use crate::key::Fingerprint;
 
 fn number(text: &str) -> Number {
     Number::parse(text).unwrap()
@@ -10,13 +12,13 @@ fn user(text: &str) -> User {
 }
 fn policy() -> Policy {
     Policy {
-        plan: NumberPlan::new(number("1"), 4).unwrap(),
         lease_default_s: 3600,
         lease_min_s: 60,
         lease_max_s: 7200,
         address_conflict: AddressConflict::Refuse,
         dynamic: Some((number("4000"), number("4003"))),
         dynamic_kept_s: 1000,
+        ..Policy::new(NumberPlan::new(number("1"), 4).unwrap())
     }
 }
 
@@ -268,7 +270,9 @@ fn req_c2_state_is_the_fold_of_what_was_written_whatever_happened() {
                 _ => w.pass(rng.below(90)),
             }
             let live = |d: &Directory, now| {
-                d.registrations(now, None).filter_map(|(r, left)| left.map(|l| (r.number.clone(), r.contact, l))).collect::<Vec<_>>()
+                d.registrations(now, None)
+                    .filter_map(|r| r.expires_in_s().map(|left| (r.number.clone(), r.contact(), r.keys.to_vec(), left)))
+                    .collect::<Vec<_>>()
             };
             let before = live(&w.directory, w.now);
             assert_eq!(before.len(), w.directory.counts().registered, "seed {seed}");

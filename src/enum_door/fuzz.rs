@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::WallMs;
 use crate::digest::Ha1;
 use crate::directory::registrar::{AddressConflict, Bind, Change, Wish};
-use crate::directory::{Account, Policy, Request, User};
+use crate::directory::{Account, Disclosure, Policy, Request, User};
 use crate::limits::BINDINGS_PER_NUMBER_MAX;
 use crate::number::Number;
 use crate::sip::Transport;
@@ -34,14 +34,20 @@ pub(super) fn register(directory: &mut Directory, user: &str, contacts: Vec<Wish
 
 /// 2001 has a telephone, 2002 is away, 2003 has as many contacts as there may be.
 pub(super) fn directory() -> Directory {
+    directory_of(Disclosure::Anyone)
+}
+
+/// The same, where look-ups are for these.
+pub(super) fn directory_of(disclosure: Disclosure) -> Directory {
     let policy = Policy {
-        plan: plan(),
         lease_default_s: 3600,
         lease_min_s: 1,
         lease_max_s: 7200,
         address_conflict: AddressConflict::Report,
         dynamic: None,
         dynamic_kept_s: 1000,
+        disclosure,
+        ..Policy::new(plan())
     };
     let mut directory = Directory::new(policy);
     for name in ["2001", "2002", "2003"] {
@@ -73,7 +79,6 @@ pub(super) fn settings() -> Settings {
         plan: plan(),
         ttl_max_s: 60,
         ttl_none_s: 15,
-        open: true,
         allow: Vec::new(),
         addresses: vec!["192.0.2.53".parse().expect("an address"), "2001:db8::53".parse().expect("an address")],
         serial: 2_026_112_801,

@@ -22,7 +22,7 @@ pub mod zone;
 
 use crate::clock::Instant;
 use crate::directory::registrar::Found;
-use crate::directory::{Directory, NumberPlan, Response};
+use crate::directory::{Asker, Directory, NumberPlan, Response};
 use crate::limits::{DNS_ANSWER_BYTES_MAX, DNS_DATAGRAM_BYTES_MAX, DNS_DATAGRAM_BYTES_SMALL};
 use crate::sip::Network;
 use answer::{Reply, Section};
@@ -69,9 +69,7 @@ pub struct Settings {
     pub ttl_max_s: u32,
     /// How long others keep that there is none (RFC 2308), in seconds.
     pub ttl_none_s: u32,
-    /// Anybody may look numbers up; otherwise only who is in `allow`.
-    pub open: bool,
-    /// Who may look up in any case.
+    /// Who may look up as one who has an account may; all others are told what strangers are.
     pub allow: Vec<Network>,
     /// Where this name server is, as its zones say (RFC 1035: the address of `ns` in each).
     pub addresses: Vec<IpAddr>,
@@ -161,8 +159,7 @@ impl Door {
             return reply.code(code::BADVERS, Outcome::Malformed);
         }
         let zone = s.zones.iter().find_map(|zone| Some((zone, query.name.below(&zone.apex)?)));
-        let allowed = s.open || s.allow.iter().any(|network| network.contains(source));
-        let (Some((zone, below)), true, true) = (zone, allowed, query.class == query::INTERNET) else {
+        let (Some((zone, below)), true) = (zone, query.class == query::INTERNET) else {
             return reply.code(code::REFUSED, Outcome::Refused);
         };
         if kind::TRANSFERS.contains(&query.kind) {
@@ -202,11 +199,14 @@ impl Door {
                 Outcome::Found
             }
             Below::Digits(digits) => match zone.meaning(&digits, &s.plan) {
-                Meaning::Number { number, beginning } => match directory.lookup(now, &number) {
+                Meaning::Number { number, beginning } => match directory.look_up(now, &number, self.asker(source)) {
                     Response::Found(found) if asked(kind::NAPTR) && self.contacts(&found, reply) => Outcome::Found,
                     Response::Found(_) | Response::Away(_) => empty(reply),
                     Response::Unknown(_) if beginning => empty(reply),
                     Response::Unknown(_) => unknown(reply),
+                    Response::LogIn | Response::Withheld(_) => reply.code(code::REFUSED, Outcome::Refused),
+                    // Another directory's numbers stand in its own zone.
+                    Response::Elsewhere(..) => unknown(reply),
                     // A look-up has no other answers.
                     _ => reply.code(code::SERVFAIL, Outcome::Malformed),
                 },
@@ -214,6 +214,13 @@ impl Door {
                 Meaning::Nothing => unknown(reply),
             },
             Below::Other => unknown(reply),
+        }
+    }
+
+    fn asker(&self, source: IpAddr) -> Asker<'static> {
+        match self.settings.allow.iter().any(|network| network.contains(source)) {
+            true => Asker::Referred,
+            false => Asker::Stranger,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::fuzz::{NOW, directory, register, settings, walk, wish};
 use super::*;
+use crate::directory::Disclosure;
 use crate::limits::BINDINGS_PER_NUMBER_MAX;
 use crate::sip::Transport;
 use proptest::prelude::*;
@@ -123,7 +124,8 @@ fn what_is_away_unknown_between_or_not_ours_is_told_apart() {
 
 #[test]
 fn addresses_are_told_only_to_whom_look_ups_are_allowed() {
-    let s = Stage { door: Door::new(Settings { open: false, allow: vec!["10.0.0.0/8".parse().unwrap()], ..settings() }), ..Stage::new() };
+    let door = Door::new(Settings { allow: vec!["10.0.0.0/8".parse().unwrap()], ..settings() });
+    let s = Stage { door, directory: super::fuzz::directory_of(Disclosure::Accounts) };
     let query = ask("1.0.0.2.enum.lan.test", kind::NAPTR, None);
     let refused = s.send(Carrier::Datagram, OUTSIDER, &query);
     assert_eq!((refused.outcome, refused.counts), (Outcome::Refused, [1, 0, 0, 0]));

@@ -15,20 +15,18 @@ use crate::shell::directory_https::Secure;
 use crate::shell::first_admin::FirstAdmin;
 use crate::shell::log::Seldom;
 use crate::shell::passwords::Passwords;
-use crate::shell::sip_transport::SipTransport;
 use crate::shell::state_folder::{self, ADMIN_TOKEN};
 use crate::shell::store::{self, NotWritten, Writer};
 use crate::shell::supervisor::{self, Watchdog};
 use crate::shell::{accounts, clock, directory_dns, directory_sip, http};
 use crate::sip::Hop;
-use crate::sip_door::Door;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The database's file in the state directory.
 pub const DATABASE: &str = "directory.sqlite";
@@ -147,6 +145,9 @@ impl Shared {
                 return Err(Unanswered::Overload);
             }
             let Decision { response, writes } = machines.directory.handle(clock::now(), clock::wall(), request);
+            while let Some(alarm) = machines.directory.poll_alarm() {
+                tracing::warn!("{alarm}");
+            }
             if writes.is_empty() {
                 return Ok(response);
             }
@@ -271,11 +272,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     // The writer's thread speaks to what is made after it: through this.
     let late: Arc<std::sync::OnceLock<std::sync::Weak<Shared>>> = Arc::default();
     let reach = late.clone();
-    let (writer, thread) = Writer::start(db, move |accounts| match reach.get().and_then(std::sync::Weak::upgrade) {
+    let changed = move |accounts| match reach.get().and_then(std::sync::Weak::upgrade) {
         Some(shared) => shared.accounts_changed(accounts),
         None => false,
-    })
-    .map_err(|e| StartError::State(config.state_dir.clone(), e))?;
+    };
+    // Bounded by the store's own queue: each answer had a place in it.
+    let (settle, settled) = mpsc::unbounded_channel();
+    let on_disk = move |of_sip| {
+        // Nobody listens any more only when the daemon has ended.
+        let _ended = settle.send(of_sip);
+    };
+    let (writer, thread) = Writer::start(db, changed, on_disk).map_err(|e| StartError::Store(database.clone(), e.into()))?;
+    let sip = sip.map(|(transport, door)| directory_sip::Sip { transport, door, settled });
     let shared = Arc::new(Shared {
         machines: Mutex::new(Machines {
             directory,
@@ -393,7 +401,7 @@ struct Doors {
     clear: TcpListener,
     secure: Option<Secure>,
     metrics: Option<TcpListener>,
-    sip: Option<(SipTransport, Door)>,
+    sip: Option<directory_sip::Sip>,
     dns: Option<(EnumDns, directory_dns::Sockets)>,
 }
 
@@ -423,7 +431,7 @@ async fn serve(
     let mut second = tokio::time::interval(watchdog.every().min(Duration::from_secs(1)));
     let api = http::Api::new(shared.clone());
     let for_connections = stopping.clone();
-    let sip = sip.map(|(transport, door)| tokio::spawn(directory_sip::serve(shared.clone(), transport, door, stopping.clone())));
+    let sip = sip.map(|sip| tokio::spawn(directory_sip::serve(shared.clone(), sip, stopping.clone())));
     let dns = dns.map(|(config, sockets)| tokio::spawn(directory_dns::serve(shared.clone(), config, sockets, stopping.clone())));
     loop {
         let (came, way) = tokio::select! {

@@ -2,12 +2,12 @@
 //! under one hold of the lock on the machines, and sent with one call. Connections (RFC 7766) are tasks beside those of the other doors; each
 //! has one query at a time, so whoever sends many at once waits with the rest in its own socket.
 
-use crate::config::directory::{Config, Lookups};
+use crate::config::directory::Config;
 use crate::config::enum_dns::EnumDns;
 use crate::directory::logins::LogGate;
 use crate::enum_door::rate::{Pass, Rates};
 use crate::enum_door::{Carrier, Door, OUTCOMES, Outcome, Settings};
-use crate::limits::{DNS_CONNECTIONS_MAX, DNS_CONNECTIONS_PER_SOURCE_MAX, DNS_QUERY_BYTES_MAX};
+use crate::limits::{DNS_CONNECTIONS_MAX, DNS_CONNECTIONS_PER_SOURCE_MAX, DNS_LISTENERS_MAX, DNS_QUERY_BYTES_MAX};
 use crate::shell::directory::{Shared, StartError};
 use crate::shell::log::Seldom;
 use crate::shell::sys::batch::{Inbox, Outbox};
@@ -44,6 +44,10 @@ pub(super) struct Counters {
     pub not_sent: AtomicU64,
     /// Connections turned away because there are too many.
     pub turned_away: AtomicU64,
+    /// When each thread for datagrams was last at work or looked around, in milliseconds.
+    alive_ms: [AtomicU64; DNS_LISTENERS_MAX],
+    /// Whose queries made a line of late, by whatever way they came.
+    gate: Mutex<LogGate>,
 }
 
 impl Counters {
@@ -55,6 +59,18 @@ impl Counters {
     pub fn answered(&self) -> u64 {
         let all: u64 = self.outcomes.iter().map(|n| n.load(Ordering::Relaxed)).sum();
         all - self.of(Outcome::Dropped)
+    }
+    /// When the threads of so many listeners were all still at work.
+    pub fn alive_ms(&self, listeners: usize) -> u64 {
+        self.alive_ms.iter().take(listeners).map(|at| at.load(Ordering::Acquire)).min().unwrap_or(u64::MAX)
+    }
+    /// A line of a source, and of all together, as seldom as the log wants.
+    fn tell(&self, source: IpAddr, outcome: Outcome) {
+        let passed = self.gate.lock().unwrap_or_else(PoisonError::into_inner).pass(clock::now(), source);
+        if let Some(passed_over) = passed {
+            let what = if outcome == Outcome::Refused { "refused" } else { "malformed" };
+            tracing::warn!("ENUM query {what}: source={source} passed_over={passed_over}");
+        }
     }
     fn add(&self, counts: &[u64; OUTCOMES]) {
         for (total, n) in self.outcomes.iter().zip(counts).filter(|(_, n)| **n > 0) {
@@ -101,7 +117,6 @@ fn door(config: &Config, dns: &EnumDns) -> Door {
         plan: config.policy.plan.clone(),
         ttl_max_s: dns.ttl_max_s,
         ttl_none_s: dns.ttl_none_s,
-        open: config.lookups == Lookups::Anyone,
         allow: dns.allow.clone(),
         addresses: dns.addresses.clone(),
         // A serial is a number of 32 bits that may come round (RFC 1982).
@@ -114,11 +129,12 @@ pub(super) async fn serve(shared: Arc<Shared>, config: EnumDns, sockets: Sockets
     let door = Arc::new(door(&shared.config, &config));
     let seats = Arc::<Seats>::default();
     let mut threads = Vec::new();
-    for (udp, tcp) in sockets.0 {
+    for (i, (udp, tcp)) in sockets.0.into_iter().enumerate() {
         let (shared_there, door_there, stop) = (shared.clone(), door.clone(), stopping.clone());
+        shared.dns.alive_ms[i].store(clock::now().as_ms(), Ordering::Release);
         let rates = Rates::new(config.answers_per_s, clock::seed());
         let thread = std::thread::Builder::new().name("dns".into());
-        match thread.spawn(move || answer_datagrams(&shared_there, &door_there, &udp, rates, &stop)) {
+        match thread.spawn(move || answer_datagrams(&shared_there, &door_there, &udp, i, rates, &stop)) {
             Ok(thread) => threads.push(thread),
             Err(e) => tracing::error!("ENUM: no thread for datagrams: {e}"),
         }
@@ -129,12 +145,14 @@ pub(super) async fn serve(shared: Arc<Shared>, config: EnumDns, sockets: Sockets
     let _joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join()))).await;
 }
 
-fn answer_datagrams(shared: &Shared, door: &Door, socket: &UdpSocket, mut rates: Rates, stopping: &watch::Receiver<bool>) {
+fn answer_datagrams(shared: &Shared, door: &Door, socket: &UdpSocket, index: usize, mut rates: Rates, stopping: &watch::Receiver<bool>) {
     let (mut inbox, mut outbox) = (Inbox::new(DNS_QUERY_BYTES_MAX), Outbox::default());
-    let mut gate = LogGate::default();
     while !*stopping.borrow() {
         use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-        match inbox.receive(socket) {
+        let received = inbox.receive(socket);
+        let now = clock::now();
+        shared.dns.alive_ms[index].store(now.as_ms(), Ordering::Release);
+        match received {
             Ok(_) => {}
             Err(e) if matches!(e.kind(), WouldBlock | TimedOut | Interrupted) => continue,
             Err(e) => {
@@ -142,11 +160,10 @@ fn answer_datagrams(shared: &Shared, door: &Door, socket: &UdpSocket, mut rates:
                 if let Some(more) = TOLD.pass() {
                     tracing::warn!("ENUM: {e} ({more} more were not logged)");
                 }
-                sys::sleep_until(clock::to_std(clock::now() + AFTER_ERROR));
+                sys::sleep_until(clock::to_std(now + AFTER_ERROR));
                 continue;
             }
         }
-        let now = clock::now();
         let (mut counts, mut held_back, mut worst) = ([0; OUTCOMES], 0, None);
         {
             let machines = shared.machines();
@@ -177,21 +194,13 @@ fn answer_datagrams(shared: &Shared, door: &Door, socket: &UdpSocket, mut rates:
         shared.dns.held_back.fetch_add(held_back, Ordering::Relaxed);
         shared.dns.not_sent.fetch_add(not_sent, Ordering::Relaxed);
         if let Some((source, outcome)) = worst {
-            tell(&mut gate, source, outcome);
+            shared.dns.tell(source, outcome);
         }
     }
 }
 
 fn is_worth_a_line(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Refused | Outcome::Malformed)
-}
-
-/// One line a source and minute at most.
-fn tell(gate: &mut LogGate, source: IpAddr, outcome: Outcome) {
-    if let Some(passed_over) = gate.pass(clock::now(), source) {
-        let what = if outcome == Outcome::Refused { "refused" } else { "malformed" };
-        tracing::warn!("ENUM query {what}: source={source} passed_over={passed_over}");
-    }
 }
 
 /// Who has how many connections.
@@ -258,7 +267,6 @@ async fn accept(shared: Arc<Shared>, door: Arc<Door>, listener: TcpListener, sea
 
 /// Queries of one connection, one after the other, until it ends, says nothing for a while, or says what is no query.
 async fn converse(shared: &Shared, door: &Door, mut stream: TcpStream, peer: IpAddr) -> io::Result<()> {
-    let mut gate = LogGate::default();
     let (mut query, mut answer) = (vec![0; DNS_QUERY_BYTES_MAX], Vec::new());
     stream.set_nodelay(true)?;
     loop {
@@ -272,7 +280,7 @@ async fn converse(shared: &Shared, door: &Door, mut stream: TcpStream, peer: IpA
         counts[outcome as usize] = 1;
         shared.dns.add(&counts);
         if is_worth_a_line(outcome) {
-            tell(&mut gate, peer, outcome);
+            shared.dns.tell(peer, outcome);
         }
         if outcome == Outcome::Dropped {
             return Ok(());

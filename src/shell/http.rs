@@ -7,18 +7,18 @@
 #![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
 
 pub(super) mod health;
-mod people;
+pub(super) mod people;
 
 use crate::api::directory as api;
 use crate::api::{ErrorAnswer, ErrorBody};
 use crate::clock::Instant;
-use crate::config::directory::Lookups;
 use crate::digest::{self, Algorithm, Asked, Authenticator, Credentials, Qop, Verdict};
 use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, Role, User};
 use crate::enum_door::Outcome;
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::shell::directory::{Machines, Shared, Unanswered};
+use crate::shell::numbers;
 use crate::shell::{accounts, clock};
 use axum::Router;
 use axum::body::Body;
@@ -50,7 +50,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(6);
 
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy)]
-struct Peer {
+pub(super) struct Peer {
     at: SocketAddr,
     /// Nobody on the way reads or changes what is said.
     private: bool,
@@ -72,8 +72,8 @@ pub(super) enum Way {
     Metrics,
 }
 
-type At = State<Arc<Shared>>;
-type From = Extension<Peer>;
+pub(super) type At = State<Arc<Shared>>;
+pub(super) type From = Extension<Peer>;
 
 fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -81,6 +81,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/lookup/{number}", get(lookup))
         .route("/v1/registrations", get(registrations).post(register))
         .route("/v1/registrations/{number}", delete(deregister))
+        .merge(numbers::routes())
         .route("/v1/reservations", get(reservations).post(reserve))
         .route("/v1/reservations/{number}", delete(unreserve))
         .route("/v1/accounts", get(list_accounts).post(set_account))
@@ -225,21 +226,12 @@ async fn deregister(
 }
 
 async fn lookup(State(shared): At, Extension(peer): From, Path(number): Path<String>, request: Request) -> Response {
-    let Ok(number) = Number::parse(&number) else { return not_a_number() };
-    if shared.config.lookups == Lookups::Accounts
-        && people::session(&shared, peer, request.headers()).is_none()
-        && !is_operator(&shared, peer, request.headers())
-        && let Err(refused) = logged_in(&shared, peer, request.method(), request.uri(), request.headers())
-    {
-        return refused;
-    }
-    let found = shared.machines().directory.lookup(clock::now(), &number);
-    answer(Ok(found))
+    numbers::lookup(&shared, peer, &number, &request)
 }
 
 /// The user whose credentials the request carries; else the challenge to answer.
 #[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
-fn logged_in(shared: &Shared, peer: Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
+pub(super) fn logged_in(shared: &Shared, peer: Peer, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<User, Response> {
     let now = clock::now();
     let mut machines = shared.machines();
     let Machines { directory, authenticator, bans, .. } = &mut *machines;
@@ -307,7 +299,7 @@ fn challenge(authenticator: &mut Authenticator, now: Instant, peer: Peer, stale:
 // ---- the operator ----
 
 /// The operator, or a person who may the same.
-fn is_operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> bool {
+pub(super) fn is_operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> bool {
     peer.ip().is_loopback() && bears(headers, &shared.admin_token)
         || people::session(shared, peer, headers).is_some_and(|person| person.role == Role::Admin)
 }
@@ -323,7 +315,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 #[expect(clippy::result_large_err, reason = "the error is the HTTP answer itself, made once a refused request")]
-fn operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<(), Response> {
+pub(super) fn operator(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<(), Response> {
     if is_operator(shared, peer, headers) {
         Ok(())
     } else {
@@ -350,6 +342,8 @@ async fn status(State(shared): At, Extension(peer): From, headers: HeaderMap) ->
         people: machines.directory.people().len(),
         sessions: machines.sessions.count(),
         uptime_s: (clock::now() - shared.started).as_secs(),
+        servers: counts.servers,
+        alarms: counts.alarms,
         records_written: written.records.load(Ordering::Relaxed),
         commits: written.commits.load(Ordering::Relaxed),
         write_failures: written.failures.load(Ordering::Relaxed),
@@ -455,7 +449,7 @@ async fn remove_account(State(shared): At, Extension(peer): From, Path(user): Pa
 
 // ---- answers ----
 
-fn answer(decided: Result<Answer, Unanswered>) -> Response {
+pub(super) fn answer(decided: Result<Answer, Unanswered>) -> Response {
     match decided {
         Ok(Answer::Registered { number, full, lease_s, renewed, also_here }) => ok(&api::RegisterAnswer {
             number: number.to_string(),
@@ -470,6 +464,18 @@ fn answer(decided: Result<Answer, Unanswered>) -> Response {
         Ok(Answer::Unknown(number)) => error(StatusCode::NOT_FOUND, "unknown_number", &format!("nobody has the number {number}")),
         // Asked by SIP only.
         Ok(Answer::Bound { .. }) => error(StatusCode::INTERNAL_SERVER_ERROR, "wrong_door", "contacts are told by SIP"),
+        // Before these, `numbers` asked who it is.
+        Ok(Answer::LogIn) => error(StatusCode::UNAUTHORIZED, "credentials_wanted", "log in with Digest credentials"),
+        Ok(Answer::Withheld(number)) => {
+            error(StatusCode::FORBIDDEN, "withheld", &format!("where {number} is reached is told to nobody before its owner consents"))
+        }
+        Ok(Answer::Elsewhere(server, number)) => ok(&api::LookupAnswer::Elsewhere {
+            number: number.to_string(),
+            server: server.number.to_string(),
+            sip: server.sip.to_string(),
+            api: server.api.as_deref().map(str::to_owned),
+            referral: None,
+        }),
         Ok(Answer::Done) => ok(&serde_json::json!({ "done": true })),
         Ok(Answer::Refused(why)) => {
             let (status, code, message) = api::refusal(&why);
@@ -486,22 +492,22 @@ fn again(code: &str, message: &str) -> Response {
     response
 }
 
-fn not_a_number() -> Response {
+pub(super) fn not_a_number() -> Response {
     error(StatusCode::BAD_REQUEST, "not_a_number", "this is not a number")
 }
 
-fn ok<T: serde::Serialize>(value: &T) -> Response {
+pub(super) fn ok<T: serde::Serialize>(value: &T) -> Response {
     let body = serde_json::to_vec(value).expect("answers are plain structs with string keys");
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn error(status: StatusCode, code: &str, message: &str) -> Response {
+pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
     let mut response = ok(&ErrorAnswer { error: ErrorBody { code: code.to_owned(), message: message.to_owned() } });
     *response.status_mut() = status;
     response
 }
 
-async fn json<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Response> {
+pub(super) async fn json<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Response> {
     let body = tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(request.into_body(), API_BODY_BYTES_MAX)).await;
     let body = match body {
         Ok(Ok(body)) => body,

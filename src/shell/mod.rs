@@ -24,6 +24,7 @@ pub mod lab;
 pub mod log;
 pub mod media_thread;
 mod metrics;
+mod numbers;
 pub mod own_address;
 pub mod passwords;
 mod png;

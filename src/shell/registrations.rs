@@ -79,7 +79,7 @@ impl Directory {
                 Err(_) => Answer::No(NoRoute::Unknown),
             },
             Ok(LookupAnswer::Away { .. }) => Answer::No(NoRoute::Away),
-            Ok(LookupAnswer::Unknown { .. }) => Answer::No(NoRoute::Unknown),
+            Ok(LookupAnswer::Unknown { .. } | LookupAnswer::Elsewhere { .. }) => Answer::No(NoRoute::Unknown),
             Err(e) => {
                 static TOLD: Seldom = Seldom::new();
                 if let Some(more) = TOLD.pass() {

@@ -1,31 +1,28 @@
 //! The directory's rows on disk: SQLite in WAL mode with `synchronous=FULL`, one writer thread, many records a transaction.
 //!
 //! A record handed in comes back as an acknowledgement once its transaction is on disk. Whatever waits while a commit runs goes into the
-//! next one (group commit), so the disk's latency is shared by all who wait. If a commit fails, those who wait are told so, and their
-//! records stay in front of the next transaction: memory, which already has them, never has more than disk and backlog together.
+//! next one (group commit, [`writer`]), so the disk's latency is shared by all who wait.
+//!
+//! Registrations come thousands a second in no order, and each would change a page of its own. They are appended to a journal instead,
+//! which costs a few pages a commit, and folded into their table (`whereabouts`) by number later, many a page ([`journal`]). What holds is
+//! the table with the journals over it, in the order of `seq`.
 
-mod bindings;
+mod journal;
 mod people;
+mod rows;
+mod whereabouts;
+mod writer;
 
-use crate::clock::WallMs;
-use crate::digest::Ha1;
-use crate::directory::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
-use crate::key::Fingerprint;
-use crate::limits::{STORE_BATCH, STORE_QUEUE};
-use crate::number::Number;
-use crate::shell::log::Seldom;
-use crate::sip::Transport;
-use rusqlite::{Connection, Row, params};
+pub use journal::Journal;
+pub use rows::{load, load_accounts, write};
+pub use writer::{NotWritten, Settled, Waiter, Work, Writer, Written};
+
+use rusqlite::Connection;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// How long a writer waits for another process (an import) that holds the database, in milliseconds.
 const BUSY_MS: u64 = 5000;
-/// How often an idle writer looks whether another process changed the accounts, in milliseconds.
-const LOOK_MS: u64 = 500;
 
 /// The disk's fault, in SQLite's words.
 pub type StoreError = rusqlite::Error;
@@ -57,6 +54,47 @@ ALTER TABLE registrations ADD COLUMN bindings TEXT;
 CREATE TABLE people (
   user TEXT PRIMARY KEY, password TEXT NOT NULL, role TEXT NOT NULL, accounts TEXT NOT NULL, numbers TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+",
+    "
+CREATE TABLE numbers (
+  number TEXT PRIMARY KEY, disclosure TEXT, ring TEXT, call_waiting INTEGER NOT NULL, do_not_disturb INTEGER NOT NULL,
+  presence INTEGER NOT NULL, fixed TEXT, fixed_key TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE servers (
+  number TEXT PRIMARY KEY, terminal_digits INTEGER NOT NULL, sip TEXT NOT NULL, api TEXT, secret TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE whereabouts (
+  number TEXT PRIMARY KEY, user TEXT NOT NULL, picked_for TEXT, keys TEXT NOT NULL, contacts TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE journal_a (
+  seq INTEGER PRIMARY KEY, number TEXT NOT NULL, user TEXT, picked_for TEXT, keys TEXT, contacts TEXT
+) STRICT;
+CREATE TABLE journal_b (
+  seq INTEGER PRIMARY KEY, number TEXT NOT NULL, user TEXT, picked_for TEXT, keys TEXT, contacts TEXT
+) STRICT;
+INSERT INTO whereabouts
+SELECT number, user, CASE dynamic WHEN 1 THEN instance END, coalesce(lower(hex(fingerprint)), ''),
+  CASE
+    WHEN contact IS NULL THEN ''
+    WHEN bindings IS NULL THEN
+      contact || ' ' || coalesce(transport, 'UDP') || ' - 1000 ' || lease_s || ' ' || expires_ms || ' 0 0 ' || instance || ' api'
+      || CASE voice WHEN 1 THEN ',voice' ELSE '' END || CASE fax WHEN 1 THEN ',fax' ELSE '' END
+      || CASE srtp WHEN 1 THEN ',srtp' ELSE '' END || coalesce(',t38=' || t38_version, '')
+      || CASE WHEN fingerprint IS NULL THEN '' ELSE ',key=' || lower(hex(fingerprint)) END || coalesce(',private=' || private, '') || coalesce(',mac=' || mac, '')
+      || ' sip:' || number || '@' || contact
+      || CASE coalesce(transport, 'UDP') WHEN 'UDP' THEN '' ELSE ';transport=' || lower(transport) END
+    ELSE (
+      SELECT group_concat(
+        json_extract(b.value, '$.address') || ' ' || json_extract(b.value, '$.transport')
+        || CASE json_extract(b.value, '$.hidden') WHEN 1 THEN ' nat ' ELSE ' - ' END
+        || json_extract(b.value, '$.q') || ' ' || json_extract(b.value, '$.lease_s') || ' ' || json_extract(b.value, '$.expires_ms')
+        || ' 0 ' || json_extract(b.value, '$.cseq') || ' ' || coalesce(json_extract(b.value, '$.instance'), '-') || ' - '
+        || json_extract(b.value, '$.uri'), char(10))
+      FROM json_each(bindings) AS b
+    )
+  END
+FROM registrations;
+DROP TABLE registrations;
 ",
 ];
 
@@ -146,365 +184,6 @@ pub fn bind_realm(db: &Connection, domain: &str) -> Result<(), OpenError> {
         Err(StoreError::QueryReturnedNoRows) => Ok(db.execute("INSERT INTO realm VALUES (?1)", [domain]).map(|_| ())?),
         Err(e) => Err(e.into()),
     }
-}
-
-/// All rows, as the records that make the state. A row that cannot be read (somebody edited it) is passed over and counted.
-pub fn load(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreError> {
-    let mut unreadable = 0;
-    let mut take = |record: Option<Record>| match record {
-        Some(record) => each(record),
-        None => unreadable += 1,
-    };
-    let mut statement = db.prepare("SELECT user, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM accounts")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        take(account(row)?.map(Record::Account));
-    }
-    let mut statement = db.prepare("SELECT number, user, mac FROM reservations")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        take(reservation(row)?.map(Record::Reservation));
-    }
-    people::load(db, |person| take(person.map(Record::Person)))?;
-    let mut statement = db.prepare(
-        "SELECT number, user, instance, contact, fingerprint, voice, fax, t38_version, srtp, private, mac, lease_s, expires_ms, dynamic,
-                transport, bindings
-         FROM registrations",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        take(registration(row)?.map(Record::Registration));
-    }
-    Ok(unreadable)
-}
-
-/// The accounts alone.
-pub fn load_accounts(db: &Connection) -> Result<Vec<Account>, StoreError> {
-    let mut statement = db.prepare("SELECT user, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM accounts")?;
-    let mut rows = statement.query([])?;
-    let mut out = Vec::new();
-    while let Some(row) = rows.next()? {
-        out.extend(account(row)?);
-    }
-    Ok(out)
-}
-
-fn account(row: &Row<'_>) -> Result<Option<Account>, StoreError> {
-    let number: Option<String> = row.get(1)?;
-    let (md5, sha256, sha512_256): (Vec<u8>, Vec<u8>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?, row.get(4)?);
-    Ok((|| {
-        Some(Account {
-            user: User::parse(&row.get::<_, String>(0).ok()?).ok()?,
-            number: number.map(|n| Number::parse(&n)).transpose().ok()?,
-            ha1: Ha1 {
-                md5: md5.try_into().ok()?,
-                sha256: sha256.try_into().ok()?,
-                sha512_256: sha512_256.map(|h| h.try_into()).transpose().ok()?,
-            },
-        })
-    })())
-}
-
-fn reservation(row: &Row<'_>) -> Result<Option<Reservation>, StoreError> {
-    let (number, user, mac): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    Ok((|| {
-        let mac = mac.map_or(Some(None), |m| Mac::parse(&m).map(Some))?;
-        Some(Reservation { number: Number::parse(&number).ok()?, user: User::parse(&user).ok()?, mac })
-    })())
-}
-
-fn registration(row: &Row<'_>) -> Result<Option<Registration>, StoreError> {
-    let (number, user, instance): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let contact: Option<String> = row.get(3)?;
-    let fingerprint: Option<Vec<u8>> = row.get(4)?;
-    let capabilities = Capabilities { voice: row.get(5)?, fax: row.get(6)?, t38_version: row.get(7)?, srtp: row.get(8)? };
-    let (private, mac): (Option<String>, Option<String>) = (row.get(9)?, row.get(10)?);
-    let (lease_s, expires, dynamic): (u32, i64, bool) = (row.get(11)?, row.get(12)?, row.get(13)?);
-    let (transport, contacts): (Option<String>, Option<String>) = (row.get(14)?, row.get(15)?);
-    Ok((|| {
-        Some(Registration {
-            number: Number::parse(&number).ok()?,
-            user: User::parse(&user).ok()?,
-            instance: Instance::parse(&instance).ok()?,
-            contact: contact.map(|c| c.parse()).transpose().ok()?,
-            transport: transport.map_or(Some(Transport::Udp), |t| Transport::parse(t.as_bytes()))?,
-            bindings: contacts.map_or(Some(Box::default()), |b| bindings::read(&b))?,
-            fingerprint: fingerprint.map(|f| f.try_into().map(Fingerprint)).transpose().ok()?,
-            capabilities,
-            private: private.map(|p| p.parse()).transpose().ok()?,
-            mac: mac.map_or(Some(None), |m| Mac::parse(&m).map(Some))?,
-            lease_s,
-            expires: WallMs(expires),
-            dynamic,
-        })
-    })())
-}
-
-/// Writes one record inside whatever transaction is open.
-pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
-    match record {
-        Record::Registration(r) => db
-            .prepare_cached("INSERT OR REPLACE INTO registrations VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)")?
-            .execute(params![
-                r.number.as_str(),
-                r.user.as_str(),
-                r.instance.as_str(),
-                r.contact.map(|c| c.to_string()),
-                r.fingerprint.as_ref().map(|f| f.0.as_slice()),
-                r.capabilities.voice,
-                r.capabilities.fax,
-                r.capabilities.t38_version,
-                r.capabilities.srtp,
-                r.private.map(|c| c.to_string()),
-                r.mac.map(|m| m.to_string()),
-                r.lease_s,
-                r.expires.0,
-                r.dynamic,
-                r.transport.as_str(),
-                (!r.bindings.is_empty()).then(|| bindings::write(&r.bindings)),
-            ])?,
-        Record::Forgotten(number) => db.prepare_cached("DELETE FROM registrations WHERE number = ?1")?.execute([number.as_str()])?,
-        Record::Reservation(r) => db.prepare_cached("INSERT OR REPLACE INTO reservations VALUES (?1,?2,?3)")?.execute(params![
-            r.number.as_str(),
-            r.user.as_str(),
-            r.mac.map(|m| m.to_string())
-        ])?,
-        Record::Unreserved(number) => db.prepare_cached("DELETE FROM reservations WHERE number = ?1")?.execute([number.as_str()])?,
-        Record::Account(a) => db.prepare_cached("INSERT OR REPLACE INTO accounts VALUES (?1,?2,?3,?4,?5)")?.execute(params![
-            a.user.as_str(),
-            a.number.as_ref().map(Number::as_str),
-            a.ha1.md5.as_slice(),
-            a.ha1.sha256.as_slice(),
-            a.ha1.sha512_256.as_ref().map(|h| h.as_slice()),
-        ])?,
-        Record::AccountRemoved(user) => db.prepare_cached("DELETE FROM accounts WHERE user = ?1")?.execute([user.as_str()])?,
-        Record::Person(p) => people::write(db, p)?,
-        Record::PersonRemoved(user) => db.prepare_cached("DELETE FROM people WHERE user = ?1")?.execute([user.as_str()])?,
-    };
-    Ok(())
-}
-
-/// What the writer did, for `status`.
-#[derive(Default)]
-pub struct Written {
-    /// Records on disk.
-    pub records: AtomicU64,
-    /// Transactions they took.
-    pub commits: AtomicU64,
-    /// Transactions that failed.
-    pub failures: AtomicU64,
-    /// The last transaction failed; its records wait.
-    failing: AtomicBool,
-    /// The log has a line on it.
-    told: AtomicBool,
-    lines: Seldom,
-}
-
-impl Written {
-    /// Whether the last transaction failed. The writer goes on trying; nothing new is decided meanwhile.
-    pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Acquire)
-    }
-    fn succeeded(&self, records: usize) {
-        self.records.fetch_add(records as u64, Ordering::Relaxed);
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        if self.failing.swap(false, Ordering::AcqRel) && self.told.swap(false, Ordering::Relaxed) {
-            tracing::info!("the store writes again");
-        }
-    }
-    fn failed(&self, waits: bool, why: &StoreError) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        self.failing.store(waits, Ordering::Release);
-        if let Some(more) = self.lines.pass() {
-            self.told.store(true, Ordering::Relaxed);
-            tracing::error!("the store cannot write, registrations are refused until it can: {why} ({more} more were not logged)");
-        }
-    }
-}
-
-/// The disk refused: the answer that waited for it is "503, try again".
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotWritten;
-
-/// Who hears when records are on disk.
-type Waiter = Box<dyn FnOnce(Result<(), NotWritten>) + Send>;
-
-struct Job {
-    records: Vec<Record>,
-    written: Option<Waiter>,
-    /// Nothing comes after this one.
-    last: bool,
-}
-
-/// The writer thread's front.
-#[derive(Clone)]
-pub struct Writer {
-    jobs: mpsc::SyncSender<Job>,
-    waiting: Arc<AtomicU64>,
-    /// What was done so far.
-    pub written: Arc<Written>,
-}
-
-impl Writer {
-    /// Starts the thread on `db`. `accounts_changed` is called on it when another process wrote (an import), with all accounts; false
-    /// asks for the call again later. The thread ends, with all written, after [`Writer::stop`]; the handle says when.
-    pub fn start(
-        db: Connection,
-        accounts_changed: impl FnMut(Vec<Account>) -> bool + Send + 'static,
-    ) -> std::io::Result<(Writer, std::thread::JoinHandle<()>)> {
-        let (jobs, inbox) = mpsc::sync_channel(STORE_QUEUE);
-        let written = Arc::new(Written::default());
-        let waiting = Arc::new(AtomicU64::new(0));
-        let (w, q) = (written.clone(), waiting.clone());
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || run(&db, &inbox, &w, &q, accounts_changed))?;
-        Ok((Writer { jobs, waiting, written }, thread))
-    }
-
-    /// True when the next write surely finds a place, and the disk takes writes as far as we know. Ask before a decision is made, under the same lock as [`Writer::submit`].
-    pub fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) < STORE_QUEUE as u64 && !self.written.is_failing()
-    }
-
-    /// Hands records over; the receiver hears when they are on disk. The order of calls is the order on disk.
-    pub fn submit(&self, records: Vec<Record>) -> oneshot::Receiver<Result<(), NotWritten>> {
-        let (tell, hear) = oneshot::channel();
-        self.submit_then(records, move |outcome| {
-            let _nobody_waits = tell.send(outcome);
-        });
-        hear
-    }
-
-    /// Hands records over; `then` is called on the writer's thread when they are on disk, or are not. It must not wait.
-    pub fn submit_then(&self, records: Vec<Record>, then: impl FnOnce(Result<(), NotWritten>) + Send + 'static) {
-        self.send(Job { records, written: Some(Box::new(then)), last: false });
-    }
-
-    /// Hands records over that nobody waits for.
-    pub fn note(&self, records: Vec<Record>) {
-        self.send(Job { records, written: None, last: false });
-    }
-
-    /// Writes what was handed over and ends the thread. Waits for a place in the queue.
-    pub fn stop(&self) {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        let _ = self.jobs.send(Job { records: Vec::new(), written: None, last: true });
-    }
-
-    fn send(&self, job: Job) {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        if let Err(mpsc::TrySendError::Full(job) | mpsc::TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-            if let Some(then) = job.written {
-                then(Err(NotWritten));
-            }
-        }
-    }
-}
-
-fn run(
-    db: &Connection,
-    inbox: &mpsc::Receiver<Job>,
-    written: &Written,
-    waiting: &AtomicU64,
-    mut changed: impl FnMut(Vec<Account>) -> bool,
-) {
-    let mut backlog: Vec<Record> = Vec::new();
-    let mut version = data_version(db);
-    let mut ends = false;
-    while !ends {
-        let first = match inbox.recv_timeout(Duration::from_millis(LOOK_MS)) {
-            Ok(job) => Some(job),
-            Err(mpsc::RecvTimeoutError::Timeout) => None,
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
-        };
-        if let Some(first) = first {
-            let mut jobs = vec![first];
-            while jobs.len() < STORE_BATCH
-                && let Ok(job) = inbox.try_recv()
-            {
-                jobs.push(job);
-            }
-            waiting.fetch_sub(jobs.len() as u64, Ordering::AcqRel);
-            ends = jobs.iter().any(|j| j.last);
-            commit(db, jobs, &mut backlog, written);
-        } else if !backlog.is_empty() {
-            commit(db, Vec::new(), &mut backlog, written);
-        }
-        let seen = data_version(db);
-        if seen != version && !ends {
-            match load_accounts(db) {
-                Ok(accounts) => {
-                    if changed(accounts) {
-                        version = seen;
-                    }
-                }
-                Err(e) => tracing::error!("accounts changed on disk and cannot be read: {e}"),
-            }
-        }
-    }
-    if !backlog.is_empty() {
-        commit(db, Vec::new(), &mut backlog, written);
-    }
-    if let Err(e) = db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-        tracing::warn!("the journal could not be folded into the database (the next start does it): {e}");
-    }
-}
-
-/// Changes when another connection has committed, and only then.
-fn data_version(db: &Connection) -> i64 {
-    db.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap_or(0)
-}
-
-fn commit(db: &Connection, jobs: Vec<Job>, backlog: &mut Vec<Record>, written: &Written) {
-    let mut waiters = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        backlog.extend(job.records);
-        waiters.extend(job.written);
-    }
-    let result = (|| {
-        db.execute_batch("BEGIN IMMEDIATE")?;
-        for record in backlog.iter() {
-            write(db, record)?;
-        }
-        db.execute_batch("COMMIT")
-    })();
-    let outcome = match result {
-        Ok(()) => {
-            written.succeeded(backlog.len());
-            backlog.clear();
-            Ok(())
-        }
-        Err(e) => {
-            if !db.is_autocommit() {
-                let _ = db.execute_batch("ROLLBACK");
-            }
-            // The backlog holds the last value of each row; more than that would grow with every retry of every terminal.
-            compact(backlog);
-            written.failed(!backlog.is_empty(), &e);
-            Err(NotWritten)
-        }
-    };
-    for then in waiters {
-        then(outcome);
-    }
-}
-
-/// Keeps the last record of each row, in order.
-fn compact(backlog: &mut Vec<Record>) {
-    let key = |r: &Record| match r {
-        Record::Registration(r) => (0u8, r.number.to_string()),
-        Record::Forgotten(n) => (0, n.to_string()),
-        Record::Reservation(r) => (1, r.number.to_string()),
-        Record::Unreserved(n) => (1, n.to_string()),
-        Record::Account(a) => (2, a.user.to_string()),
-        Record::AccountRemoved(u) => (2, u.to_string()),
-        Record::Person(p) => (3, p.user.to_string()),
-        Record::PersonRemoved(u) => (3, u.to_string()),
-    };
-    let mut seen = std::collections::BTreeSet::new();
-    backlog.reverse();
-    backlog.retain(|r| seen.insert(key(r)));
-    backlog.reverse();
 }
 
 #[cfg(test)]

@@ -1,5 +1,15 @@
 use super::*;
-use crate::directory::{Binding, Person, Role};
+use crate::clock::WallMs;
+use crate::digest::Ha1;
+use crate::directory::record::Capabilities;
+use crate::directory::{
+    Account, Binding, Disclosure, Facts, Fixed, Instance, Mac, Person, Record, Registration, Reservation, Ring, Role, Server, Settings,
+    User,
+};
+use crate::key::Fingerprint;
+use crate::number::Number;
+use crate::sip::Transport;
+use rusqlite::params;
 
 struct Folder(std::path::PathBuf);
 impl Drop for Folder {
@@ -36,7 +46,9 @@ fn a_database_of_the_first_schema_is_taken_over_and_its_passwords_go_on() {
     let all = records(&db);
     let [Record::Account(account), Record::Registration(registration)] = all.as_slice() else { panic!("{all:?}") };
     assert!(account.ha1.sha512_256.is_none() && account.ha1.same_password(&Ha1::of("2001", "lan.test", "pw")));
-    assert_eq!((registration.transport, registration.bindings.len()), (Transport::Udp, 0));
+    let [(contact, expires)] = &*registration.contacts else { panic!("{registration:?}") };
+    assert_eq!((contact.transport, &*contact.uri, expires.0), (Transport::Udp, "sip:2001@10.0.0.1:5060", 9_000_000));
+    assert!(contact.is_of_the_api() && contact.capabilities().voice && registration.picked_for.is_none());
     // The password set anew brings the hash that was missing.
     let anew = Account { ha1: Ha1::of("2001", "lan.test", "pw"), ..account.clone() };
     write(&db, &Record::Account(anew.clone())).unwrap();
@@ -47,41 +59,40 @@ fn a_database_of_the_first_schema_is_taken_over_and_its_passwords_go_on() {
 fn contacts_come_back_as_they_were_written() {
     let folder = folder("contacts");
     let path = folder.0.join("d.sqlite");
-    let contact = |uri: &str, instance: Option<&str>, transport| Binding {
+    let contact = |uri: &str, instance: Option<&str>, transport, facts| Binding {
         uri: uri.into(),
         address: "[2001:db8::7]:5062".parse().unwrap(),
         transport,
         hidden: true,
         instance: instance.map(|i| Instance::parse(i).unwrap()),
         q: 700,
-        expires: WallMs(7_000_000),
         lease_s: 3600,
         order: (u64::MAX, 4_000_000),
+        facts,
+    };
+    let facts = Facts {
+        fingerprint: Some(Fingerprint([7; 32])),
+        capabilities: Capabilities { voice: true, fax: true, t38_version: Some(3), srtp: true },
+        private: Some("[fd00::1]:5060".parse().unwrap()),
+        mac: Mac::parse("02:00:00:00:00:01"),
     };
     let row = Registration {
         number: Number::parse("2001").unwrap(),
         user: User::parse("2001").unwrap(),
-        instance: Instance::parse("sip").unwrap(),
-        contact: Some("[2001:db8::7]:5062".parse().unwrap()),
-        transport: Transport::Tls,
-        bindings: Box::new([
-            contact("sip:2001@10.0.0.7;x=\"\\'", Some("urn:uuid:1"), Transport::Tls),
-            contact("sip:a%00b@h.invalid;transport=ws", None, Transport::Tcp),
+        picked_for: Some(Instance::parse("sip").unwrap()),
+        keys: Box::new([Fingerprint([7; 32]), Fingerprint([8; 32])]),
+        contacts: Box::new([
+            (contact("sip:2001@10.0.0.7;x=\"\\'", Some("urn:uuid:1"), Transport::Tls, None), WallMs(7_000_000)),
+            (contact("sip:a%00b@h.invalid;transport=ws", None, Transport::Tcp, Some(Box::new(facts))), WallMs(-5)),
+            (contact("sip:2001@h", Some("api,voice"), Transport::Udp, Some(Box::default())), WallMs(1)),
         ]),
-        fingerprint: None,
-        capabilities: Capabilities::default(),
-        private: None,
-        mac: None,
-        lease_s: 3600,
-        expires: WallMs(7_000_000),
-        dynamic: true,
     };
     let db = open(&path).unwrap();
-    write(&db, &Record::Registration(row.clone())).unwrap();
+    write(&db, &Record::Registration(Box::new(row.clone()))).unwrap();
     drop(db);
-    assert_eq!(records(&open(&path).unwrap()), [Record::Registration(row)]);
+    assert_eq!(records(&open(&path).unwrap()), [Record::Registration(Box::new(row))]);
     let db = open(&path).unwrap();
-    db.execute_batch("UPDATE registrations SET bindings = '[{\"uri\":1}]'").unwrap();
+    db.execute_batch("UPDATE whereabouts SET contacts = '10.0.0.1:5060 UDP - 1001 1 1 1 1 - - sip:x'").unwrap();
     assert_eq!(load(&db, |r| panic!("{r:?}")).unwrap(), 1, "an edited row is passed over and counted");
 }
 
@@ -117,9 +128,15 @@ fn old_rows(db: &Connection, steps: usize) {
     db.execute("INSERT INTO realm VALUES ('lan.test')", []).unwrap();
     db.execute("INSERT INTO accounts (user, number, ha1_md5, ha1_sha256) VALUES ('2001','2001',?1,?2)", params![ha1.md5, ha1.sha256])
         .unwrap();
+    db.execute_batch("INSERT INTO reservations VALUES ('2002','2001','02:00:00:00:00:01')").unwrap();
+    if steps >= 5 {
+        let row = "10.0.0.1:5060 UDP - 1000 3600 9000000 0 0 gw api,voice,fax sip:2001@10.0.0.1:5060";
+        db.execute("INSERT INTO whereabouts VALUES ('2001','2001',NULL,'',?1)", [row]).unwrap();
+        db.execute_batch("INSERT INTO people VALUES ('ann','$argon2id$x','admin','2001','')").unwrap();
+        return;
+    }
     db.execute_batch(
-        "INSERT INTO reservations VALUES ('2002','2001','02:00:00:00:00:01');
-         INSERT INTO registrations (number, user, instance, contact, voice, fax, srtp, lease_s, expires_ms, dynamic)
+        "INSERT INTO registrations (number, user, instance, contact, voice, fax, srtp, lease_s, expires_ms, dynamic)
          VALUES ('2001','2001','gw','10.0.0.1:5060',1,1,0,3600,9000000,0);",
     )
     .unwrap();
@@ -129,6 +146,14 @@ fn old_rows(db: &Connection, steps: usize) {
     }
     if steps >= 3 {
         db.execute_batch("UPDATE registrations SET transport = 'TCP'").unwrap();
+        let contacts = r#"[{"uri":"sip:2002@10.0.0.7;ob","address":"192.0.2.1:40000","transport":"UDP","hidden":true,"instance":null,"q":1000,"expires_ms":8000000,"lease_s":60,"call":18446744073709551615,"cseq":17},
+            {"uri":"sip:2002@10.0.0.8","address":"10.0.0.8:5061","transport":"TLS","hidden":false,"instance":"urn:uuid:1","q":500,"expires_ms":8000000,"lease_s":60,"call":1,"cseq":1}]"#;
+        db.execute(
+            "INSERT INTO registrations (number, user, instance, contact, voice, fax, srtp, lease_s, expires_ms, dynamic, transport, bindings)
+             VALUES ('2002','2001','sip','192.0.2.1:40000',1,0,0,60,8000000,0,'UDP',?1)",
+            [contacts],
+        )
+        .unwrap();
     }
     if steps >= 4 {
         db.execute_batch("INSERT INTO people VALUES ('ann','$argon2id$x','admin','2001','')").unwrap();
@@ -155,9 +180,21 @@ fn req_c2_a_database_of_every_older_schema_is_taken_over_with_all_that_it_holds(
         let found = |is: fn(&Record) -> bool| all.iter().filter(|r| is(r)).count();
         assert_eq!(found(|r| matches!(r, Record::Account(a) if a.ha1.same_password(&Ha1::of("2001", "lan.test", "pw")))), 1, "{steps}");
         assert_eq!(found(|r| matches!(r, Record::Reservation(r) if r.mac.is_some())), 1, "{steps}");
-        let lives =
-            |r: &Record| matches!(r, Record::Registration(r) if r.contact.is_some() && r.capabilities.fax && r.expires.0 == 9_000_000);
+        let lives = |r: &Record| {
+            let Record::Registration(r) = r else { return false };
+            let [(contact, expires)] = &*r.contacts else { return false };
+            contact.capabilities().fax && expires.0 == 9_000_000 && contact.instance.as_ref().is_some_and(|i| i.as_str() == "gw")
+        };
         assert_eq!(all.iter().filter(|r| lives(r)).count(), 1, "{steps}: {all:?}");
+        if (3..5).contains(&steps) {
+            let phones = all.iter().find_map(|r| match r {
+                Record::Registration(r) if r.number.as_str() == "2002" => Some(&r.contacts),
+                _ => None,
+            });
+            let [(a, _), (b, expires)] = &**phones.unwrap() else { panic!("{all:?}") };
+            assert_eq!((&*a.uri, a.hidden, a.instance.is_none(), a.order.1), ("sip:2002@10.0.0.7;ob", true, true, 17));
+            assert_eq!((b.transport, b.q, expires.0), (Transport::Tls, 500, 8_000_000));
+        }
         assert_eq!(found(|r| matches!(r, Record::Person(_))), usize::from(steps >= 4), "{steps}");
         drop(db);
         // A newer program's is refused and left as it is.
@@ -180,7 +217,7 @@ fn a_full_disk_refuses_what_comes_and_what_was_acknowledged_stays() {
     // The honest way to SQLITE_FULL without a disk: the bound can be lifted from this connection only, so the writer has two lives.
     let pages: i64 = db.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap();
     db.pragma_update(None, "max_page_count", pages + 4).unwrap();
-    let (writer, thread) = Writer::start(db, |_| true).unwrap();
+    let (writer, thread) = Writer::start(db, |_| true, |_| {}).unwrap();
     let mut acknowledged = Vec::new();
     let refused_at = (0..100_000).find(|n| match writer.submit(vec![record(*n)]).blocking_recv().unwrap() {
         Ok(()) => {
@@ -196,9 +233,139 @@ fn a_full_disk_refuses_what_comes_and_what_was_acknowledged_stays() {
     let db = open(&path).unwrap();
     let on_disk = records(&db);
     assert!(acknowledged.iter().all(|r| on_disk.contains(r)), "{} acknowledged, {} on disk", acknowledged.len(), on_disk.len());
-    let (writer, thread) = Writer::start(db, |_| true).unwrap();
+    let (writer, thread) = Writer::start(db, |_| true, |_| {}).unwrap();
     assert!(writer.has_room());
     writer.submit(vec![record(999_999)]).blocking_recv().unwrap().unwrap();
     writer.stop();
     thread.join().unwrap();
+}
+
+#[test]
+fn what_owners_want_and_other_directories_come_back_as_they_were_written() {
+    let folder = folder("settings");
+    let path = folder.0.join("d.sqlite");
+    let number = |n: &str| Number::parse(n).unwrap();
+    let fixed = Fixed { address: "10.0.0.9:5070".parse().unwrap(), transport: Transport::Tcp, fingerprint: Some(Fingerprint([3; 32])) };
+    let all = Settings {
+        disclosure: Some(Disclosure::Consent),
+        ring: Some(Ring::InOrder),
+        call_waiting: true,
+        do_not_disturb: true,
+        presence: true,
+        fixed: Some(fixed),
+        ..Settings::usual(number("2001"))
+    };
+    let some = Settings { presence: true, ..Settings::usual(number("2002")) };
+    let server =
+        Server { number: number("2"), terminal_digits: 4, sip: "h:5060".into(), api: Some("https://h".into()), secret: Some("s".into()) };
+    let bare = Server { number: number("3"), api: None, secret: None, ..server.clone() };
+    let rows = [Record::Settings(all), Record::Settings(some), Record::Server(server), Record::Server(bare)];
+    {
+        let db = open(&path).unwrap();
+        rows.iter().for_each(|r| write(&db, r).unwrap());
+    }
+    let db = open(&path).unwrap();
+    assert_eq!(records(&db), rows);
+    for gone in [Record::SettingsRemoved(number("2001")), Record::ServerRemoved(number("2"))] {
+        write(&db, &gone).unwrap();
+    }
+    assert_eq!(records(&db), [rows[1].clone(), rows[3].clone()]);
+}
+
+/// A registration whose one contact has this port, which is how the tests tell them apart.
+fn at_port(n: u32, port: u16) -> Record {
+    let address = std::net::SocketAddr::from(([10, 0, 0, 1], port));
+    let binding = Binding {
+        uri: format!("sip:{n:04}@{address}").into(),
+        address,
+        transport: Transport::Udp,
+        hidden: false,
+        instance: None,
+        q: 1000,
+        lease_s: 60,
+        order: (1, 1),
+        facts: None,
+    };
+    Record::Registration(Box::new(Registration {
+        number: Number::parse(&format!("{n:04}")).unwrap(),
+        user: User::parse("u").unwrap(),
+        picked_for: None,
+        keys: Box::default(),
+        contacts: Box::new([(binding, WallMs(1))]),
+    }))
+}
+
+/// What holds of each number, as a directory that starts would find it.
+fn held(db: &Connection) -> std::collections::BTreeMap<String, u16> {
+    let mut held = std::collections::BTreeMap::new();
+    let unreadable = load(db, |record| match record {
+        Record::Registration(r) => {
+            held.insert(r.number.to_string(), r.contacts[0].0.address.port());
+        }
+        Record::Forgotten(n) => {
+            held.remove(n.as_str());
+        }
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(unreadable.unwrap(), 0);
+    held
+}
+
+#[test]
+fn req_c2_the_journal_holds_over_the_table_wherever_its_folding_was_cut_off() {
+    let folder = folder("journal");
+    for seed in 0..20 {
+        let mut rng = crate::clock::Rng::new(seed);
+        let path = folder.0.join(format!("{seed}.sqlite"));
+        // No power is cut here, and the disk's patience is not the question.
+        let reopen = || {
+            let db = open(&path).unwrap();
+            db.pragma_update(None, "synchronous", "OFF").unwrap();
+            db
+        };
+        let mut db = reopen();
+        let mut journal = Journal::open(&db).unwrap();
+        let mut should = std::collections::BTreeMap::new();
+        for turn in 0..60u16 {
+            match rng.below(10) {
+                0..6 => {
+                    let records: Vec<Record> = (0..rng.below(900))
+                        .map(|i| match (rng.below(1500) as u32, rng.chance(0.1)) {
+                            (n, true) => {
+                                should.remove(&format!("{n:04}"));
+                                Record::Forgotten(Number::parse(&format!("{n:04}")).unwrap())
+                            }
+                            (n, false) => {
+                                let port = 1 + turn * 1000 + i as u16;
+                                should.insert(format!("{n:04}"), port);
+                                at_port(n, port)
+                            }
+                        })
+                        .collect();
+                    db.execute_batch("BEGIN IMMEDIATE").unwrap();
+                    records.iter().for_each(|r| journal.put(&db, r).unwrap());
+                    db.execute_batch("COMMIT").unwrap();
+                    journal.committed(records.into_iter());
+                }
+                6..9 => {
+                    if journal.wants_folding(true) {
+                        journal.fold(&db).unwrap();
+                    }
+                }
+                _ => {
+                    // The process dies; another begins.
+                    drop(db);
+                    db = reopen();
+                    journal = Journal::open(&db).unwrap();
+                }
+            }
+            assert_eq!(held(&db), should, "seed {seed} turn {turn}");
+        }
+        while journal.wants_folding(true) {
+            journal.fold(&db).unwrap();
+        }
+        assert_eq!(held(&db), should, "seed {seed}");
+        let left = |t: &str| db.query_row(&format!("SELECT count(*) FROM {t}"), [], |r| r.get::<_, i64>(0)).unwrap();
+        assert_eq!((left("journal_a"), left("journal_b")), (0, 0), "seed {seed}: a fold that is done leaves nothing");
+    }
 }

@@ -3,60 +3,96 @@
 
 use super::{Answer, Asked, Door};
 use crate::clock::WallMs;
-use crate::sip::message::{Message, StartLine, Via};
+use crate::sip::message::{Message, Via};
 use crate::sip::{Hop, Transport};
-use std::hash::{DefaultHasher, Hasher as _};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-/// An answer being made.
+/// An answer being made, as the bytes that it will be.
 #[derive(Debug)]
 pub(super) struct Reply {
     dst: Hop,
-    message: Message,
+    bytes: Vec<u8>,
+    /// Where the status line ends.
+    copied: usize,
+    /// Where what is copied from the request ends.
+    own: usize,
 }
+
+/// Most answers fit: three challenges, or a few contacts.
+const USUAL_BYTES: usize = 1024;
 
 impl Reply {
     /// With what every response copies from its request; `tag` is put to a To that has none. A request whose Via cannot be read is answered
     /// to where it came from, with its Via as it is.
     pub(super) fn new(request: &Message, via: Option<&Via>, src: Hop, tag: u64, status: u16, words: &str) -> Reply {
-        let start = StartLine::Response { status, reason: words.as_bytes().to_vec() };
-        let mut message = Message { start, headers: Default::default(), body: Vec::new() };
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        status_line(&mut bytes, status, words);
+        let copied = bytes.len();
         for (i, value) in request.headers.values("Via").enumerate() {
-            let value = match via {
-                Some(via) if i == 0 => {
-                    let mut stamped = via.clone();
-                    stamped.stamp(src.addr);
-                    stamped.emit()
-                }
-                _ => value.to_vec(),
-            };
-            message.headers.push("Via", value);
+            bytes.extend_from_slice(b"Via: ");
+            match via {
+                Some(via) if i == 0 => via.emit_stamped(src.addr, &mut bytes),
+                _ => bytes.extend_from_slice(value),
+            }
+            bytes.extend_from_slice(b"\r\n");
         }
         for name in ["From", "To", "Call-ID", "CSeq"] {
             let Some(value) = request.headers.get(name) else { continue };
-            let mut value = value.to_vec();
-            if name == "To" && request.to().is_ok_and(|to| to.tag().is_none()) {
-                value.extend_from_slice(format!(";tag={tag:016x}").as_bytes());
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value);
+            if name == "To" && request.lacks_to_tag() {
+                bytes.extend_from_slice(b";tag=");
+                bytes.extend((0..16).rev().map(|i| b"0123456789abcdef"[(tag >> (4 * i)) as usize & 15]));
             }
-            message.headers.push(name, value);
+            bytes.extend_from_slice(b"\r\n");
         }
-        Reply { dst: via.map_or(src, |via| way_back(via, src)), message }
+        let own = bytes.len();
+        Reply { dst: via.map_or(src, |via| way_back(via, src)), bytes, copied, own }
     }
     /// One more header.
-    pub(super) fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Reply {
-        self.message = self.message.with(name, value);
+    pub(super) fn with(self, name: &str, value: impl AsRef<[u8]>) -> Reply {
+        self.with_parts(name, &[value.as_ref()])
+    }
+    /// One more header, of these parts.
+    pub(super) fn with_parts(mut self, name: &str, parts: &[&[u8]]) -> Reply {
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.extend_from_slice(b": ");
+        let from = self.bytes.len();
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        // Nothing that is put in may begin a line of its own.
+        for b in &mut self.bytes[from..] {
+            if matches!(b, b'\r' | b'\n' | 0) {
+                *b = b' ';
+            }
+        }
+        self.bytes.extend_from_slice(b"\r\n");
         self
     }
     /// The disk did not write: what was granted is taken back.
     pub(super) fn turn_unavailable(&mut self) {
-        self.message.start = StartLine::Response { status: 503, reason: b"Service Unavailable".to_vec() };
-        for granted in ["Contact", "Date"] {
-            self.message.headers.remove(granted);
-        }
-        self.message.headers.push("Retry-After", b"1");
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        status_line(&mut bytes, 503, "Service Unavailable");
+        let start = bytes.len();
+        bytes.extend_from_slice(&self.bytes[self.copied..self.own]);
+        (self.copied, self.own) = (start, bytes.len());
+        bytes.extend_from_slice(b"Retry-After: 1\r\n");
+        self.bytes = bytes;
     }
-    pub(super) fn emit(&self) -> Answer {
-        Answer { dst: self.dst, bytes: self.message.emit() }
+    pub(super) fn emit(mut self) -> Answer {
+        self.bytes.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        Answer { dst: self.dst, bytes: self.bytes }
     }
+}
+
+fn status_line(bytes: &mut Vec<u8>, status: u16, words: &str) {
+    bytes.extend_from_slice(b"SIP/2.0 ");
+    bytes.extend([status / 100 % 10, status / 10 % 10, status % 10].map(|d| b'0' + d as u8));
+    bytes.push(b' ');
+    bytes.extend_from_slice(words.as_bytes());
+    bytes.extend_from_slice(b"\r\n");
 }
 
 /// Where answers to a request go.
@@ -75,14 +111,13 @@ impl Door {
 
     /// What tells one request from all others, its own repeats excepted.
     pub(super) fn print_of(&self, asked: &Asked<'_>) -> u128 {
-        let of = |lane: u8| {
-            let mut h = DefaultHasher::new();
-            h.write_u64(self.print(lane, asked.message));
-            h.write(asked.src.to_string().as_bytes());
-            h.write(asked.message.headers.get("Authorization").unwrap_or_default());
-            h.finish()
-        };
-        u128::from(of(2)) << 64 | u128::from(of(3))
+        let mut h = DefaultHasher::new();
+        h.write_u64(self.print(2, asked.message));
+        asked.src.hash(&mut h);
+        h.write(asked.message.headers.get("Authorization").unwrap_or_default());
+        let half = h.finish();
+        h.write_u8(3);
+        u128::from(half) << 64 | u128::from(h.finish())
     }
 
     fn print(&self, lane: u8, request: &Message) -> u64 {

@@ -130,8 +130,8 @@ pub(super) fn listed(binding: &Binding, left_s: u32) -> String {
     s
 }
 
-/// A contact as a look-up's answer lists it: where it can be called from here.
-pub(super) fn callable(binding: &Binding, left_s: u32) -> String {
+/// A contact as a look-up's answer lists it: where it can be called from here, with this preference in thousandths.
+pub(super) fn callable(binding: &Binding, q: u16, left_s: u32) -> String {
     let mut s = String::from("<");
     match Uri::parse(binding.uri.as_bytes()) {
         Ok(uri) if binding.hidden => {
@@ -149,8 +149,8 @@ pub(super) fn callable(binding: &Binding, left_s: u32) -> String {
         _ => s.push_str(&binding.uri),
     }
     let _ = write!(s, ">;expires={left_s}");
-    if binding.q < 1000 {
-        let _ = write!(s, ";q=0.{:03}", binding.q);
+    if q < 1000 {
+        let _ = write!(s, ";q=0.{q:03}");
     }
     s
 }

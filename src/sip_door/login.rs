@@ -32,7 +32,8 @@ impl Door {
         match rooms.authenticator.check(now, &proven, &c, |user| directory.account(user).map(|a| a.ha1)) {
             Verdict::Is => {
                 rooms.bans.succeeded(source, &c.username);
-                User::parse(&c.username).map_err(|_| self.reply(asked, 403, "Forbidden"))
+                let account = rooms.directory.account(&c.username).map(|a| a.user.clone());
+                account.ok_or_else(|| self.reply(asked, 403, "Forbidden"))
             }
             Verdict::Stale => Err(self.challenge(now, asked, rooms, Some(&c), true)),
             Verdict::Wrong => {
@@ -70,14 +71,15 @@ impl Door {
         let may_md5 = self.config.hashes.contains(&Algorithm::Md5);
         let md5_alone =
             may_md5 && *asked.method == Method::Register && self.offers.md5_alone(now, self.registrant(asked), cseq, answered.is_some());
-        let challenges = rooms.authenticator.challenge(now, stale, asked.src.addr.ip());
-        let hashes = self.config.hashes.iter().filter(|h| !md5_alone || **h == Algorithm::Md5);
-        let offered = hashes.filter_map(|h| challenges.iter().find(|c| c.algorithm == *h));
-        offered.fold(self.reply(asked, 401, "Unauthorized"), |reply, challenge| {
-            let mut challenge = challenge.clone();
-            challenge.auth_int = true;
-            reply.with("WWW-Authenticate", challenge.emit())
-        })
+        let nonce = rooms.authenticator.fresh_nonce(now, asked.src.addr.ip());
+        let realm = rooms.authenticator.realm();
+        let tail = if stale { &b", qop=\"auth,auth-int\", stale=true"[..] } else { b", qop=\"auth,auth-int\"" };
+        let offered = self.config.hashes.iter().filter(|h| !md5_alone || **h == Algorithm::Md5);
+        // As `digest::Challenge` writes it; the realm is a domain, so nothing in it wants a backslash.
+        let parts = |hash: Algorithm| {
+            [b"Digest realm=\"", realm.as_bytes(), b"\", nonce=\"", nonce.as_bytes(), b"\", algorithm=", hash.name().as_bytes(), tail]
+        };
+        offered.fold(self.reply(asked, 401, "Unauthorized"), |reply, hash| reply.with_parts("WWW-Authenticate", &parts(*hash)))
     }
 
     /// Whether the URI of the credentials is that of the request. Phones are free with its parameters and port, and some (SIPp) write our

@@ -39,8 +39,6 @@ pub struct Config {
     pub domain: String,
     /// Addresses that name this directory as its domain does; none: any (it listens on all).
     pub addresses: Vec<IpAddr>,
-    /// Look-ups need an account.
-    pub lookups_need_account: bool,
     /// The hashes that challenges offer, in this order. Credentials of another are not taken.
     pub hashes: Vec<Algorithm>,
 }
@@ -257,7 +255,7 @@ impl Door {
             Method::Other(_) => return Served::of(self.reply(asked, 501, "Not Implemented").with("Allow", ALLOW)),
             _ => false,
         };
-        if *asked.method != Method::Register && asked.message.to().is_ok_and(|to| to.tag().is_some()) {
+        if *asked.method != Method::Register && asked.message.to_tag().is_some() {
             // There are no dialogs here that it could belong to.
             return self.plain(asked, 481, "Call/Transaction Does Not Exist");
         }
@@ -275,7 +273,7 @@ impl Door {
                 Served::of(self.reply(asked, 503, "Service Unavailable").with("Retry-After", "1"))
             }
             Method::Register => self.register(now, wall, asked, rooms),
-            _ => self.lookup(now, asked, rooms),
+            _ => self.lookup(now, wall, asked, rooms),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::digest::Algorithm;
 use crate::limits::SIP_UNANSWERED_MAX;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hasher as _};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// A challenge not answered for so long was not waited for.
 const UNANSWERED: Duration = ms(300_000);
@@ -80,7 +80,7 @@ impl Door {
     pub(super) fn registrant(&self, asked: &Asked<'_>) -> u64 {
         let mut h = DefaultHasher::new();
         h.write_u64(self.seed);
-        h.write(asked.src.addr.ip().to_string().as_bytes());
+        asked.src.addr.ip().hash(&mut h);
         for name in ["To", "Call-ID"] {
             h.write_u8(0xff);
             h.write(asked.message.headers.get(name).unwrap_or_default());

@@ -71,6 +71,7 @@ impl Door {
             Refusal::TooManyContacts => no(403, "Too Many Contacts"),
             Refusal::TooManyNumbers => no(403, "Too Many Numbers"),
             Refusal::NoneFree => no(403, "No Number Is Free"),
+            Refusal::NewKey => no(403, "The Number Had Another Key"),
             Refusal::BadContact => no(400, "Contact Cannot Be Called"),
             Refusal::TooBrief { min_s } => no(423, "Interval Too Brief").with("Min-Expires", min_s.to_string()),
             Refusal::OutOfOrder => no(500, "CSeq Out of Order"),

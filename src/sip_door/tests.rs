@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::ms;
 use crate::digest::{Asked as Proven, Challenge, Ha1, Qop};
+use crate::directory::Disclosure;
 use crate::directory::bans::BanPolicy;
 use crate::directory::registrar::AddressConflict;
 use crate::directory::{Account, NumberPlan, Policy, Request, Response, User};
@@ -35,13 +36,14 @@ struct Stage {
 impl Stage {
     fn new(lookups_need_account: bool) -> Stage {
         let policy = Policy {
-            plan: NumberPlan::new(number("1"), 4).unwrap(),
             lease_default_s: 3600,
             lease_min_s: 60,
             lease_max_s: 7200,
             address_conflict: AddressConflict::Refuse,
             dynamic: Some((number("4000"), number("4003"))),
             dynamic_kept_s: 1000,
+            disclosure: if lookups_need_account { Disclosure::Accounts } else { Disclosure::Anyone },
+            ..Policy::new(NumberPlan::new(number("1"), 4).unwrap())
         };
         let mut directory = Directory::new(policy);
         let (now, wall) = (Instant::from_ms(5_000_000), WallMs(1_700_000_000_000));
@@ -51,10 +53,7 @@ impl Stage {
             directory.handle(now, wall, Request::SetAccount(Account { user: User::parse(name).unwrap(), number: own, ha1 }));
         }
         Stage {
-            door: Door::new(
-                Config { domain: "lan.test".into(), addresses: Vec::new(), lookups_need_account, hashes: Algorithm::ALL.to_vec() },
-                7,
-            ),
+            door: Door::new(Config { domain: "lan.test".into(), addresses: Vec::new(), hashes: Algorithm::ALL.to_vec() }, 7),
             directory,
             authenticator: Authenticator::new("lan.test", [9; 32], 300),
             failures: Failures::default(),

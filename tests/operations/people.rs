@@ -115,6 +115,27 @@ fn req_d2_an_admin_does_what_the_operator_does_and_a_member_sees_what_is_theirs(
     assert_eq!(ask(lan.api, "GET", "/v1/lookup/2003", "", "").status, 401);
     let people = ask(lan.api, "GET", "/v1/people", &admin, "").body;
     assert!(people.contains("\"bob\"") && !people.contains("argon2") && !people.contains("password"), "{people}");
+    // What they want of their numbers, and of nobody else's; an address that is told to its owner only is told to them.
+    let quiet =
+        |number: &str| json!({"number": number, "do_not_disturb": true, "disclosure": "consent", "fixed": "192.0.2.66:5060"}).to_string();
+    let change = |bearer: &str, number: &str| ask(lan.api, "PUT", &format!("/v1/settings/{number}"), bearer, &quiet(number)).status;
+    assert_eq!([change(&member, "2003"), change(&member, "2005"), change("guess", "2003"), change(&admin, "2005")], [200, 403, 401, 200]);
+    let settings = |number: &str| ask(lan.api, "GET", &format!("/v1/settings/{number}"), &member, "");
+    assert_eq!((settings("2003").json()["do_not_disturb"].as_bool(), settings("2005").status), (Some(true), 403));
+    assert!(settings("2003").json().get("fixed").is_none(), "where a terminal stands for good is an admin's word");
+    assert_eq!(ask(lan.api, "GET", "/v1/settings/2005", &admin, "").json()["fixed"], "192.0.2.66:5060");
+    assert_eq!(
+        ask(lan.api, "GET", "/v1/lookup/2005", &member, "").code(),
+        "withheld",
+        "{}",
+        ask(lan.api, "GET", "/v1/lookup/2005", &member, "").body
+    );
+    // A person who is named like a terminal is not that terminal.
+    let named = json!({"user": "2005", "password": "battery staple", "role": "member"});
+    assert_eq!(lan.post("/v1/people", &admin, &named).status, 200);
+    let named = lan.session("2005", "battery staple");
+    assert_eq!(ask(lan.api, "GET", "/v1/settings/2005", &named, "").status, 403);
+    assert_eq!(ask(lan.api, "DELETE", "/v1/registrations/2005", &named, "").status, 401);
     // The last admin stays.
     let last = ask(lan.api, "DELETE", "/v1/people/ann", &admin, "");
     assert_eq!((last.status, last.code().as_str()), (409, "last_admin"));

@@ -14,7 +14,7 @@ fn short_lease(seed: u64) -> WorldSpec {
 pub fn contact(world: &World, number: &str) -> Option<std::net::SocketAddr> {
     let number = Number::parse(number).expect("digits");
     let machine = world.registry()?.machine()?;
-    machine.registrations(world.now(), None).find(|(r, left)| r.number == number && left.is_some()).and_then(|(r, _)| r.contact)
+    machine.registrations(world.now(), None).find(|r| *r.number == number).and_then(|r| r.contact())
 }
 
 #[test]

@@ -1,13 +1,17 @@
-//! REGISTER: contacts are added to a number, renewed and taken away (RFC 3261 s.10.3). The rules of who may are the registrar's own.
+//! REGISTER: contacts are added to a number, renewed and taken away (RFC 3261 s.10.3). The rules of who may are the registrar's own; what
+//! is granted here serves registrations by the API too.
 
-use super::{AddressConflict, Claim, Decision, Directory, Refusal, Response};
-use crate::clock::{Instant, WallMs};
+use super::{AddressConflict, Alarm, Claim, Decision, Directory, Live, NewKey, Refusal, Response};
+use crate::clock::{Instant, WallMs, ms};
 use crate::directory::contact::Binding;
-use crate::directory::record::{Capabilities, Instance, Record, Registration, User};
-use crate::limits::{BINDINGS_PER_NUMBER_MAX, INSTANCE_BYTES_MAX, REGISTRATIONS_MAX, USER_BYTES_MAX};
+use crate::directory::record::{Instance, Mac, Record, Registration, User};
+use crate::directory::settings::Ring;
+use crate::key::Fingerprint;
+use crate::limits::{
+    ALARMS_MAX, BINDINGS_PER_NUMBER_MAX, INSTANCE_BYTES_MAX, KEYS_PER_NUMBER_MAX, OTHERS_TOLD_MAX, REGISTRATIONS_MAX, USER_BYTES_MAX,
+};
 use crate::number::Number;
 use crate::sip::Transport;
-use crate::sip::message::Uri;
 use std::net::SocketAddr;
 
 /// A lease asked for that is this long or longer is never too brief (RFC 3261 s.10.3 step 7), in seconds.
@@ -55,10 +59,31 @@ pub struct Wish {
 }
 
 /// The name of a terminal that gives itself none. One user's phones are then one terminal.
-fn nameless(user: &User) -> Instance {
+pub(super) fn nameless(user: &User) -> Instance {
     Instance::parse(&format!("sip-{user}")).expect("a user's name is printable and shorter than a terminal's may be")
 }
 const _: () = assert!(USER_BYTES_MAX + 4 <= INSTANCE_BYTES_MAX, "a user's name with a prefix is a terminal's name");
+
+/// Whether somebody can be called at an address.
+pub(super) fn callable(address: SocketAddr) -> bool {
+    address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast()
+}
+
+/// The contacts that a number is to have.
+pub(super) struct Grant<'a> {
+    pub claim: &'a Claim<'a>,
+    pub number: &'a Number,
+    pub dynamic: bool,
+    pub contacts: Vec<Live>,
+    /// The address that comes in with this, if one does; what else stands there stood there before.
+    pub newest: Option<SocketAddr>,
+}
+
+/// They were.
+pub(super) struct Granted {
+    pub writes: Vec<Record>,
+    pub also_here: Vec<Number>,
+}
 
 impl Directory {
     pub(super) fn bind(&mut self, now: Instant, wall: WallMs, ask: Bind) -> Decision {
@@ -69,12 +94,12 @@ impl Directory {
         if let Some(min_s) = self.too_brief(&wishes) {
             return Decision::refuse(Refusal::TooBrief { min_s });
         }
-        let reachable = |a: SocketAddr| a.port() != 0 && !a.ip().is_unspecified() && !a.ip().is_multicast();
-        if wishes.iter().any(|w| w.lease_s != Some(0) && !reachable(w.address)) {
+        if wishes.iter().any(|w| w.lease_s != Some(0) && !callable(w.address)) {
             return Decision::refuse(Refusal::BadContact);
         }
-        let instance = wishes.iter().find_map(|w| w.instance.clone()).unwrap_or_else(|| nameless(&ask.user));
-        let claim = Claim { user: &ask.user, wanted: ask.wanted.as_ref(), instance: &instance, mac: None };
+        let instance = wishes.iter().find_map(|w| w.instance.clone());
+        let mac = instance.as_ref().and_then(Mac::in_name);
+        let claim = Claim { user: &ask.user, wanted: ask.wanted.as_ref(), instance: instance.as_ref(), mac };
         let asks_only = wishes.iter().all(|w| w.lease_s == Some(0));
         if asks_only && ask.wanted.is_none() && self.own_number(&claim).is_none() {
             // Nothing to tell and nothing to take away: no number is picked for that.
@@ -84,74 +109,133 @@ impl Directory {
             Ok(found) => found,
             Err(why) => return Decision::refuse(why),
         };
-        // A terminal of the API and phones do not share a number: who comes last has it.
-        let by_sip = self.rows.get(&number).is_some_and(|row| !row.registration.bindings.is_empty());
-        let before = if by_sip { self.live_bindings(now, &number) } else { Vec::new() };
+        let mut contacts = self.contacts_of(now, &number);
+        if self.ring_of(&number) == Ring::Newest {
+            // A terminal of the API and phones do not share a number then: who comes last has it.
+            contacts.retain(|c| !c.binding.is_of_the_api());
+        }
+        let same = |b: &Binding| wishes.iter().any(|w| b.is_same(&w.uri, w.instance.as_ref()));
         let stale = |b: &Binding| b.order.0 == ask.order.0 && b.order.1 >= ask.order.1;
-        if !wishes.is_empty() && before.iter().any(|(b, _)| stale(b) && wishes.iter().any(|w| b.is_same(&w.uri, w.instance.as_ref()))) {
+        if contacts.iter().any(|c| stale(&c.binding) && same(&c.binding)) {
             return Decision::refuse(Refusal::OutOfOrder);
         }
-        if asks_only && wishes.is_empty() {
+        if wishes.is_empty() {
             return Decision::answer(self.bound(now, number));
         }
-        let mut bindings: Vec<Binding> = before.into_iter().map(|(b, _)| b).collect();
-        for wish in &wishes {
-            bindings.retain(|b| !b.is_same(&wish.uri, wish.instance.as_ref()));
+        let mut newest = None;
+        for wish in wishes {
+            contacts.retain(|c| !c.binding.is_same(&wish.uri, wish.instance.as_ref()));
             if wish.lease_s != Some(0) {
-                bindings.push(self.granted(wall, wish, ask.order));
+                newest = Some(wish.address);
+                let binding = self.granted(wish, ask.order);
+                contacts.push(self.leased(now, binding));
             }
         }
-        if bindings.len() > BINDINGS_PER_NUMBER_MAX {
-            return Decision::refuse(Refusal::TooManyContacts);
+        if contacts.is_empty() && self.rows.get(&number).is_none_or(|row| row.contacts.is_none()) {
+            return Decision::answer(self.bound(now, number));
         }
-        if self.rows.len() >= REGISTRATIONS_MAX && !self.rows.contains_key(&number) {
-            return Decision::refuse(Refusal::Full);
+        match self.grant(now, wall, Grant { claim: &claim, number: &number, dynamic, contacts, newest }) {
+            Ok(Granted { writes, .. }) => Decision { response: self.bound(now, number), writes },
+            Err(why) => Decision::refuse(why),
         }
-        let mut others: Vec<Number> = bindings.iter().flat_map(|b| self.others_at(now, &claim, b.address, &number)).collect();
-        others.sort();
-        others.dedup();
+    }
+
+    /// Gives a number these contacts, if the rules about addresses, keys and room let it.
+    pub(super) fn grant(&mut self, now: Instant, wall: WallMs, ask: Grant<'_>) -> Result<Granted, Refusal> {
+        let Grant { claim, number, dynamic, contacts, newest } = ask;
+        if contacts.len() > BINDINGS_PER_NUMBER_MAX {
+            return Err(Refusal::TooManyContacts);
+        }
+        if self.rows.len() >= REGISTRATIONS_MAX && !self.rows.contains(number) {
+            return Err(Refusal::Full);
+        }
+        let others = self.others_of(now, claim, &contacts, number);
         if !others.is_empty() && self.policy.address_conflict == AddressConflict::Refuse {
-            return Decision::refuse(Refusal::AddressInUse(others));
+            return Err(Refusal::AddressInUse(others));
         }
+        let keys = self.keys_after(now, claim, number, &contacts, newest)?;
         let mut writes = Vec::with_capacity(1);
-        if self.policy.address_conflict == AddressConflict::Replace {
-            writes.extend(others.iter().filter_map(|n| self.erased(n)).map(Record::Registration));
+        let mut also_here = Vec::new();
+        match self.policy.address_conflict {
+            AddressConflict::Replace => writes.extend(others.iter().filter_map(|n| self.erased(n))),
+            AddressConflict::Report | AddressConflict::Refuse => also_here = others,
         }
-        match self.with_bindings(&number, &ask.user, instance, bindings, dynamic) {
-            Some(row) => writes.push(Record::Registration(row)),
-            None => return Decision::answer(self.bound(now, number)),
-        }
+        let picked_for = dynamic.then(|| claim.instance.cloned().unwrap_or_else(|| nameless(claim.user)));
+        let user = match self.accounts.get_key_value(claim.user) {
+            // One text for all of a user's rows.
+            Some((user, _)) => user.clone(),
+            None => claim.user.clone(),
+        };
+        let contacts = contacts.into_iter().map(|c| (c.binding, super::wall_of(c.end, now, wall))).collect();
+        writes.push(Record::Registration(Box::new(Registration { number: number.clone(), user, picked_for, keys, contacts })));
         for record in &writes {
             self.apply(now, wall, record.clone());
         }
-        Decision { response: self.bound(now, number), writes }
+        Ok(Granted { writes, also_here })
     }
 
-    /// The live contacts of a number, best first, with the seconds each still runs. A terminal of the API is one of them.
-    pub(super) fn live_bindings(&self, now: Instant, number: &Number) -> Vec<(Binding, u32)> {
-        let Some(row) = self.rows.get(number) else { return Vec::new() };
-        let left = |until: Instant| u32::try_from((until - now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
-        let r = &row.registration;
-        let mut live: Vec<(Binding, u32)> =
-            r.bindings.iter().zip(row.ends.iter()).filter(|(_, end)| **end > now).map(|(b, end)| (b.clone(), left(*end))).collect();
-        if let (true, Some(address), Some(until)) = (r.bindings.is_empty(), r.contact, row.until.filter(|u| *u > now)) {
-            let how = match r.transport {
-                Transport::Udp => "",
-                Transport::Tcp => ";transport=tcp",
-                Transport::Tls => ";transport=tls",
-            };
-            let uri = format!("sip:{number}@{address}{how}").into();
-            let (instance, expires, lease_s) = (Some(r.instance.clone()), r.expires, r.lease_s);
-            let api = Binding { uri, address, transport: r.transport, hidden: false, instance, q: 1000, expires, lease_s, order: (0, 0) };
-            live.push((api, left(until)));
+    /// The keys that the number had, with those of its contacts; an alarm if one of them is new, or missing.
+    fn keys_after(
+        &mut self,
+        now: Instant,
+        claim: &Claim<'_>,
+        number: &Number,
+        contacts: &[Live],
+        newest: Option<SocketAddr>,
+    ) -> Result<Box<[Fingerprint]>, Refusal> {
+        let row = self.rows.get(number);
+        let known = row.map_or(&[][..], |row| &row.keys);
+        let fresh = contacts.iter().filter_map(|c| c.binding.fingerprint()).find(|key| !known.contains(key));
+        let was_there =
+            |c: &Live| row.is_some_and(|row| row.live(now).any(|b| b.binding.is_same(&c.binding.uri, c.binding.instance.as_ref())));
+        let keyless = contacts.iter().any(|c| c.binding.fingerprint().is_none() && !was_there(c));
+        let mut keys: Vec<Fingerprint> = known.to_vec();
+        if !known.is_empty()
+            && (fresh.is_some() || keyless)
+            && let Some(contact) = newest
+        {
+            let refused = self.policy.new_key == NewKey::Refuse;
+            let alarm = Alarm { number: number.clone(), user: claim.user.clone(), contact, key: fresh, refused };
+            self.alarms_raised += 1;
+            if self.alarms.len() < ALARMS_MAX {
+                self.alarms.push_back(alarm);
+            }
+            if refused {
+                return Err(Refusal::NewKey);
+            }
         }
-        live.sort_by_key(|(b, left)| core::cmp::Reverse((b.q, *left)));
-        live
+        keys.extend(fresh);
+        let too_many = keys.len().saturating_sub(KEYS_PER_NUMBER_MAX);
+        keys.drain(..too_many);
+        Ok(keys.into())
+    }
+
+    /// The live contacts of a number.
+    pub(super) fn contacts_of(&self, now: Instant, number: &Number) -> Vec<Live> {
+        self.rows.get(number).map_or_else(Vec::new, |row| row.live(now).cloned().collect())
+    }
+
+    /// A contact with its lease from now on.
+    pub(super) fn leased(&self, now: Instant, binding: Binding) -> Live {
+        let end = now + ms(u64::from(binding.lease_s) * 1000);
+        Live { binding, end }
+    }
+
+    /// The lease granted to who asks for this one.
+    pub(super) fn lease(&self, asked_s: Option<u32>) -> u32 {
+        asked_s.unwrap_or(self.policy.lease_default_s).clamp(self.policy.lease_min_s, self.policy.lease_max_s)
+    }
+
+    fn others_of(&self, now: Instant, claim: &Claim<'_>, contacts: &[Live], number: &Number) -> Vec<Number> {
+        let mut others: Vec<Number> = contacts.iter().flat_map(|c| self.others_at(now, claim, &c.binding, number)).collect();
+        others.sort();
+        others.dedup();
+        others.truncate(OTHERS_TOLD_MAX);
+        others
     }
 
     fn unbind_all(&mut self, now: Instant, wall: WallMs, user: &User, wanted: Option<&Number>, order: (u64, u32)) -> Decision {
-        let instance = nameless(user);
-        let claim = Claim { user, wanted, instance: &instance, mac: None };
+        let claim = Claim { user, wanted, instance: None, mac: None };
         let Some(number) = self.own_number(&claim) else { return Decision::refuse(Refusal::NotEntitled) };
         if self.live_bindings(now, &number).iter().any(|(b, _)| b.order.0 == order.0 && b.order.1 >= order.1) {
             return Decision::refuse(Refusal::OutOfOrder);
@@ -180,50 +264,18 @@ impl Directory {
         wishes.iter().any(|w| w.lease_s.is_some_and(brief)).then_some(min_s)
     }
 
-    fn granted(&self, wall: WallMs, wish: &Wish, order: (u64, u32)) -> Binding {
-        let lease_s = wish.lease_s.unwrap_or(self.policy.lease_default_s).clamp(self.policy.lease_min_s, self.policy.lease_max_s);
+    fn granted(&self, wish: Wish, order: (u64, u32)) -> Binding {
         Binding {
-            uri: wish.uri.clone(),
+            uri: wish.uri,
             address: wish.address,
             transport: wish.transport,
             hidden: wish.hidden,
-            instance: wish.instance.clone(),
+            instance: wish.instance,
             q: wish.q,
-            expires: WallMs(wall.0.saturating_add(i64::from(lease_s) * 1000)),
-            lease_s,
+            lease_s: self.lease(wish.lease_s),
             order,
+            facts: None,
         }
-    }
-
-    /// The row of `number` with these contacts; `None` when there is nothing to write.
-    fn with_bindings(
-        &self,
-        number: &Number,
-        user: &User,
-        instance: Instance,
-        bindings: Vec<Binding>,
-        dynamic: bool,
-    ) -> Option<Registration> {
-        // The best is the number's address for whoever knows one address only.
-        let Some(best) = bindings.iter().max_by_key(|b| (b.q, b.expires.0)) else {
-            return self.rows.get(number).filter(|row| row.registration.contact.is_some()).and_then(|_| self.erased(number));
-        };
-        let own = || Uri::parse(best.uri.as_bytes()).ok().and_then(|u| u.socket_addr());
-        Some(Registration {
-            number: number.clone(),
-            user: user.clone(),
-            instance,
-            contact: Some(best.address),
-            transport: best.transport,
-            fingerprint: None,
-            capabilities: Capabilities { voice: true, ..Capabilities::default() },
-            private: if best.hidden { own() } else { None },
-            mac: None,
-            lease_s: bindings.iter().map(|b| b.lease_s).max().unwrap_or(0),
-            expires: bindings.iter().map(|b| b.expires).max().unwrap_or_default(),
-            dynamic,
-            bindings: bindings.into(),
-        })
     }
 
     fn bound(&self, now: Instant, number: Number) -> Response {

@@ -2,7 +2,7 @@ use super::super::{Policy, Register, Request};
 use super::*;
 use crate::clock::ms;
 use crate::digest::Ha1;
-use crate::directory::{Account, NumberPlan};
+use crate::directory::{Account, Capabilities, NumberPlan};
 
 fn number(text: &str) -> Number {
     Number::parse(text).unwrap()
@@ -25,13 +25,13 @@ struct World {
 impl World {
     fn new(address_conflict: AddressConflict) -> World {
         let policy = Policy {
-            plan: NumberPlan::new(number("1"), 4).unwrap(),
             lease_default_s: 3600,
             lease_min_s: 60,
             lease_max_s: 7200,
             address_conflict,
             dynamic: None,
             dynamic_kept_s: 0,
+            ..Policy::new(NumberPlan::new(number("1"), 4).unwrap())
         };
         let mut w = World {
             directory: Directory::new(policy),

@@ -1,19 +1,31 @@
 //! Who may hold which number (C-6 to C-8), and which one a terminal gets that asks for none.
 
+use super::bind::nameless;
 use super::{Directory, Refusal};
 use crate::clock::Instant;
+use crate::directory::contact::Binding;
 use crate::directory::record::{Instance, Mac, User};
-use crate::limits::DYNAMIC_NUMBERS_PER_USER_MAX;
+use crate::directory::rows::Row;
+use crate::limits::{DYNAMIC_NUMBERS_PER_USER_MAX, OTHERS_TOLD_MAX};
 use crate::number::Number;
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 /// Who wants which number: what the rules of entitlement look at.
 pub(super) struct Claim<'a> {
     pub user: &'a User,
     pub wanted: Option<&'a Number>,
-    pub instance: &'a Instance,
+    /// `None`: a phone that gives itself no name. One user's phones are then one terminal.
+    pub instance: Option<&'a Instance>,
     pub mac: Option<Mac>,
+}
+
+impl Claim<'_> {
+    /// Whether the terminal has this name.
+    fn is_of(&self, instance: &Instance) -> bool {
+        match self.instance {
+            Some(own) => own == instance,
+            None => nameless(self.user) == *instance,
+        }
+    }
 }
 
 impl Directory {
@@ -34,7 +46,7 @@ impl Directory {
             return Err(Refusal::NotEntitled);
         }
         match self.rows.get(&wanted) {
-            Some(row) if row.registration.user != *ask.user || row.registration.instance != *ask.instance => Err(Refusal::NumberTaken),
+            Some(row) if row.user != *ask.user || row.picked_for.as_ref().is_none_or(|i| !ask.is_of(i)) => Err(Refusal::NumberTaken),
             Some(_) => Ok((wanted, true)),
             // One pool number a terminal: it would otherwise empty the pool by asking for each.
             None if self.dynamic_number(ask).is_some() => Err(Refusal::NotEntitled),
@@ -63,12 +75,14 @@ impl Directory {
 
     /// The number of the pool that this terminal has, or had and is kept.
     pub(super) fn dynamic_number(&self, ask: &Claim<'_>) -> Option<&Number> {
-        self.dynamic_of.get(ask.user)?.get(ask.instance)
+        match ask.instance {
+            Some(instance) => self.rows.picked(ask.user, instance),
+            None => self.rows.picked(ask.user, &nameless(ask.user)),
+        }
     }
 
     pub(super) fn may_have_another(&self, user: &User) -> Result<(), Refusal> {
-        let held = self.dynamic_of.get(user).map_or(0, BTreeMap::len);
-        if held < DYNAMIC_NUMBERS_PER_USER_MAX { Ok(()) } else { Err(Refusal::TooManyNumbers) }
+        if self.rows.picked_of(user) < DYNAMIC_NUMBERS_PER_USER_MAX { Ok(()) } else { Err(Refusal::TooManyNumbers) }
     }
 
     /// C-6, dynamic mode: the number this terminal had, else the lowest that is neither reserved nor remembered for another.
@@ -83,7 +97,7 @@ impl Directory {
         self.may_have_another(ask.user)?;
         let mut candidate = first.clone();
         // Rows come in the order of numbers, so the first gap is found in one walk over the taken ones.
-        let mut taken = self.rows.range(first..=last).map(|(n, _)| n).peekable();
+        let mut taken = self.rows.numbers(first.clone()..=last.clone()).peekable();
         loop {
             while taken.peek().is_some_and(|t| **t < candidate) {
                 taken.next();
@@ -98,17 +112,17 @@ impl Directory {
         }
     }
 
-    /// C-4: other terminals that live at the contact. Ports of one gateway share a contact: the same instance, or the same user, is no
-    /// conflict.
-    pub(super) fn others_at(&self, now: Instant, ask: &Claim<'_>, contact: SocketAddr, number: &Number) -> Vec<Number> {
-        let Some(here) = self.by_contact.get(&contact) else { return Vec::new() };
-        let foreign = |n: &&Number| {
-            *n != number
-                && self.rows.get(*n).is_some_and(|row| {
-                    row.registration.instance != *ask.instance && row.registration.user != *ask.user && row.until.is_some_and(|u| u > now)
-                })
+    /// C-4: numbers of other terminals that live at the contact. Ports of one gateway share a contact: the same terminal, or the same user, is
+    /// no conflict. Who stands behind a NAT shares its host's address with others by necessity.
+    pub(super) fn others_at(&self, now: Instant, ask: &Claim<'_>, contact: &Binding, number: &Number) -> Vec<Number> {
+        let any_port = self.policy.address_is_host && !contact.hidden;
+        let there = |b: &Binding| b.address == contact.address || any_port && !b.hidden && b.address.ip() == contact.address.ip();
+        let same_terminal = |b: &Binding| b.instance.is_some() && b.instance.as_ref() == ask.instance;
+        let foreign = |row: &&Row| {
+            row.number != *number && row.user != *ask.user && row.live(now).any(|c| there(&c.binding) && !same_terminal(&c.binding))
         };
-        here.iter().filter(foreign).cloned().collect()
+        let here = self.rows.at_address(contact.address, any_port);
+        here.filter(foreign).map(|row| row.number.clone()).take(OTHERS_TOLD_MAX).collect()
     }
 }
 

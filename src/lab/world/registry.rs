@@ -36,13 +36,13 @@ impl Registry {
     fn policy(&self) -> Policy {
         let number = |text: &str| Number::parse(text).expect("a literal number");
         Policy {
-            plan: NumberPlan::new(number("1"), 4).expect("five digits fit"),
             lease_default_s: self.spec.lease_s,
             lease_min_s: 10,
             lease_max_s: self.spec.lease_s.max(10),
             address_conflict: AddressConflict::Report,
             dynamic: self.spec.dynamic.map(|(a, b)| (number(a), number(b))),
             dynamic_kept_s: self.spec.kept_s,
+            ..Policy::new(NumberPlan::new(number("1"), 4).expect("five digits fit"))
         }
     }
 

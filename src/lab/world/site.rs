@@ -661,6 +661,7 @@ fn answer_of(response: Response) -> Answer {
         }
         Response::Away(_) => Answer::No(NoRoute::Away),
         Response::Unknown(_) => Answer::No(NoRoute::Unknown),
+        Response::Elsewhere(..) | Response::LogIn | Response::Withheld(_) => Answer::No(NoRoute::Refused),
         Response::Registered { .. } | Response::Bound { .. } | Response::Deregistered { .. } | Response::Done | Response::Refused(_) => {
             Answer::No(NoRoute::Refused)
         }
@@ -673,8 +674,13 @@ fn outcome_of(response: Response) -> Outcome {
         Response::Deregistered { .. } => Outcome::Ended,
         Response::Refused(directory::Refusal::Full) => Outcome::Failed { why: "full".into(), retry_after_s: None },
         Response::Refused(why) => Outcome::Refused { why: format!("{why:?}") },
-        Response::Bound { .. } | Response::Found(_) | Response::Away(_) | Response::Unknown(_) | Response::Done => {
-            Outcome::Failed { why: "an answer to another question".into(), retry_after_s: None }
-        }
+        Response::Bound { .. }
+        | Response::Found(_)
+        | Response::Away(_)
+        | Response::Unknown(_)
+        | Response::Elsewhere(..)
+        | Response::LogIn
+        | Response::Withheld(_)
+        | Response::Done => Outcome::Failed { why: "an answer to another question".into(), retry_after_s: None },
     }
 }

@@ -2,6 +2,7 @@
 //! look-ups), `/metrics` (counts, on loopback or on the address of `[metrics]`).
 
 use super::{At, From, error};
+use crate::enum_door::Outcome;
 use crate::shell::clock;
 use crate::shell::directory::Shared;
 use crate::shell::metrics::Page;
@@ -18,6 +19,8 @@ use std::time::Duration;
 const STORE_WITHIN: Duration = Duration::from_secs(2);
 /// The SIP door says every second that it lives; silent for so long, it does not, in milliseconds.
 const SIP_SILENT_MS: u64 = 5000;
+/// The ENUM door's threads look around five times a second, likewise.
+const DNS_SILENT_MS: u64 = 5000;
 
 /// On the API.
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -40,7 +43,12 @@ fn closed(shared: &Shared) -> Option<&'static str> {
         return Some("the directory is ending");
     }
     let silent = clock::now().as_ms().saturating_sub(shared.sip_alive_ms.load(Ordering::Acquire));
-    (shared.config.sip.is_some() && silent > SIP_SILENT_MS).then_some("the SIP door does not answer")
+    if shared.config.sip.is_some() && silent > SIP_SILENT_MS {
+        return Some("the SIP door does not answer");
+    }
+    let listeners = shared.config.enum_dns.as_ref().map_or(0, |dns| dns.listen.len());
+    let silent = clock::now().as_ms().saturating_sub(shared.dns.alive_ms(listeners));
+    (listeners > 0 && silent > DNS_SILENT_MS).then_some("the ENUM door does not answer")
 }
 
 /// The daemon goes on: what does not mend itself by a new start (a full disk) is no reason for one.
@@ -114,6 +122,14 @@ fn page(shared: &Shared) -> Page {
         .counter("refused_full", "Connections and requests refused because a bound was reached", load(&shared.refused_full))
         .counter("turned_away_sip", "Datagrams and connections of SIP turned away by the access list", shared.sip_access.turned_away())
         .counter("enum_answered", "ENUM queries answered, by whatever answer", shared.dns.answered())
+        .counter("enum_found", "Of them, those that gave contacts", shared.dns.of(Outcome::Found))
+        .counter("enum_unknown", "Of them, those for names that are not there", shared.dns.of(Outcome::Unknown))
+        .counter("enum_refused", "Of them, those refused", shared.dns.of(Outcome::Refused))
+        .counter("enum_malformed", "Of them, those that could not be read", shared.dns.of(Outcome::Malformed))
+        .counter("enum_truncated", "Of them, those sent to TCP", shared.dns.of(Outcome::Truncated))
+        .counter("enum_held_back", "ENUM queries beyond the rate of their source, not answered", load(&shared.dns.held_back))
+        .counter("enum_not_sent", "ENUM answers that could not be sent", load(&shared.dns.not_sent))
+        .counter("enum_refused_full", "ENUM connections turned away because there were too many", load(&shared.dns.turned_away))
         .counter("turned_away_enum", "Queries and connections of ENUM turned away by the access list", shared.enum_access.turned_away())
         .counter("turned_away_api", "Connections to the API turned away by the access list", shared.api_access.turned_away());
     page

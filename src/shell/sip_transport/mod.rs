@@ -248,6 +248,15 @@ impl SipTransport {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    /// The next message or failure that is there already.
+    pub fn try_recv(&mut self) -> Option<Incoming> {
+        match self.poll_recv(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(incoming) => Some(incoming),
+            // Whoever asked last by `recv` asks again, and then its waker is known.
+            Poll::Pending => None,
+        }
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         self.take_failures();
         if let Some(failure) = self.failed.pop_front() {

@@ -5,17 +5,8 @@ use crate::directory::{Person, Role, User};
 use crate::number::Number;
 use rusqlite::{Connection, Row, params};
 
-/// All people; `None` for a row that cannot be read.
-pub(super) fn load(db: &Connection, mut each: impl FnMut(Option<Person>)) -> Result<(), StoreError> {
-    let mut statement = db.prepare("SELECT user, password, role, accounts, numbers FROM people")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        each(read(row)?);
-    }
-    Ok(())
-}
-
-fn read(row: &Row<'_>) -> Result<Option<Person>, StoreError> {
+/// A row; `None` if it cannot be read.
+pub(super) fn read(row: &Row<'_>) -> Result<Option<Person>, StoreError> {
     let (user, password, role): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let (accounts, numbers): (String, String) = (row.get(3)?, row.get(4)?);
     Ok((|| {

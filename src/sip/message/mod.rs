@@ -324,6 +324,12 @@ impl Message {
         let value = self.headers.get_usual(TO)?;
         self.headers.read().to.or_else(|| address::AddrParts::split(value).ok())?.tag(value)
     }
+    /// Whether To can be read and has no tag yet.
+    pub fn lacks_to_tag(&self) -> bool {
+        let Some(value) = self.headers.get_usual(TO) else { return false };
+        let parts = self.headers.read().to.or_else(|| address::AddrParts::split(value).ok());
+        parts.is_some_and(|parts| parts.tag(value).is_none())
+    }
     /// The Call-ID, compared byte by byte.
     pub fn call_id(&self) -> Result<&[u8], Fault> {
         let id = self.headers.get_usual(CALL_ID).ok_or(Fault::bad("Missing Call-ID"))?;

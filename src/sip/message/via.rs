@@ -101,6 +101,35 @@ impl Via {
         }
     }
 
+    /// Writes it as [`Via::stamp`] would leave it.
+    pub fn emit_stamped(&self, source: SocketAddr, out: &mut Vec<u8>) {
+        let asked = self.params.has("rport");
+        let mut received = asked || self.host != Host::Addr(source.ip());
+        let mut rport = asked;
+        let address = |out: &mut Vec<u8>| out.extend_from_slice(source.ip().to_string().as_bytes());
+        self.emit_head(out);
+        for (name, value) in self.params.iter() {
+            out.push(b';');
+            out.extend_from_slice(name);
+            if received && name.eq_ignore_ascii_case(b"received") {
+                out.push(b'=');
+                address(out);
+                received = false;
+            } else if rport && name.eq_ignore_ascii_case(b"rport") {
+                out.push(b'=');
+                super::push_decimal(out, usize::from(source.port()));
+                rport = false;
+            } else if let Some(value) = value {
+                out.push(b'=');
+                out.extend_from_slice(value);
+            }
+        }
+        if received {
+            out.extend_from_slice(b";received=");
+            address(out);
+        }
+    }
+
     /// Where a response to the stamped Via goes (RFC 3261 s.18.2.2, RFC 3581 s.4).
     pub fn response_addr(&self, source: SocketAddr) -> SocketAddr {
         if self.params.has("rport") {
@@ -135,16 +164,24 @@ impl Via {
 
     /// The bytes of the value.
     pub fn emit(&self) -> Vec<u8> {
-        let mut out = format!("SIP/2.0/{} ", self.transport).into_bytes();
+        let mut out = Vec::with_capacity(128);
+        self.emit_head(&mut out);
+        self.params.emit(&mut out);
+        out
+    }
+
+    fn emit_head(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"SIP/2.0/");
+        out.extend_from_slice(self.transport.as_bytes());
+        out.push(b' ');
         match &self.host {
             Host::Name(name) => out.extend_from_slice(name.as_bytes()),
             Host::Addr(IpAddr::V6(a)) => out.extend_from_slice(format!("[{a}]").as_bytes()),
             Host::Addr(a) => out.extend_from_slice(a.to_string().as_bytes()),
         }
         if let Some(port) = self.port {
-            out.extend_from_slice(format!(":{port}").as_bytes());
+            out.push(b':');
+            super::push_decimal(out, usize::from(port));
         }
-        self.params.emit(&mut out);
-        out
     }
 }
