@@ -29,4 +29,5 @@ pub mod sdp;
 pub mod shell;
 pub mod sip;
 pub mod sip_door;
+pub mod stun;
 pub mod tick;

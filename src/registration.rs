@@ -145,12 +145,12 @@ impl Registrant {
         }
     }
 
-    /// Our address changed (DHCP): registers again at once.
-    pub fn moved(&mut self, now: Instant, contact: SocketAddr) {
-        if self.register.contact == contact {
+    /// Our address changed (DHCP), or what a NAT makes of it; then `private` is how we see ourselves. Registers again at once.
+    pub fn moved(&mut self, now: Instant, contact: SocketAddr, private: Option<SocketAddr>) {
+        if self.register.contact == contact && self.register.private == private {
             return;
         }
-        self.register.contact = contact;
+        (self.register.contact, self.register.private) = (contact, private);
         match self.state {
             State::Registering | State::Registered | State::BackOff => {
                 self.failures = 0;

@@ -202,7 +202,7 @@ fn req_c10_a_changed_address_is_registered_at_once() {
     w.start();
     w.run(2);
     let now = w.now;
-    w.ports[0].moved(now, "10.0.0.2:5060".parse().unwrap());
+    w.ports[0].moved(now, "10.0.0.2:5060".parse().unwrap(), None);
     w.run(1);
     let found = w.directory.as_ref().unwrap().lookup(w.now, &number(0));
     assert!(matches!(found, Response::Found(f) if f.contact.to_string() == "10.0.0.2:5060"));

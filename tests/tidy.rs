@@ -27,6 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     // `sip` answers challenges with it; the doors of the directory check answers.
     ("digest", &["clock", "limits"]),
     ("sip", &["clock", "digest", "limits"]),
+    // Transaction ids are seen outside.
+    ("stun", &["clock", "digest::Prints"]),
     // A contact of the directory is a SIP URI over a transport.
     ("directory", &["clock", "digest", "key", "limits", "number", "sip::Transport", "sip::message::Uri", "sip::source_of"]),
     // The directory as SIP phones see it; as `shell::http` is for the API.
@@ -101,6 +103,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "resolve",
             "sdp",
             "sip",
+            "stun",
             "tick",
         ],
     ),

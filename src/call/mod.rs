@@ -56,7 +56,7 @@ use emergency::Hunt;
 use question::Question;
 use session::{Flow, Talk};
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The sockets of one leg, as the peer is told of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -256,6 +256,8 @@ pub struct Gateway {
     next_call: u64,
     wall_minus_now_ms: i64,
     shutting_down: bool,
+    /// The host that our NAT shows to those beyond it.
+    outside: Option<IpAddr>,
 }
 
 impl Gateway {
@@ -292,6 +294,7 @@ impl Gateway {
             next_call: 1,
             wall_minus_now_ms: 0,
             shutting_down: false,
+            outside: None,
         }
     }
 

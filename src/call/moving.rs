@@ -14,12 +14,12 @@
 //! The peer's: its re-INVITE is answered like any other (switchover.rs); beyond that, what was learned of its number is corrected.
 
 use super::session::{Flow, Want, read_some};
-use super::{End, Gateway, State, Wait};
+use super::{End, Gateway, LegSockets, State, Wait};
 use crate::clock::{Instant, ms};
 use crate::id::CallId;
 use crate::negotiate::{self, Refusal};
 use crate::number::Number;
-use crate::sip::Hop;
+use crate::sip::{Hop, is_inside};
 use std::net::{IpAddr, SocketAddr};
 
 /// When a dialog that was busy is tried again, in milliseconds.
@@ -36,6 +36,17 @@ pub struct Addresses {
     pub contacts: Vec<Hop>,
     /// Media, at the ports of [`LegSockets`](super::LegSockets).
     pub media: IpAddr,
+    /// What a NAT makes of the main one, as a STUN server beyond it sees it: peers out there are told this, and its host for media, at our own
+    /// ports. (Many NATs keep a port that is free; where one does not, media go to where the peer hears them from.)
+    pub outside: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Where the directory has us: what peers out there reach, and, behind a NAT, what those on our own side do.
+    pub fn registered(&self) -> Option<(SocketAddr, Option<SocketAddr>)> {
+        let own = self.contacts.first()?.addr;
+        Some(self.outside.map_or((own, None), |outside| (outside, Some(own))))
+    }
 }
 
 /// Whether the peer of a call knows where we are.
@@ -62,7 +73,8 @@ impl Moving {
 impl Gateway {
     /// We are reached elsewhere from now on.
     pub fn readdress(&mut self, now: Instant, to: &Addresses) {
-        self.sip.set_contacts(to.contacts.clone());
+        self.sip.set_contacts(to.contacts.clone(), to.outside);
+        self.outside = to.outside.map(|o| o.ip());
         self.sip.set_capabilities(negotiate::capabilities(&self.config.media, SocketAddr::new(to.media, 0)));
         for leg in &mut self.config.legs {
             leg.rtp.set_ip(to.media);
@@ -88,6 +100,28 @@ impl Gateway {
             }
         }
         self.drain_sip(now);
+    }
+
+    /// The sockets of a call, as its peer is told of them.
+    pub(super) fn sockets_of(&self, id: CallId) -> Option<LegSockets> {
+        let call = self.calls.get(&id)?;
+        let mut sockets = self.config.legs[usize::from(call.talk.leg?.0)];
+        let peer = call.dialog.and_then(|dialog| self.sip.seen_at(dialog)).map(|hop| hop.addr).or(call.record.peer);
+        let beyond = peer.is_some_and(|peer| !is_inside(peer.ip()));
+        if let Some(outside) = self.outside.filter(|o| beyond && o.is_ipv4() == sockets.rtp.is_ipv4()) {
+            sockets.rtp.set_ip(outside);
+            sockets.udptl.set_ip(outside);
+        }
+        Some(sockets)
+    }
+
+    /// The NAT would soon forget whom we have spoken to by SIP: the peers of calls that stand hear a sign of life (RFC 5626 s.3.5.1), so that
+    /// what they say gets in. Called every 20 to 29 s.
+    pub fn keep_open(&mut self) {
+        if self.outside.is_some() {
+            let dialogs: Vec<_> = self.calls.values().filter(|c| c.state == State::Up).filter_map(|c| c.dialog).collect();
+            dialogs.into_iter().for_each(|dialog| self.sip.keep_open(dialog));
+        }
     }
 
     /// There is a way to the network again, under the same address.

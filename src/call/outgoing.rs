@@ -191,9 +191,10 @@ impl Gateway {
             };
             call.talk.leg = Some(leg);
         }
+        // Whom we call decides which of our addresses it is told.
+        call.record.peer = invite.targets.first().map(|(hop, _)| hop.addr);
         let Some(offer) = self.make_offer(id, Want::Audio) else { return false };
         invite.offer = offer;
-        let peer = invite.targets.first().map(|(hop, _)| hop.addr);
         let Ok(dialog) = self.sip.invite(now, invite) else {
             self.target_failed(now, id, Cause::LimitReached("SIP dialogs"));
             return false;
@@ -202,7 +203,6 @@ impl Gateway {
         let call = self.calls.get_mut(&id).expect("looked up above");
         call.dialog = Some(dialog);
         call.state = State::Inviting;
-        call.record.peer = peer;
         call.record.sip_call_id = sip_call_id;
         // What was learned is only named while nothing better was found.
         if call.record.route.is_empty() || route != "learned" {

@@ -15,6 +15,7 @@ use crate::negotiate::{self, AudioChoice, Choice, Refusal, Situation, T38Choice}
 use crate::sdp::{Agreed, Negotiation, Session};
 use crate::tick::command::{Redirect, Retune};
 use crate::tick::{Command, Leg};
+use std::net::IpAddr;
 
 /// What flows between the ends now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,9 +110,9 @@ impl Talk {
 impl Gateway {
     /// Our answer to the peer's open offer, as it goes out; its place is [`Gateway::settle`].
     pub(super) fn answer_offer(&mut self, id: CallId) -> Result<Vec<u8>, Refusal> {
+        let sockets = self.sockets_of(id);
         let call = self.calls.get_mut(&id).ok_or(Refusal::NoOffer)?;
-        let leg = call.talk.leg.ok_or(Refusal::NothingInCommon)?;
-        let sockets = self.config.legs[usize::from(leg.0)];
+        let sockets = sockets.ok_or(Refusal::NothingInCommon)?;
         let negotiation = &mut call.talk.negotiation;
         let offer = negotiation.open_offer().ok_or(Refusal::NoOffer)?;
         let situation = Situation { before: negotiation.agreed(), fax: call.talk.fax };
@@ -122,8 +123,8 @@ impl Gateway {
 
     /// Our offer, as it goes out: T.38 or audio. `None` while another exchange is open, or without T.38.
     pub(super) fn make_offer(&mut self, id: CallId, want: Want) -> Option<Vec<u8>> {
+        let sockets = self.sockets_of(id)?;
         let call = self.calls.get_mut(&id)?;
-        let sockets = self.config.legs[usize::from(call.talk.leg?.0)];
         let draft = match want {
             Want::T38 => negotiate::t38_offer(&self.config.media, sockets.udptl)?,
             Want::Audio => negotiate::audio_offer(&self.config.media, sockets.rtp),
@@ -249,6 +250,7 @@ impl Gateway {
 
     /// T.38 as agreed: a fax under way follows its peer to where it moved, else a relay takes over from the audio.
     fn apply_t38(&mut self, now: Instant, id: CallId, port: PortId, choice: &T38Choice) {
+        let also_from = self.signalled_from(id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         match &call.talk.choice {
             Some(Choice::T38(before)) if call.talk.flow == Flow::T38 => {
@@ -256,7 +258,7 @@ impl Gateway {
                 if before != choice {
                     call.talk.choice = Some(Choice::T38(*choice));
                     let T38Choice { remote, max_datagram, error_correction, .. } = *choice;
-                    self.commands.push_back(Command::Redirect(port, Redirect { remote, max_datagram, error_correction }));
+                    self.commands.push_back(Command::Redirect(port, Redirect { remote, also_from, max_datagram, error_correction }));
                 }
                 if moved {
                     self.log(Some(id), false, format!("the peer's fax goes on at {}", choice.remote));
@@ -269,8 +271,14 @@ impl Gateway {
         }
     }
 
+    /// The host from which the peer of a call speaks SIP: behind a NAT its media come from there too.
+    fn signalled_from(&self, id: CallId) -> Option<IpAddr> {
+        self.calls.get(&id)?.dialog.and_then(|dialog| self.sip.seen_at(dialog)).map(|hop| hop.addr.ip())
+    }
+
     fn put_t38_leg(&mut self, now: Instant, id: CallId, port: PortId, choice: &T38Choice) {
-        match new_t38_leg(&negotiate::t38_leg(&self.config.media, choice)) {
+        let config = T38Config { also_from: self.signalled_from(id), ..negotiate::t38_leg(&self.config.media, choice) };
+        match new_t38_leg(&config) {
             Ok(leg) => self.put_leg(id, port, Leg::T38(leg), Flow::T38, Choice::T38(*choice)),
             Err(why) => {
                 self.log(Some(id), true, format!("no T.38 relay: {why}"));

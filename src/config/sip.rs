@@ -45,6 +45,9 @@ pub struct Sip {
     pub trusted: Option<Vec<String>>,
     /// The interval of session timers that we ask for (RFC 4028); 0: only where the peer asks. The gateway's alone.
     pub session_expires_s: Option<u32>,
+    /// A STUN server beyond our NAT, `"address:port"`: peers out there are told where it sees us. A directory's SIP address (UDP) is one. The
+    /// gateway's alone.
+    pub stun: Option<SocketAddr>,
     /// Name servers to ask for SIP domains, `"address:port"` or a list; without it those of the system.
     #[serde(default)]
     pub dns: Listen,
@@ -182,7 +185,16 @@ impl Sip {
 
     /// The keys that are about calls, of which a directory makes none.
     fn check_calls(&self, gateway: bool, problem: &mut impl FnMut(&str, String)) {
-        let given = [("sip.trusted", self.trusted.is_some()), ("sip.session_expires_s", self.session_expires_s.is_some())];
+        let given = [
+            ("sip.trusted", self.trusted.is_some()),
+            ("sip.session_expires_s", self.session_expires_s.is_some()),
+            ("sip.stun", self.stun.is_some()),
+        ];
+        if let (Some(stun), Some(main)) = (self.stun, self.listen.0.first())
+            && (stun.is_ipv4() != main.is_ipv4() || stun.ip().is_unspecified() || stun.port() == 0)
+        {
+            problem("sip.stun", format!("{stun}: must be an address and port of the family of the first of sip.listen"));
+        }
         for (key, _) in given.iter().filter(|(_, given)| *given && !gateway) {
             problem(key, "is about calls, and a directory makes none: it belongs to the gateways".into());
         }
@@ -296,6 +308,10 @@ mod tests {
             (
                 "trusted = [\"10.0.0.1/8\"]",
                 "g.toml:3: sip.trusted: \"10.0.0.1/8\" names a host and a prefix: leave the prefix away, or write 10.0.0.0/8",
+            ),
+            (
+                "stun = \"[2001:db8::1]:5060\"",
+                "g.toml:3: sip.stun: [2001:db8::1]:5060: must be an address and port of the family of the first of sip.listen",
             ),
             ("trusted = [\"192.0.2.1\", \"sip.example\"]", "g.toml:3: sip.trusted: \"sip.example\" is neither ADDRESS nor ADDRESS/PREFIX"),
             ("trusted = [\"::/0\"]", "g.toml:3: sip.trusted: \"::/0\" has a prefix that is not 1 to 128 bits long"),

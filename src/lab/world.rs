@@ -9,14 +9,17 @@
 //! in that order and by index, so that a run follows from its seed and what was done to it. After every turn the invariants of the
 //! product are checked ([`site`]); the first one broken is kept ([`World::violation`]) and ends the run.
 
+pub mod nat;
 pub mod network;
 mod place;
+mod plug;
 pub mod registry;
 pub mod site;
 pub mod spec;
 
+pub use nat::NatSpec;
 pub use network::{Host, Network};
-pub use place::sip_address;
+pub use place::{STUN_SERVER, sip_address};
 pub use site::{Journal, Site};
 #[cfg(feature = "spandsp")]
 pub use spec::FaxSpec;
@@ -28,6 +31,7 @@ use crate::digest::Ha1;
 use crate::directory::{Account, Record, Reservation};
 use crate::lab::netem::Params;
 use crate::number::Number;
+use crate::stun;
 use network::Parcel;
 use registry::Registry;
 use site::{Out, user_of};
@@ -64,6 +68,7 @@ impl World {
     pub fn new(spec: WorldSpec) -> Self {
         let mut rng = Rng::new(spec.seed);
         let n = spec.gateways.len();
+        let nats: Vec<IpAddr> = spec.gateways.iter().filter_map(|g| g.nat).map(|nat| nat.outside).collect();
         let network = Network::new(n, spec.link, spec.directory_link, &mut rng);
         let registry = spec.directory.clone().map(|d| {
             let disk = accounts(&spec.gateways);
@@ -78,7 +83,7 @@ impl World {
             registry,
             violation: None,
             work_at: (Instant::ZERO, 0),
-            inside: (0..n).map(place::home).collect(),
+            inside: (0..n).map(place::home).chain(nats).collect(),
             wall_offset_ms: 0,
             outside: VecDeque::new(),
         };
@@ -220,8 +225,19 @@ impl World {
     pub fn jump_wall(&mut self, by_ms: i64) {
         self.wall_offset_ms += by_ms;
     }
+    /// A site no longer asks how its NAT shows it, nor keeps the NAT open: the control of scenes in which that matters.
+    pub fn stop_keeping_open(&mut self, site: usize) {
+        self.sites[site].mute = true;
+    }
+    /// The NAT of a site is switched off and on, and has another address.
+    pub fn restart_nat(&mut self, site: usize, outside: IpAddr) {
+        self.inside.insert(outside);
+        if let Some(nat) = self.sites[site].nat() {
+            nat.restart(outside);
+        }
+    }
     fn site_of(&self, address: SocketAddr) -> Option<usize> {
-        self.sites.iter().position(|s| s.address() == Some(address.ip()))
+        self.sites.iter().position(|s| s.reached() == Some(address.ip()))
     }
     /// A stranger's datagram arrives at a gateway.
     pub fn inject(&mut self, src: SocketAddr, dst: SocketAddr, bytes: &[u8]) {
@@ -303,7 +319,12 @@ impl World {
         let (now, wall) = (self.now, self.wall());
         match parcel {
             Parcel::Datagram { src, dst, bytes } => {
-                if let Some(site) = self.sites.get_mut(to) {
+                let Some(site) = self.sites.get_mut(to) else { return };
+                let inside = match site.nat() {
+                    Some(nat) => nat.inward(now, src, dst),
+                    None => Some(dst),
+                };
+                if let Some(dst) = inside {
                     site.handle_datagram(now, wall, src, dst, &bytes);
                     self.carry(to);
                 }
@@ -325,17 +346,32 @@ impl World {
     /// Puts on the network what a site wants sent.
     fn carry(&mut self, site: usize) {
         let directory = self.sites.len();
-        let life = self.sites[site].connection();
+        let (life, now) = (self.sites[site].connection(), self.now);
         for out in self.sites[site].take_out() {
             match out {
-                Out::Datagram { src, dst, bytes } => match self.site_of(dst) {
-                    Some(to) => self.network.send(self.now, site, to, Parcel::Datagram { src, dst, bytes }),
-                    None if self.inside.contains(&dst.ip()) => {}
-                    None if self.outside.len() < OUTSIDE_MAX => self.outside.push_back((src, dst, bytes)),
-                    None => {}
-                },
+                Out::Datagram { src, dst, bytes } => {
+                    let src = self.sites[site].nat().map_or(src, |nat| nat.out(now, src, dst));
+                    self.send(site, src, dst, bytes);
+                }
                 Out::Ask(ticket, request) => self.network.send(self.now, site, directory, Parcel::Ask { site, life, ticket, request }),
             }
+        }
+    }
+
+    /// A datagram that has left a site.
+    fn send(&mut self, site: usize, src: SocketAddr, dst: SocketAddr, bytes: Vec<u8>) {
+        let directory = self.sites.len();
+        if dst == STUN_SERVER {
+            if let Some(answer) = stun::binding_answer(&bytes, src) {
+                self.network.send(self.now, directory, site, Parcel::Datagram { src: dst, dst: src, bytes: answer });
+            }
+            return;
+        }
+        match self.site_of(dst) {
+            Some(to) => self.network.send(self.now, site, to, Parcel::Datagram { src, dst, bytes }),
+            None if self.inside.contains(&dst.ip()) => {}
+            None if self.outside.len() < OUTSIDE_MAX => self.outside.push_back((src, dst, bytes)),
+            None => {}
         }
     }
 

@@ -111,6 +111,8 @@ pub struct Daemon {
     own: OwnAddress,
     /// Where peers were last told to reach us.
     pub told_address: SocketAddr,
+    /// How we see ourselves, where they were told what a NAT makes of it.
+    private_address: Option<SocketAddr>,
     here: Look,
     answers: mpsc::Sender<FromDirectory>,
     dns: super::dns::Dns,
@@ -145,7 +147,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         Some(d) => registrations::address_of(&d.api).await,
         None => None,
     };
-    let mut own = OwnAddress::new(sip.local(), config.sip.main().ip(), api_of_directory);
+    let mut own = OwnAddress::new(sip.local(), config.sip.main().ip(), api_of_directory).with_stun(config.sip.stun);
     let here = own.look(clock::now());
     let addresses = here.addresses.clone().unwrap_or_else(|| nowhere(&config));
     let gateway = build_gateway(&config, &routes, &addresses);
@@ -190,6 +192,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         directory,
         own,
         told_address,
+        private_address: None,
         here,
         answers,
         dns: super::dns::Dns::of(&config.sip),
@@ -245,7 +248,7 @@ impl Daemon {
                 // No bell would ever ring again; whoever runs us starts us anew.
                 return Err(io::Error::other("the media thread died; see the panic above"));
             }
-            if self.own.look_at().is_some_and(|at| at <= clock::now()) {
+            if self.own.handle_timeout(clock::now()) {
                 self.look_again(sip);
             }
             self.feel_pulse();
@@ -253,6 +256,11 @@ impl Daemon {
             tokio::select! {
                 incoming = sip.recv() => match incoming {
                     Incoming::Message { src, bytes } => self.clocked().handle_message(clock::now(), src, &bytes),
+                    Incoming::Stun { src, bytes } => {
+                        if self.own.handle_stun(clock::now(), src, &bytes) {
+                            self.look_again(sip);
+                        }
+                    }
                     Incoming::Failed { dst, why } => {
                         tracing::debug!("SIP to {dst}: {why}");
                         self.clocked().handle_transport_failure(clock::now(), dst);
@@ -312,7 +320,7 @@ impl Daemon {
         }
         match moved {
             Some(to) => {
-                self.told_address = to.contacts[0].addr;
+                (self.told_address, self.private_address) = to.registered().unwrap_or((self.told_address, None));
                 self.directory.iter().for_each(Directory::forget_connections);
                 self.clocked().readdress(now, to);
             }
@@ -324,7 +332,7 @@ impl Daemon {
         }
         let back = look.has_way && !before.has_way;
         for port in self.registrants.iter_mut().filter(|_| look.addresses.is_some()) {
-            port.registrant.moved(now, self.told_address);
+            port.registrant.moved(now, self.told_address, self.private_address);
             port.registrant.start(now);
             if back {
                 port.registrant.way_is_back(now);
@@ -332,10 +340,19 @@ impl Daemon {
         }
     }
 
+    /// What our NAT shows of us.
+    fn outside_ip(&self) -> Option<std::net::IpAddr> {
+        self.private_address.map(|_| self.told_address.ip())
+    }
+
     fn say_address(&self) {
         match &self.here.addresses {
-            Some(to) if self.config.sip.main().ip().is_unspecified() => tracing::info!("peers reach this gateway at {}", to.contacts[0]),
-            Some(_) => {}
+            Some(to) => {
+                let beyond = to.outside.map(|o| format!(", and beyond the NAT at {o}")).unwrap_or_default();
+                if self.config.sip.main().ip().is_unspecified() || to.outside.is_some() {
+                    tracing::info!("peers reach this gateway at {}{beyond}", to.contacts[0]);
+                }
+            }
             None => tracing::warn!("this machine has no address that peers could reach; waiting for one"),
         }
     }
@@ -354,6 +371,10 @@ impl Daemon {
         self.register(now);
         while let Some(action) = self.gateway.poll_action() {
             self.act(action);
+        }
+        while let Some((server, ask)) = self.own.poll_transmit() {
+            sip.send(server, None, ask);
+            self.gateway.keep_open();
         }
         while let Some(transmit) = self.gateway.poll_transmit() {
             sip.send(transmit.dst, transmit.server_name, transmit.bytes);
@@ -408,9 +429,9 @@ impl Daemon {
             self.clocked().handle_lookup(clock::now(), query, answer);
             return;
         };
-        let answers = self.answers.clone();
+        let (answers, near) = (self.answers.clone(), self.outside_ip());
         tokio::spawn(async move {
-            let answer = client.look_up(&number).await;
+            let answer = client.look_up(&number, near).await;
             // A daemon that is going down no longer listens.
             let _nobody_waits = answers.send(FromDirectory::Lookup(query, answer)).await;
         });
@@ -481,7 +502,7 @@ impl Daemon {
         }
         let learned = resolver.learned().find(|(n, _)| **n == number).map(|(_, r)| r.clone());
         let (first, last) = (resolver.outside_first(&number), resolver.prefix_route(&number));
-        let directory = self.directory.clone();
+        let (directory, near) = (self.directory.clone(), self.outside_ip());
         let accounts: Vec<String> = self.gateway.accounts().into_iter().map(|a| a.name).collect();
         if let (None, Some(outside)) = (&learned, &first) {
             let _nobody_waits = reply.send(Ok(sip_accounts::lookup_json(&accounts, outside)));
@@ -489,7 +510,7 @@ impl Daemon {
         }
         tokio::spawn(async move {
             let answer = match directory {
-                Some(directory) => directory.look_up(&number).await,
+                Some(directory) => directory.look_up(&number, near).await,
                 None => crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown),
             };
             let silent = answer == crate::resolve::Answer::No(crate::resolve::NoRoute::DirectorySilent);
@@ -518,7 +539,7 @@ impl Daemon {
         let registrations = self.registrants.iter().filter_map(|r| r.registrant.poll_timeout()).min();
         let retry = if self.backlog.is_empty() { None } else { Some(clock::now() + Duration::from_millis(20)) };
         let idle = clock::now() + Duration::from_secs(1);
-        [self.gateway.poll_timeout(), self.watchdog.due(), registrations, retry, self.stopping, self.own.look_at(), Some(idle)]
+        [self.gateway.poll_timeout(), self.watchdog.due(), registrations, retry, self.stopping, self.own.poll_timeout(), Some(idle)]
             .into_iter()
             .flatten()
             .min()
@@ -580,7 +601,7 @@ fn build_board(config: &GatewayConfig, legs: usize) -> Board {
 fn nowhere(config: &GatewayConfig) -> Addresses {
     let main = config.sip.main();
     let ip = if main.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
-    Addresses { contacts: vec![crate::sip::Hop::udp(SocketAddr::new(ip, main.port()))], media: ip }
+    Addresses { contacts: vec![crate::sip::Hop::udp(SocketAddr::new(ip, main.port()))], media: ip, outside: None }
 }
 
 fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, at: &Addresses) -> Gateway {

@@ -8,11 +8,14 @@
 //!  kernel: link, address or route changed --> settle (a burst is one event) --> look --> another: calls, registrations and peers are told
 //!                                                                                \--> none: nothing; calls live until their timers end
 //! ```
+//! Where a STUN server is named, peers beyond a NAT are told what it sees of our SIP socket; it is asked again while the NAT would forget.
 
+use super::clock;
 use super::sys::interfaces;
 use crate::call::Addresses;
 use crate::clock::Instant;
 use crate::sip::Hop;
+use crate::stun;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -49,6 +52,8 @@ pub struct OwnAddress {
     cut_off: Option<Instant>,
     /// The look for any other address has been made.
     waited: bool,
+    /// The server that is asked how we are seen.
+    stun: Option<(SocketAddr, stun::Client)>,
     /// What was found last, by family.
     last: (Option<IpAddr>, Option<IpAddr>),
 }
@@ -56,11 +61,47 @@ pub struct OwnAddress {
 impl OwnAddress {
     /// For sockets bound at `local` and, for media, `media`, of a gateway with this directory.
     pub fn new(local: &[Hop], media: IpAddr, directory: Option<SocketAddr>) -> OwnAddress {
-        OwnAddress { local: local.to_vec(), media, directory, cut_off: None, waited: false, last: (None, None) }
+        OwnAddress { local: local.to_vec(), media, directory, cut_off: None, waited: false, stun: None, last: (None, None) }
+    }
+
+    /// With this STUN server, which is asked from the first look on.
+    pub fn with_stun(mut self, server: Option<SocketAddr>) -> OwnAddress {
+        self.stun = server.map(|server| (server, stun::Client::new(clock::random::<32>())));
+        self
+    }
+
+    /// When [`OwnAddress::handle_timeout`] is wanted.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let stun = self.stun.as_ref().and_then(|(_, client)| client.poll_timeout());
+        [stun, self.look_at()].into_iter().flatten().min()
+    }
+
+    /// Time passed. True if it is time to look.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        if let Some((server, client)) = &mut self.stun {
+            let was_silent = client.is_silent();
+            client.handle_timeout(now);
+            if client.is_silent() && !was_silent {
+                tracing::warn!("the STUN server {server} does not answer; peers beyond a NAT are told what it saw last, if anything");
+            }
+        }
+        self.look_at().is_some_and(|at| at <= now)
+    }
+
+    /// What goes to the STUN server from the SIP socket.
+    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        let (server, client) = self.stun.as_mut()?;
+        client.poll_transmit().map(|bytes| (*server, bytes))
+    }
+
+    /// A STUN message came to the SIP socket. True if a look will find something else than before.
+    pub fn handle_stun(&mut self, now: Instant, src: SocketAddr, bytes: &[u8]) -> bool {
+        let Some((_, client)) = self.stun.as_mut().filter(|(server, _)| *server == src) else { return false };
+        client.handle_answer(now, bytes).is_some()
     }
 
     /// When to look though nothing was heard: an address that nobody told of may have to do.
-    pub fn look_at(&self) -> Option<Instant> {
+    fn look_at(&self) -> Option<Instant> {
         let follows = self.media.is_unspecified() && self.last_of(self.media.is_ipv4()).is_none();
         let at = self.cut_off.filter(|_| follows && !self.waited)? + Duration::from_millis(ANY_WILL_DO_MS);
         Some(at)
@@ -73,6 +114,7 @@ impl OwnAddress {
             Some(source) => source.is_some(),
             None => !interfaces::addresses().is_empty(),
         };
+        let (was_cut_off, before) = (self.cut_off.is_some(), self.last);
         self.cut_off = if has_way { None } else { Some(self.cut_off.unwrap_or(now)) };
         self.waited = self.cut_off.is_some_and(|since| now.ms_since(since) >= ANY_WILL_DO_MS);
         let present = interfaces::addresses();
@@ -80,12 +122,22 @@ impl OwnAddress {
             let found = self.own(now, v4, way.flatten(), &present);
             *if v4 { &mut self.last.0 } else { &mut self.last.1 } = found;
         }
+        if let Some((_, client)) = &mut self.stun
+            && (before != self.last || (has_way && was_cut_off) || client.poll_timeout().is_none())
+        {
+            client.start(now);
+        }
         let told = |ip: IpAddr| if ip.is_unspecified() { self.last_of(ip.is_ipv4()) } else { Some(ip) };
         let reached = |hop: &Hop| told(hop.addr.ip()).map(|ip| Hop { addr: SocketAddr::new(ip, hop.addr.port()), ..*hop });
         let contacts: Vec<Hop> = self.local.iter().filter_map(reached).collect();
         // The first of `listen` is what peers are told: without an address of its family they are told nothing.
         let main = self.local.first().and_then(reached);
-        let addresses = main.zip(told(self.media)).map(|(_, media)| Addresses { contacts, media });
+        let addresses = main.zip(told(self.media)).map(|(main, media)| {
+            let mapped = self.stun.as_ref().and_then(|(_, client)| client.mapped());
+            // Seen as we see ourselves, there is no NAT.
+            let outside = mapped.filter(|seen| seen.is_ipv4() == main.addr.is_ipv4() && seen.ip() != main.addr.ip());
+            Addresses { contacts, media, outside }
+        });
         Look { addresses, has_way }
     }
 
@@ -235,6 +287,29 @@ mod tests {
         assert_eq!(own.own(t(4_000), true, None, &[ip(7)]), None);
         assert_eq!(own.look_at(), Some(t(5_100)));
         assert!(own.own(t(5_200), true, None, &[ip(7)]).is_some(), "better than none");
+    }
+
+    #[test]
+    fn beyond_a_nat_we_are_what_the_server_sees() {
+        let server: SocketAddr = "192.0.2.53:5060".parse().expect("literal");
+        let local = [at("127.0.0.1:5060")];
+        let mut own = OwnAddress::new(&local, local[0].addr.ip(), None).with_stun(Some(server));
+        assert_eq!(own.look(t(0)).addresses.and_then(|a| a.registered()), Some((local[0].addr, None)), "not known yet");
+        let (to, ask) = own.poll_transmit().expect("it asks at once");
+        assert_eq!(to, server);
+        let seen: SocketAddr = "198.51.100.7:31000".parse().expect("literal");
+        let answer = stun::binding_answer(&ask, seen).expect("a request");
+        assert!(!own.handle_stun(t(10), seen, &answer), "not from the server");
+        assert!(own.handle_stun(t(10), server, &answer));
+        let told = own.look(t(10)).addresses.expect("fixed");
+        assert_eq!((told.registered(), told.media), (Some((seen, Some(local[0].addr))), local[0].addr.ip()));
+        // The mapping is kept open, and without a NAT there is nothing to tell.
+        assert!(own.poll_timeout().is_some_and(|at| at >= t(20_000) && at <= t(29_100)));
+        assert!(!own.handle_timeout(t(29_100)));
+        let (_, ask) = own.poll_transmit().expect("again");
+        let answer = stun::binding_answer(&ask, local[0].addr).expect("a request");
+        assert!(own.handle_stun(t(29_110), server, &answer));
+        assert_eq!(own.look(t(29_110)).addresses.and_then(|a| a.outside), None);
     }
 
     #[tokio::test]

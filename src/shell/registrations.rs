@@ -16,7 +16,7 @@ use crate::registration::{Outcome, Outgoing, Registrant, State};
 use crate::resolve::{Answer, NoRoute};
 use sha2::{Digest, Sha256};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,11 +71,15 @@ impl Directory {
         Ok(Some(Directory { client: Arc::new(client), login }))
     }
 
-    /// Where is this number?
-    pub async fn look_up(&self, number: &Number) -> Answer {
+    /// Where is this number? A peer that is seen at `near`, the host that our own NAT shows, is behind the same NAT, and is called where it sees
+    /// itself: many NATs do not lead back inside.
+    pub async fn look_up(&self, number: &Number, near: Option<IpAddr>) -> Answer {
         match self.client.lookup(self.login.as_ref(), number.as_str()).await {
             Ok(LookupAnswer::Found(found)) => match Number::parse(&found.number) {
-                Ok(number) => Answer::Found { number, contact: found.contact, fingerprint: found.fingerprint },
+                Ok(number) => {
+                    let inside = found.private_address.filter(|_| near == Some(found.contact.ip()));
+                    Answer::Found { number, contact: inside.unwrap_or(found.contact), fingerprint: found.fingerprint }
+                }
                 Err(_) => Answer::No(NoRoute::Unknown),
             },
             Ok(LookupAnswer::Away { .. }) => Answer::No(NoRoute::Away),

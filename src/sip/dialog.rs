@@ -2,7 +2,7 @@
 
 use super::hop::{Hop, Target, Transport};
 use super::message::{Message, Method, NameAddr, Uri};
-use core::net::IpAddr;
+use super::network::is_private;
 
 /// One dialog, early or confirmed. The remote tag is part of it from the start: a fork is another `Dialog`.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl Dialog {
             by_flow: response
                 .contact()
                 .and_then(|c| Hop::of_uri(&c.uri))
-                .is_some_and(|h| is_hidden(h.addr.ip()) && !is_hidden(source.0.addr.ip())),
+                .is_some_and(|h| is_private(h.addr.ip()) && !is_private(source.0.addr.ip())),
             flow: source,
         }
     }
@@ -153,6 +153,11 @@ impl Dialog {
         }
     }
 
+    /// Where the peer was last seen.
+    pub fn seen_at(&self) -> Hop {
+        self.flow.0
+    }
+
     /// The remote target, if the peer was last seen at just that address, and nothing stands between.
     pub fn seen_target(&self) -> Option<Hop> {
         let target = Uri::parse(&self.target).ok().as_ref().and_then(Hop::of_uri);
@@ -162,14 +167,6 @@ impl Dialog {
     /// The tag the peer chose.
     pub fn remote_tag(&self) -> &[u8] {
         &self.remote_tag
-    }
-}
-
-/// An address of a private network (RFC 1918, RFC 4193): useless as a target when its owner is seen under a public one.
-fn is_hidden(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(a) => a.is_private() || a.is_link_local(),
-        IpAddr::V6(a) => a.is_unique_local() || a.is_unicast_link_local(),
     }
 }
 

@@ -14,7 +14,6 @@ pub mod message;
 mod network;
 pub mod register;
 pub mod stream;
-pub mod stun;
 pub mod transaction;
 
 pub use endpoint::{
@@ -22,4 +21,4 @@ pub use endpoint::{
     RequestId, TimerReason, Transmit,
 };
 pub use hop::{Hop, Target, Transport};
-pub use network::{Network, NetworkError, source_of};
+pub use network::{Network, NetworkError, is_inside, source_of};

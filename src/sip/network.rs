@@ -33,6 +33,19 @@ impl fmt::Display for NetworkError {
 }
 impl std::error::Error for NetworkError {}
 
+/// An address of a private network (RFC 1918, RFC 4193) or of one link: whoever has no other is reached from there only.
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(a) => a.is_private() || a.is_link_local(),
+        IpAddr::V6(a) => a.is_unique_local() || a.is_unicast_link_local(),
+    }
+}
+
+/// Whether a peer of this address is on our side of any NAT.
+pub fn is_inside(ip: IpAddr) -> bool {
+    is_private(ip) || ip.is_loopback()
+}
+
 /// As a number of 128 bits, the family aside.
 fn number(address: IpAddr) -> u128 {
     match address {

@@ -5,7 +5,7 @@ use crate::fax::t38::udptl::ErrorCorrection;
 use crate::id::{LegId, PortId};
 use crate::line::Command as LineCommand;
 use crate::media::Direction;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tipring_dsp::g711::Law;
 use tipring_hw::sim::Control;
 
@@ -33,6 +33,8 @@ pub struct Retune {
 pub struct Redirect {
     /// Where UDPTL goes.
     pub remote: SocketAddr,
+    /// The host that the peer's signalling comes from, which may be the peer's too.
+    pub also_from: Option<IpAddr>,
     /// The largest datagram the peer takes.
     pub max_datagram: usize,
     /// How ours are protected.

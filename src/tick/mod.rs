@@ -178,7 +178,7 @@ impl Board {
                 if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
                     && let Leg::T38(t38) = &mut **leg
                 {
-                    t38.redirect(to.remote, to.max_datagram, to.error_correction);
+                    t38.redirect(to.remote, to.also_from, to.max_datagram, to.error_correction);
                 }
             }
             Command::PlayDigit(port, key, duration_ms) => {

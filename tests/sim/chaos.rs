@@ -2,6 +2,7 @@
 //! (the world checks after every turn), and when people hang up and faults stop, everything comes to rest and calls go through again.
 
 use crate::stage::*;
+use std::net::{IpAddr, Ipv4Addr};
 use tipring::clock::{Rng, ms};
 use tipring::lab::netem::Params;
 use tipring::lab::world::{EmergencySpec, GatewaySpec, PortSpec, World, WorldSpec};
@@ -94,8 +95,16 @@ fn something_happens(world: &mut World, rng: &mut Rng) {
         85 if world.site(site).is_up() => world.shut_down(site),
         86 if world.registry().is_some_and(|r| r.is_up()) => world.kill_directory(),
         86..88 => world.start_directory(),
+        // A lease ends and another begins, perhaps with an address that another office had; or a cable is out.
+        88..91 => moves(world, site, rng),
         _ => misbehave(world, rng),
     }
+}
+
+fn moves(world: &mut World, site: usize, rng: &mut Rng) {
+    let to = IpAddr::V4(Ipv4Addr::new(10, 0, 9, rng.below(4) as u8));
+    let taken = (0..world.sites()).any(|other| other != site && world.site(other).address() == Some(to));
+    world.set_address(site, Some(to).filter(|_| !taken && rng.chance(0.7)));
 }
 
 fn faults_stop(world: &mut World) {
@@ -108,6 +117,9 @@ fn faults_stop(world: &mut World) {
         }
     }
     for site in 0..3 {
+        if world.site(site).address().is_none() {
+            world.set_address(site, Some(IpAddr::V4(Ipv4Addr::new(10, 0, 8, site as u8))));
+        }
         if !world.site(site).is_up() {
             world.start(site);
         }
@@ -156,6 +168,8 @@ fn run(seed: u64, actions: u32, tally: &mut Tally) {
     assert!(journals.iter().all(|(_, commands, burst)| *commands < 64 && *burst < 64), "seed {seed}: {journals:?}");
     // And calls go through again.
     assert!(world.run_until(120_000, |w| (0..3).all(|s| w.site(s).registered() == 2)), "seed {seed}: {}", story(&world));
+    // A bell that was silent for less than two rings would go on with the ringing that a machine has noticed already.
+    world.run_ms(10_000);
     world.forget_happenings();
     world.dial(A, 0, "3002");
     let rings = world.run_until(30_000, |w| noticed(w, B, 1, &Happening::RingStarted));

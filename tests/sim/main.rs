@@ -6,6 +6,7 @@ mod chaos;
 mod emergencies;
 mod faxes;
 mod moves;
+mod nats;
 mod offers;
 mod peers;
 mod registrations;

@@ -18,7 +18,7 @@ fn other(last: u8) -> Option<IpAddr> {
 }
 
 /// Two offices some way apart, on a network that also loses a little.
-fn far_offices(seed: u64) -> WorldSpec {
+pub fn far_offices(seed: u64) -> WorldSpec {
     let mut spec = two_offices(seed);
     let ms = core::time::Duration::from_millis;
     spec.link = Params { loss: 0.005, delay: ms(1 + seed % 40), jitter: ms(seed % 7), ..spec.link };
@@ -26,7 +26,7 @@ fn far_offices(seed: u64) -> WorldSpec {
 }
 
 /// 2001 calls 3001, who answers.
-fn calls(world: &mut World) {
+pub fn calls(world: &mut World) {
     world.forget_happenings();
     world.dial(A, 0, "3001");
     rings(world, B, 0, 10_000);
@@ -35,14 +35,14 @@ fn calls(world: &mut World) {
 }
 
 /// Whole words are heard in both directions.
-fn both_hear(world: &mut World, seed: u64) {
+pub fn both_hear(world: &mut World, seed: u64) {
     for (from, to) in [(A, B), (B, A)] {
         let (heard, delay_ms) = says(world, (from, 0), (to, 0), seed + from as u64, 1_500);
         assert!(heard > 0.85 && delay_ms < 400.0, "{from} to {to}: {heard} after {delay_ms} ms: {}", story(world));
     }
 }
 
-fn hang_up(world: &mut World) {
+pub fn hang_up(world: &mut World) {
     world.hang_up(A, 0);
     world.run_ms(1_000);
     world.hang_up(B, 0);
@@ -55,7 +55,7 @@ fn is_known_elsewhere(world: &mut World, number: &str, site: usize) {
     assert!(known, "{number} is known at {there:?}, not {:?}: {}", contact(world, number), story(world));
 }
 
-fn learned(world: &mut World, site: usize, number: &str) -> Option<std::net::SocketAddr> {
+pub fn learned(world: &mut World, site: usize, number: &str) -> Option<std::net::SocketAddr> {
     let number = tipring::number::Number::parse(number).expect("digits");
     world.site(site).disk.get(&number).map(|route| route.contact)
 }
@@ -287,4 +287,50 @@ fn req_c4_a_wall_clock_that_jumps_by_a_day_ends_no_lease_and_no_call() {
             assert_eq!(contact(&world, "3001"), None);
         }
     }
+}
+
+/// The control: a gateway that does not hear of its changes is not found, cannot be hung up on, and finishes no page.
+#[test]
+fn without_the_kernels_word_the_scenes_above_fail() {
+    let deaf = |mut spec: WorldSpec| {
+        spec.gateways[B].hears_of_changes = false;
+        spec
+    };
+    let mut world = registered(deaf(far_offices(1)));
+    world.set_address(B, other(1));
+    world.run_ms(REGISTERED_WITHIN_MS);
+    assert_eq!(contact(&world, "3001"), Some(sip_address(B)), "idle: known where it was");
+
+    let mut world = registered(deaf(far_offices(1)));
+    calls(&mut world);
+    world.set_address(B, other(7));
+    world.run_ms(1_500);
+    world.hang_up(A, 0);
+    world.run_ms(10_000);
+    assert_eq!(world.records(B).len(), 0, "talking: the BYE goes to where it was");
+
+    let mut world = registered(deaf(far_offices(2)));
+    let home = world.site(B).address();
+    world.set_address(B, None);
+    world.run_ms(400_000);
+    world.set_address(B, home);
+    world.run_ms(REGISTERED_WITHIN_MS);
+    assert_eq!(contact(&world, "3001"), None, "the cable: it waits for its back-off");
+}
+
+#[cfg(feature = "spandsp")]
+#[test]
+fn without_the_kernels_word_a_page_under_way_does_not_arrive() {
+    let tray = Tray::new("moves-not");
+    let pages = letters(33, 1);
+    let mut spec = fax_offices(33, &tray, true);
+    spec.gateways[B].hears_of_changes = false;
+    let mut world = registered(spec);
+    let tiff = tray.put("sent.tif", &pages);
+    world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
+    let port = tipring::id::PortId(1);
+    assert!(world.run_until(60_000, |w| w.site(A).gateway().is_some_and(|g| g.is_t38(port))), "{}", story(&world));
+    world.run_ms(9_000);
+    world.set_address(B, other(5));
+    assert!(!report(&mut world, A, 300_000).ok);
 }

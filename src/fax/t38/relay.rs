@@ -16,7 +16,7 @@ use super::udptl::{self, Class, ErrorCorrection, Receiver, ReceiverStats, Sender
 use crate::clock::Instant;
 use crate::fax::t30::observer::{FaxRecord, Observer, Side};
 use crate::limits::{DATAGRAM_BYTES_MAX, IFP_BYTES_MAX, IFP_QUEUE};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use tipring_dsp::{Frame, SILENCE};
 
 /// From which address datagrams are taken.
@@ -24,8 +24,9 @@ use tipring_dsp::{Frame, SILENCE};
 pub enum SourcePolicy {
     /// Only from the negotiated one.
     Exact,
-    /// From the negotiated one; or from another port of the same host (a NAT in between) that sends a few valid datagrams in a row while
-    /// the negotiated one is silent. Answers go there from then on, and nowhere else.
+    /// From the negotiated one; or from another port of the same host, or of the one that the peer's signalling comes from (a NAT in
+    /// between), that sends a few valid datagrams in a row while the negotiated one is silent. Answers go there from then on, and nowhere
+    /// else.
     #[default]
     Latch,
 }
@@ -43,6 +44,8 @@ pub struct T38Config {
     pub remote: SocketAddr,
     /// From where it may send.
     pub source: SourcePolicy,
+    /// The host that the peer's signalling comes from.
+    pub also_from: Option<IpAddr>,
     /// Lets the machines agree on ECM.
     pub ecm: bool,
     /// The fastest image modem, in bit/s (`T38MaxBitRate`).
@@ -62,6 +65,7 @@ impl T38Config {
             error_correction: ErrorCorrection::Redundancy { control: 3, image: 2 },
             remote,
             source: SourcePolicy::Latch,
+            also_from: None,
             ecm: true,
             max_bps: 14400,
             fill_bit_removal: false,
@@ -97,6 +101,9 @@ pub struct FaxStats {
 /// only listens. It bears its old sequence number, so a receiver drops it.
 const KEEPALIVE_MS: u64 = 1000;
 
+/// Datagrams that open the way, one a tick: as many as a peer wants to see before it follows.
+const OPENING: u8 = 3;
+
 /// The T.38 leg of one call.
 pub struct T38Leg {
     syntax: Syntax,
@@ -114,6 +121,9 @@ pub struct T38Leg {
     last_len: usize,
     last_sent: Instant,
     repeats: u8,
+    opening: u8,
+    /// The engine has said something but no-signal.
+    spoke: bool,
     heard: Option<Instant>,
     /// When our side last had something other than no-signal to send.
     busy: Option<Instant>,
@@ -145,7 +155,7 @@ impl T38Leg {
         T38Leg {
             syntax: Syntax::of_version(config.version),
             negotiated: config.remote,
-            latch: Latch::new(config.remote),
+            latch: Latch::new(config.remote, config.also_from),
             source: config.source,
             receiver: Receiver::new(),
             sender: Sender::new(config.error_correction, config.max_datagram),
@@ -157,6 +167,8 @@ impl T38Leg {
             last_len: 0,
             last_sent: Instant::ZERO,
             repeats: 0,
+            opening: 0,
+            spoke: false,
             heard: None,
             busy: None,
             now: Instant::ZERO,
@@ -170,11 +182,12 @@ impl T38Leg {
     }
     /// The peer moved by signalling (re-INVITE in the middle of the fax): the stream goes on there. The same address again changes nothing
     /// that was learned since.
-    pub fn redirect(&mut self, remote: SocketAddr, max_datagram: usize, correction: ErrorCorrection) {
+    pub fn redirect(&mut self, remote: SocketAddr, also_from: Option<IpAddr>, max_datagram: usize, correction: ErrorCorrection) {
         if self.negotiated != remote {
             self.negotiated = remote;
-            self.latch = Latch::new(remote);
+            self.latch = Latch::new(remote, also_from);
         }
+        self.latch.set_also_from(also_from);
         self.correction = correction;
         self.sender.set_terms(correction, max_datagram);
     }
@@ -194,7 +207,7 @@ impl T38Leg {
     pub fn from_net(&mut self, now: Instant, src: SocketAddr, datagram: &[u8]) {
         self.begin(now);
         let known = src == self.remote();
-        let may_latch = self.source == SourcePolicy::Latch && src.ip() == self.remote().ip();
+        let may_latch = self.source == SourcePolicy::Latch && self.latch.may_be(src);
         if !known && !may_latch {
             self.counts.foreign += 1;
             return;
@@ -225,6 +238,12 @@ impl T38Leg {
         self.engine.to_line(to_line);
         if self.filter.to_line(to_line) {
             self.engine.from_net(Step::Reset);
+        }
+        if !self.spoke && self.heard.is_none() && (self.opening < OPENING || self.now.ms_since(self.last_sent) >= KEEPALIVE_MS) {
+            // A NAT on our side lets nothing in before something went out, and the machine here may be the one that listens first. Each is
+            // a datagram of its own, so that a peer who looks for us elsewhere than we are can tell by their numbers where that is.
+            self.opening = self.opening.saturating_add(1);
+            self.send(&Packet::Indicator(Indicator::NoSignal), 1, out);
         }
         if self.counts.datagrams_out == sent {
             self.repeat(out);
@@ -290,6 +309,7 @@ impl T38Leg {
         // An engine holds no more than its queue; the bound is for one that would not stop.
         for _ in 0..IFP_QUEUE {
             let Some((packet, copies)) = self.engine.poll() else { return };
+            self.spoke |= !matches!(packet, Packet::Indicator(Indicator::NoSignal));
             self.observer.packet(Side::Line, &packet);
             let fate = self.filter.from_line(&packet);
             if fate != Outgoing::Hold {

@@ -2,8 +2,10 @@
 //!
 //! The machines live on when the gateway is killed: a phone that was off hook then is off hook when it comes back.
 
+use super::nat::Nat;
 use super::network::Ticket;
-use super::place::{Found, Place, home, sip_address};
+use super::place::{Found, Place, SIP_PORT, STUN_SERVER, home, sip_address};
+use super::plug::Plug;
 use super::spec::{GatewaySpec, MachineSpec, PortSpec};
 use crate::call::{self, Action, Addresses, CallRecord, Gateway, LegSockets, LogLine, PortConfig};
 use crate::clock::{Instant, Rng, WallMs};
@@ -26,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tipring_dsp::SILENCE;
 use tipring_dsp::tone_plan::TonePlan;
 use tipring_hw::sim::{Phone, SimPort};
-use tipring_hw::{Capabilities as PortCapabilities, Control, ControlError, Frame, Port, PortCommand, PortEvent, SimEvent};
+use tipring_hw::{Control, ControlError, Port, PortCommand, SimEvent};
 
 /// The country of every line: two emergency numbers that differ, a double ring.
 const COUNTRY: &str = "GB";
@@ -39,49 +41,6 @@ const SOCKET_DATAGRAMS_MAX: usize = 256;
 const FIRST_MEDIA_PORT: u16 = 10_000;
 /// A port with a call whose line has been on hook for so many turns: the call was forgotten.
 const FORGOTTEN_TURNS: u32 = 100;
-
-const SIP_PORT: u16 = 5060;
-
-/// A port whose hook state can be told again to a gateway that was away.
-struct Plug {
-    inner: Box<dyn Port>,
-    closed: bool,
-    tell_again: Arc<AtomicBool>,
-    told: Option<PortEvent>,
-}
-
-impl Port for Plug {
-    fn capabilities(&self) -> PortCapabilities {
-        self.inner.capabilities()
-    }
-    fn exchange(&mut self, to_line: &Frame, from_line: &mut Frame) {
-        if self.tell_again.swap(false, Ordering::Relaxed) && self.closed {
-            self.told = Some(PortEvent::OffHook { at_ms: 0 });
-        }
-        self.inner.exchange(to_line, from_line);
-    }
-    fn poll_event(&mut self) -> Option<PortEvent> {
-        if let Some(event) = self.told.take() {
-            return Some(event);
-        }
-        let event = self.inner.poll_event();
-        match event {
-            Some(PortEvent::OffHook { .. }) => self.closed = true,
-            Some(PortEvent::OnHook { .. }) => self.closed = false,
-            Some(PortEvent::Gone | PortEvent::Back) | None => {}
-        }
-        event
-    }
-    fn command(&mut self, command: PortCommand) {
-        self.inner.command(command);
-    }
-    fn control(&mut self, control: Control) -> Result<(), ControlError> {
-        self.inner.control(control)
-    }
-    fn poll_sim(&mut self) -> Option<SimEvent> {
-        self.inner.poll_sim()
-    }
-}
 
 /// What a site asks of the world, in order.
 pub enum Out {
@@ -132,6 +91,16 @@ struct Running {
     stopping: bool,
 }
 
+impl Running {
+    /// Calls and registrations hear where peers reach us.
+    fn readdress(&mut self, now: Instant, to: &Addresses) {
+        self.gateway.readdress(now, to);
+        if let Some((contact, private)) = to.registered() {
+            self.registrants.iter_mut().for_each(|(_, r)| r.moved(now, contact, private));
+        }
+    }
+}
+
 /// One site.
 pub struct Site {
     index: usize,
@@ -142,6 +111,8 @@ pub struct Site {
     /// How many times it was started.
     pub life: u32,
     place: Place,
+    /// It neither asks how it is seen nor keeps a NAT open.
+    pub(super) mute: bool,
     /// Learned routes: they are on disk, and so outlive the gateway.
     pub disk: BTreeMap<Number, LearnedRoute>,
     /// Phase of its turns, and how many it has made.
@@ -159,19 +130,20 @@ impl Site {
     pub fn new(index: usize, spec: GatewaySpec, has_directory: bool, rng: &mut Rng) -> Self {
         let tell_again: Vec<_> = spec.ports.iter().map(|_| Arc::new(AtomicBool::new(false))).collect();
         let ports = spec.ports.iter().zip(&tell_again).map(|(port, flag)| {
-            let plug = Plug { inner: machine(port, rng.next_u64()), closed: false, tell_again: flag.clone(), told: None };
+            let plug = Plug::new(machine(port, rng.next_u64()), flag.clone());
             Box::new(plug) as Box<dyn Port>
         });
         let targets = spec.emergency.iter().map(|e| e.target(sip_address)).collect();
         let emergency = call::EmergencyPlan { targets, silence_ms: spec.emergency_silence_ms, no_answer_ms: spec.emergency_no_answer_ms };
         Site {
             index,
+            place: Place::new(index, !spec.hears_of_changes, spec.nat),
+            mute: false,
             ports: ports.collect(),
             tell_again,
             spec,
             running: None,
             life: 0,
-            place: Place::new(index),
             disk: BTreeMap::new(),
             // Gateways do not start in the same microsecond: each has its own phase of the 20 ms.
             first_turn_us: 1 + rng.below(20_000),
@@ -186,7 +158,7 @@ impl Site {
     /// Starts the gateway.
     pub fn start(&mut self, now: Instant, wall: WallMs, rng: &mut Rng) {
         self.life += 1;
-        self.place.start();
+        self.place.start(now, rng);
         let tones = TonePlan::of(COUNTRY).expect("a listed country");
         let map = DigitMap::parse(DIGIT_MAP, emergency_numbers(COUNTRY)).expect("a digit map that was tried");
         let map = Arc::new(map.with_codes(self.spec.codes.clone()));
@@ -311,6 +283,13 @@ impl Site {
     pub fn address(&self) -> Option<IpAddr> {
         self.place.here
     }
+    /// Where others send to, and the NAT that stands there, if one does.
+    pub(super) fn reached(&self) -> Option<IpAddr> {
+        self.place.reached()
+    }
+    pub(super) fn nat(&mut self) -> Option<&mut Nat> {
+        self.place.nat.as_mut()
+    }
     /// Where the machine takes SIP now, had it an address or not.
     pub fn sip_address(&self) -> SocketAddr {
         SocketAddr::new(self.place.here.unwrap_or(home(self.index)), SIP_PORT)
@@ -379,6 +358,14 @@ impl Site {
         if self.place.here != Some(dst.ip()) {
             return;
         }
+        if src == STUN_SERVER {
+            if self.place.handle_stun(now, bytes) {
+                running.gateway.set_wall(now, wall);
+                running.readdress(now, &self.place.addresses());
+            }
+            self.settle(now);
+            return;
+        }
         if dst.port() == SIP_PORT {
             running.gateway.set_wall(now, wall);
             running.gateway.handle_message(now, src.into(), bytes);
@@ -422,11 +409,9 @@ impl Site {
     pub fn handle_timeout(&mut self, now: Instant, wall: WallMs) {
         let Some(running) = &mut self.running else { return };
         match self.place.look(now) {
-            Found::Moved(to) => {
-                let contact = SocketAddr::new(to, SIP_PORT);
+            Found::Moved => {
                 running.gateway.set_wall(now, wall);
-                running.gateway.readdress(now, &Addresses { contacts: vec![contact.into()], media: to });
-                running.registrants.iter_mut().for_each(|(_, r)| r.moved(now, contact));
+                running.readdress(now, &self.place.addresses());
             }
             Found::Back => {
                 running.gateway.way_is_back(now);
@@ -556,6 +541,10 @@ impl Site {
                     self.out.push(Out::Ask(Ticket::Registration(i as u16, outgoing.serial), request));
                 }
             }
+        }
+        while let (Some(ask), Some(here), false) = (self.place.poll_transmit(), self.place.here, self.mute) {
+            self.out.push(Out::Datagram { src: SocketAddr::new(here, SIP_PORT), dst: STUN_SERVER, bytes: ask });
+            running.gateway.keep_open();
         }
         let mut burst = 0;
         while let Some(transmit) = running.gateway.poll_transmit() {

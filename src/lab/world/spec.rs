@@ -1,5 +1,6 @@
 //! What a world is made of: gateways with their ports and machines, a directory, links.
 
+use super::nat::NatSpec;
 use crate::call::EmergencyTarget;
 use crate::lab::netem;
 use crate::negotiate::{MediaPolicy, T38Policy};
@@ -82,6 +83,10 @@ pub struct GatewaySpec {
     pub learned_silence_ms: u64,
     /// A look-up without an answer for so long has failed.
     pub lookup_ms: u64,
+    /// The kernel's word of a changed address is heard. A gateway without it is what others are: the control of scenes in which it matters.
+    pub hears_of_changes: bool,
+    /// The NAT in front of it: then it asks the directory's STUN server how it is seen.
+    pub nat: Option<NatSpec>,
     /// By how much the clock of its board is fast, parts per million: its 20 ms are shorter by so much.
     pub clock_ppm: f64,
     /// The system stamps datagrams as they arrive (SO_TIMESTAMPNS); without it they count as arrived when the media thread takes them.
@@ -133,6 +138,8 @@ impl GatewaySpec {
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
             lookup_ms: 1_500,
+            hears_of_changes: true,
+            nat: None,
             clock_ppm: 0.0,
             receive_timestamps: true,
         }

@@ -104,6 +104,13 @@ pub enum Incoming {
         /// Its bytes.
         bytes: Vec<u8>,
     },
+    /// The answer to a STUN request of ours, as it came by UDP.
+    Stun {
+        /// Whence.
+        src: SocketAddr,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
     /// Nothing reaches this hop: not connected, or the connection ended, or the network said so.
     Failed {
         /// Whither.

@@ -44,14 +44,14 @@ async fn next(transport: &mut SipTransport) -> Incoming {
 async fn next_message(transport: &mut SipTransport) -> (Hop, Vec<u8>) {
     match next(transport).await {
         Incoming::Message { src, bytes } => (src, bytes),
-        failed @ Incoming::Failed { .. } => panic!("{failed:?}"),
+        other @ (Incoming::Failed { .. } | Incoming::Stun { .. }) => panic!("{other:?}"),
     }
 }
 
 async fn next_failure(transport: &mut SipTransport) -> (Hop, String) {
     match next(transport).await {
         Incoming::Failed { dst, why } => (dst, why),
-        message @ Incoming::Message { .. } => panic!("{message:?}"),
+        other @ (Incoming::Message { .. } | Incoming::Stun { .. }) => panic!("{other:?}"),
     }
 }
 

@@ -8,7 +8,8 @@ use crate::limits::{SIP_BYTES_MAX, SIP_RECEIVE_BYTES, SIP_UDP_PEERS_MAX};
 use crate::shell::access::Access;
 use crate::shell::sys;
 use crate::shell::sys::batch::{Inbox, Outbox};
-use crate::sip::{Hop, stun};
+use crate::sip::Hop;
+use crate::stun;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -161,6 +162,9 @@ impl Sockets {
                 }
                 if !stun::is_stun(bytes) {
                     return Poll::Ready(Incoming::Message { src: Hop::udp(src), bytes: bytes.to_vec() });
+                }
+                if stun::is_answer(bytes) {
+                    return Poll::Ready(Incoming::Stun { src, bytes: bytes.to_vec() });
                 }
                 if let Some(answer) = stun::binding_answer(bytes, src) {
                     self.stun_answered += u64::from(self.all[self.inbox_of].write.send_to(&answer, src).is_ok());

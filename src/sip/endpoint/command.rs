@@ -39,8 +39,9 @@ impl Endpoint {
     }
 
     /// Peers reach us elsewhere from now on (DHCP, another cable). What goes out says so; a peer in a dialog hears of it by the next
-    /// request in it (RFC 3261 s.12.2, target refresh), which is the owner's to send. Not empty.
-    pub fn set_contacts(&mut self, contacts: Vec<Hop>) {
+    /// request in it (RFC 3261 s.12.2, target refresh), which is the owner's to send. Not empty. `outside`: beyond our NAT.
+    pub fn set_contacts(&mut self, contacts: Vec<Hop>, outside: Option<SocketAddr>) {
+        self.config.outside = outside;
         if !contacts.is_empty() {
             self.config.contacts = contacts;
         }

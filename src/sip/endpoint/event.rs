@@ -5,7 +5,7 @@ use crate::clock::Instant;
 use crate::sip::auth::Login;
 use crate::sip::hop::{Hop, Target, Transport};
 use crate::sip::message::{Message, Uri};
-use crate::sip::network::Network;
+use crate::sip::network::{Network, is_inside};
 use core::fmt;
 use core::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct Config {
     /// Where peers reach us, by each transport and family of addresses: Via, Contact and the host of From. Not empty; the first is for
     /// who is reached by a transport of which there is none.
     pub contacts: Vec<Hop>,
+    /// Under which address peers beyond our NAT reach us by UDP, where there is one: they are told this in place of our own.
+    pub outside: Option<SocketAddr>,
     /// User-Agent and Server.
     pub user_agent: String,
     /// T.38 is spoken here: our Contact says so (RFC 6913).
@@ -56,6 +58,7 @@ impl Config {
     pub fn new(contact: SocketAddr, user_agent: impl Into<String>) -> Config {
         Config {
             contacts: vec![Hop::udp(contact)],
+            outside: None,
             user_agent: user_agent.into(),
             t38: false,
             trusted: Vec::new(),
@@ -76,6 +79,11 @@ impl Config {
     }
     /// Where who is reached over `hop` reaches us.
     pub fn contact(&self, hop: Hop) -> Hop {
+        if let Some(outside) = self.outside.filter(|o| hop.transport == Transport::Udp && o.is_ipv4() == hop.addr.is_ipv4())
+            && !is_inside(hop.addr.ip())
+        {
+            return Hop::udp(outside);
+        }
         let fits = |c: &&Hop| c.transport == hop.transport && c.addr.is_ipv4() == hop.addr.is_ipv4();
         let near = |c: &&Hop| c.transport == hop.transport;
         let found = self.contacts.iter().find(fits).or_else(|| self.contacts.iter().find(near)).or(self.contacts.first());

@@ -303,6 +303,13 @@ impl Endpoint {
     pub fn call_id(&self, id: DialogId) -> Option<String> {
         self.usages.get(&id).map(|u| readable(&u.call_id))
     }
+    /// Where the peer of a dialog that stands was last seen.
+    pub fn seen_at(&self, id: DialogId) -> Option<Hop> {
+        match &self.usages.get(&id)?.state {
+            State::Confirmed { dialog, .. } => Some(dialog.seen_at()),
+            State::Calling { .. } | State::Ringing { .. } => None,
+        }
+    }
     /// Where the peer of a dialog that stands says it is reached, if it is seen there too.
     pub fn peer_at(&self, id: DialogId) -> Option<Hop> {
         match &self.usages.get(&id)?.state {

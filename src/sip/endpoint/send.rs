@@ -25,6 +25,14 @@ impl Endpoint {
         self.transmits.push_back(Transmit { dst: to.0, server_name: to.1.clone(), bytes });
     }
 
+    /// Two empty lines to where the peer of a dialog that stands is seen by UDP, if that is beyond our NAT.
+    pub fn keep_open(&mut self, id: DialogId) {
+        let beyond = |hop: &Hop| hop.transport == Transport::Udp && !crate::sip::network::is_inside(hop.addr.ip());
+        if let Some(hop) = self.seen_at(id).filter(beyond) {
+            self.transmit(&(hop, None), b"\r\n\r\n".to_vec());
+        }
+    }
+
     fn via(&self, hop: Hop, branch: &[u8]) -> Vec<u8> {
         let mut via = format!("SIP/2.0/{} {};rport;branch=", hop.transport.as_str(), self.config.contact(hop).addr).into_bytes();
         via.extend_from_slice(branch);

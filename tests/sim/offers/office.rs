@@ -173,7 +173,7 @@ impl Office {
             Command::Redirect(_, to) => {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to redirect") };
                 let Leg::T38(fax) = &mut **leg else { panic!("audio is redirected as a fax") };
-                fax.redirect(to.remote, to.max_datagram, to.error_correction);
+                fax.redirect(to.remote, to.also_from, to.max_datagram, to.error_correction);
             }
             Command::PassThrough(_) => self.passes_through = true,
             Command::PlayDigit(_, key, duration_ms) => self.digits.push((key, duration_ms)),

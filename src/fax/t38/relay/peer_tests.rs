@@ -80,6 +80,43 @@ fn another_port_of_the_peers_host_is_followed_after_three_datagrams_in_a_row() {
 }
 
 #[test]
+fn the_host_that_the_signalling_comes_from_is_followed_and_a_third_one_is_not() {
+    let (nat, third) = (SocketAddr::from(([198, 51, 100, 7], 61_002)), SocketAddr::from(([198, 51, 100, 66], 61_002)));
+    let config = T38Config { also_from: Some(nat.ip()), ..T38Config::to(PEER) };
+    let leg = T38Leg::with_engine(&config, Box::new(Calls { says: Some(Indicator::Ced), heard: 0 }));
+    let mut b = Bench { leg, now: Instant::from_ms(1000), sent_to: Vec::new() };
+    for seq in 0..20 {
+        b.hears(third, seq);
+    }
+    assert_eq!((b.leg.remote(), b.leg.stats().foreign), (PEER, 20));
+    for seq in 0..3 {
+        b.hears(nat, seq);
+    }
+    assert_eq!((b.leg.remote(), b.leg.stats().datagrams_in), (nat, 1));
+    // Its next mapping, once the first is silent; and the peer's own host is not forgotten.
+    b.run_ms(400);
+    for seq in 3..6 {
+        b.hears(SocketAddr::new(nat.ip(), 61_400), seq);
+    }
+    assert_eq!(b.leg.remote().port(), 61_400);
+    b.leg.redirect(PEER, None, 400, ErrorCorrection::None);
+    b.run_ms(400);
+    for seq in 6..20 {
+        b.hears(SocketAddr::from(([198, 51, 100, 7], 9)), seq);
+    }
+    assert_eq!(b.leg.remote().port(), 9, "another port of where it is is still its own host");
+}
+
+#[test]
+fn a_leg_that_only_listens_says_so_at_once_so_that_a_nat_lets_the_peer_in() {
+    let mut b = Bench::new(SourcePolicy::Latch, None);
+    b.run_ms(100);
+    assert_eq!(b.sent_to, [PEER; 3], "and no more than that");
+    b.run_ms(10_000);
+    assert!((10..=14).contains(&b.sent_to.len()), "then a sign of life a second: {}", b.sent_to.len());
+}
+
+#[test]
 fn strangers_never_take_the_fax_by_the_port_alone_nor_while_the_peer_is_heard_nor_out_of_sequence() {
     let stranger = SocketAddr::from(([198, 51, 100, 66], PEER.port()));
     let mut b = Bench::new(SourcePolicy::Latch, Some(Indicator::Ced));

@@ -167,3 +167,57 @@ fn requests_of_others_are_answered_once_whatever_happens() {
     assert!(matches!(events[..], [Event::Response { request, status: 408, response: None, .. }] if request == two), "{events:?}");
     w.assert_all_gone();
 }
+
+#[test]
+fn req_c10_a_caller_who_moves_before_he_is_answered_is_answered_where_he_is() {
+    let mut w = World::new(GOOD, 80);
+    w.call();
+    let invite = w.sent(0).remove(0).1.emit();
+    w.hear(1, addr(1), invite.clone());
+    let id = w.take(1).into_iter().find_map(|e| if let Event::Incoming { dialog, .. } = e { Some(dialog) } else { None });
+    w.sent(1);
+    // The same branch from another address: its sender got a new lease, and repeats what was not answered.
+    w.hear(1, addr(7), invite);
+    assert!(w.ends[1].ringing(w.now, id.expect("a call")).is_ok());
+    let sent = w.sent(1);
+    assert!(!sent.is_empty() && sent.iter().all(|(hop, _)| hop.addr == addr(7)), "{sent:?}");
+}
+
+#[test]
+fn req_c10_who_moved_says_so_in_the_next_request_and_is_followed() {
+    let mut w = World::new(GOOD, 81);
+    let a = w.call();
+    w.run_ms(100);
+    let Some(Event::Incoming { dialog: b, .. }) = w.take(1).into_iter().find(|e| matches!(e, Event::Incoming { .. })) else {
+        panic!("a call")
+    };
+    w.ends[1].answer(w.now, b, b"v=0 answer".to_vec()).unwrap();
+    w.run_ms(500);
+    w.take(0);
+    assert_eq!(w.ends[1].peer_at(b), Some(at(1)));
+    w.ends[0].set_contacts(vec![at(7)], None);
+    w.ends[0].reinvite(w.now, a, b"v=0 offer from elsewhere".to_vec()).unwrap();
+    let (_, request) = w.sent(0).remove(0);
+    assert!(header(&request, "Contact").contains("192.0.2.7") && header(&request, "Via").contains("192.0.2.7"));
+    w.hear(1, addr(7), request.emit());
+    assert_eq!(w.ends[1].peer_at(b), Some(at(7)));
+    w.ends[1].answer(w.now, b, b"v=0 answer".to_vec()).unwrap();
+    assert!(w.sent(1).iter().all(|(hop, _)| hop.addr == addr(7)));
+    // No contacts are no contacts.
+    w.ends[0].set_contacts(Vec::new(), None);
+    assert_eq!(w.ends[0].config.contacts, [at(7)]);
+}
+
+#[test]
+fn req_c10_peers_beyond_a_nat_are_told_its_address_and_those_inside_ours() {
+    let outside: SocketAddr = "198.51.100.7:31000".parse().unwrap();
+    let config = Config { outside: Some(outside), ..Config::new("10.0.0.2:5060".parse().unwrap(), "x") };
+    let config = config.also_at(Hop::tcp("10.0.0.2:5060".parse().unwrap()));
+    let told = |at: &str| config.contact(Hop::udp(at.parse().unwrap())).addr.to_string();
+    assert_eq!(told("192.0.2.1:5060"), "198.51.100.7:31000");
+    for inside in ["10.0.0.9:5060", "192.168.1.1:5060", "127.0.0.1:5060"] {
+        assert_eq!(told(inside), "10.0.0.2:5060", "{inside}");
+    }
+    assert_eq!(config.contact(Hop::tcp("192.0.2.1:5060".parse().unwrap())).addr.to_string(), "10.0.0.2:5060", "a NAT maps each apart");
+    assert_eq!(told("[2001:db8::1]:5060"), "10.0.0.2:5060");
+}
