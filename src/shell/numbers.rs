@@ -1,5 +1,7 @@
 //! The API about numbers: look-ups by number, user and identifier, what owners want of their numbers, and other directories.
 
+#![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
+
 use crate::api::directory as api;
 use crate::clock::WallMs;
 use crate::directory::{Asker, Disclosure, Request as Ask, Response as Answer, Server, User, referral};

@@ -5,6 +5,7 @@ use super::{Journal, StoreError, load_accounts};
 use crate::directory::{Account, Record};
 use crate::limits::{STORE_BATCH, STORE_QUEUE};
 use crate::shell::log::Seldom;
+use crate::shell::{clock, sys};
 use crate::sip_door::Pending;
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -242,7 +243,7 @@ impl Thread {
             Err(e) => {
                 self.written.failed(false, &e);
                 // What cannot be folded stays in the journal, where it holds as well; a disk that is full is not asked again at once.
-                std::thread::sleep(Duration::from_millis(LOOK_MS));
+                sys::sleep_until(clock::to_std(clock::now() + Duration::from_millis(LOOK_MS)));
                 false
             }
         }
