@@ -13,13 +13,14 @@ use crate::limits::API_CONNECTIONS_PER_SOURCE_MAX;
 use crate::shell::access::{Access, Seats};
 use crate::shell::directory_https::Secure;
 use crate::shell::first_admin::FirstAdmin;
+use crate::shell::log::Seldom;
 use crate::shell::passwords::Passwords;
 use crate::shell::state_folder::{self, ADMIN_TOKEN};
 use crate::shell::store::{self, NotWritten, Writer};
 use crate::shell::supervisor::{self, Watchdog};
 use crate::shell::{accounts, clock, directory_dns, directory_sip, http};
 use crate::sip::Hop;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -428,7 +429,6 @@ async fn serve(
     let mut watchdog = Watchdog::open();
     // Often enough for the shortest watchdog that anybody sets.
     let mut second = tokio::time::interval(watchdog.every().min(Duration::from_secs(1)));
-    let mut lines = LogGate::default();
     let api = http::Api::new(shared.clone());
     let for_connections = stopping.clone();
     let sip = sip.map(|sip| tokio::spawn(directory_sip::serve(shared.clone(), sip, stopping.clone())));
@@ -453,7 +453,8 @@ async fn serve(
             Ok((stream, peer)) => api.accept(stream, peer, way, for_connections.clone()),
             Err(e) => {
                 // Out of descriptors, most likely: without a pause this would spin.
-                if let Some(more) = lines.pass(clock::now(), IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
+                static TOLD: Seldom = Seldom::new();
+                if let Some(more) = TOLD.pass() {
                     tracing::warn!("API: accept: {e} ({more} more were not logged)");
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -9,6 +9,7 @@ use crate::enum_door::rate::{Pass, Rates};
 use crate::enum_door::{Carrier, Door, OUTCOMES, Outcome, Settings};
 use crate::limits::{DNS_CONNECTIONS_MAX, DNS_CONNECTIONS_PER_SOURCE_MAX, DNS_LISTENERS_MAX, DNS_QUERY_BYTES_MAX};
 use crate::shell::directory::{Shared, StartError};
+use crate::shell::log::Seldom;
 use crate::shell::sys::batch::{Inbox, Outbox};
 use crate::shell::{clock, sys};
 use crate::sip::source_of;
@@ -155,7 +156,10 @@ fn answer_datagrams(shared: &Shared, door: &Door, socket: &UdpSocket, index: usi
             Ok(_) => {}
             Err(e) if matches!(e.kind(), WouldBlock | TimedOut | Interrupted) => continue,
             Err(e) => {
-                tracing::warn!("ENUM: {e}");
+                static TOLD: Seldom = Seldom::new();
+                if let Some(more) = TOLD.pass() {
+                    tracing::warn!("ENUM: {e} ({more} more were not logged)");
+                }
                 sys::sleep_until(clock::to_std(now + AFTER_ERROR));
                 continue;
             }
@@ -251,7 +255,10 @@ async fn accept(shared: Arc<Shared>, door: Arc<Door>, listener: TcpListener, sea
                 None => drop(shared.dns.turned_away.fetch_add(1, Ordering::Relaxed)),
             },
             Err(e) => {
-                tracing::warn!("ENUM: accept: {e}");
+                static TOLD: Seldom = Seldom::new();
+                if let Some(more) = TOLD.pass() {
+                    tracing::warn!("ENUM: accept: {e} ({more} more were not logged)");
+                }
                 tokio::time::sleep(AFTER_ERROR).await;
             }
         }

@@ -7,6 +7,7 @@ pub mod health;
 
 use super::clock::{self, rfc3339};
 use super::gateway::{Daemon, kind_word};
+use super::log::Seldom;
 use super::{directory, http, simulate, sip_accounts};
 use crate::api::gateway::{Call, MediaCounters, Port, Registration, Route, SimAction, SipMessageCounters, Status};
 use crate::config::gateway::{GatewayConfig, PortKind};
@@ -130,7 +131,10 @@ pub async fn serve(listener: tokio::net::TcpListener, door: Arc<Door>) {
             Ok((stream, _)) => stream,
             Err(e) => {
                 // Out of descriptors, most likely: without a pause this would spin.
-                tracing::warn!("API: accept: {e}");
+                static TOLD: Seldom = Seldom::new();
+                if let Some(more) = TOLD.pass() {
+                    tracing::warn!("API: accept: {e} ({more} more were not logged)");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

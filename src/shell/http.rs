@@ -7,7 +7,7 @@
 #![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
 
 pub(super) mod health;
-mod people;
+pub(super) mod people;
 
 use crate::api::directory as api;
 use crate::api::{ErrorAnswer, ErrorBody};

@@ -1,5 +1,7 @@
 //! The API about numbers: look-ups by number, user and identifier, what owners want of their numbers, and other directories.
 
+#![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
+
 use crate::api::directory as api;
 use crate::clock::WallMs;
 use crate::directory::{Asker, Disclosure, Request as Ask, Response as Answer, Server, User, referral};
@@ -7,6 +9,7 @@ use crate::key::Fingerprint;
 use crate::number::Number;
 use crate::shell::clock;
 use crate::shell::directory::{Machines, Shared};
+use crate::shell::http::people;
 use crate::shell::http::{At, From, Peer, answer, error, is_operator, json, logged_in, not_a_number, ok, operator};
 use axum::Router;
 use axum::extract::{Extension, Path, Request, State};
@@ -46,6 +49,12 @@ pub(super) fn lookup(shared: &Shared, peer: Peer, what: &str, request: &Request)
     let (now, wall) = (clock::now(), clock::wall());
     if is_operator(shared, peer, request.headers()) {
         let found = shared.machines().directory.look_up(now, &number, Asker::Operator);
+        return told(shared, wall, found);
+    }
+    if let Some(person) = people::session(shared, peer, request.headers()) {
+        // A person's name is no account's, whatever it looks like: as to others' numbers, one who is known here.
+        let asker = if people::is_theirs(shared, &person, &number) { Asker::Operator } else { Asker::Referred };
+        let found = shared.machines().directory.look_up(now, &number, asker);
         return told(shared, wall, found);
     }
     let referral = request.headers().get(REFERRAL).and_then(|v| v.to_str().ok());
@@ -156,18 +165,38 @@ async fn list_settings(State(shared): At, Extension(peer): From, headers: Header
     ok(&rows)
 }
 
-/// Who asks about a number's settings: the operator (`None`), or an account, whose it must be.
-fn owner_or_operator(shared: &Shared, peer: Peer, request: &Request) -> Result<Option<User>, Response> {
-    if is_operator(shared, peer, request.headers()) {
-        return Ok(None);
+/// Who asks about a number's settings.
+enum By {
+    Operator,
+    /// Whose number it is.
+    Person,
+    /// Whose it must be.
+    Account(User),
+}
+
+impl By {
+    fn account(self) -> Option<User> {
+        match self {
+            By::Account(user) => Some(user),
+            By::Operator | By::Person => None,
+        }
     }
-    logged_in(shared, peer, request.method(), request.uri(), request.headers()).map(Some)
+}
+
+fn who(shared: &Shared, peer: Peer, request: &Request, number: &Number) -> Result<By, Response> {
+    if is_operator(shared, peer, request.headers()) {
+        return Ok(By::Operator);
+    }
+    if people::session(shared, peer, request.headers()).is_some() {
+        return people::member_of(shared, peer, request.headers(), number).map(|_| By::Person);
+    }
+    logged_in(shared, peer, request.method(), request.uri(), request.headers()).map(By::Account)
 }
 
 async fn settings(State(shared): At, Extension(peer): From, Path(number): Path<String>, request: Request) -> Response {
     let Ok(number) = Number::parse(&number) else { return not_a_number() };
-    let by = match owner_or_operator(&shared, peer, &request) {
-        Ok(by) => by,
+    let by = match who(&shared, peer, &request, &number) {
+        Ok(by) => by.account(),
         Err(refused) => return refused,
     };
     let machines = shared.machines();
@@ -179,7 +208,8 @@ async fn settings(State(shared): At, Extension(peer): From, Path(number): Path<S
 }
 
 async fn set(State(shared): At, Extension(peer): From, Path(number): Path<String>, request: Request) -> Response {
-    let by = match owner_or_operator(&shared, peer, &request) {
+    let Ok(named) = Number::parse(&number) else { return not_a_number() };
+    let by = match who(&shared, peer, &request, &named) {
         Ok(by) => by,
         Err(refused) => return refused,
     };
@@ -187,10 +217,15 @@ async fn set(State(shared): At, Extension(peer): From, Path(number): Path<String
         Ok(ask) => ask,
         Err(refused) => return refused,
     };
-    match (api::SettingsJson { number, ..ask }).read() {
-        Ok(settings) => answer(shared.ask(Ask::Set { by, settings }).await),
-        Err(api::BadField(field)) => error(StatusCode::BAD_REQUEST, "bad_field", &format!("{field} cannot be read")),
+    let mut settings = match (api::SettingsJson { number, ..ask }).read() {
+        Ok(settings) => settings,
+        Err(api::BadField(field)) => return error(StatusCode::BAD_REQUEST, "bad_field", &format!("{field} cannot be read")),
+    };
+    if matches!(by, By::Person) {
+        // Where a number is called that nothing registered for is the operator's word alone.
+        settings.fixed = shared.machines().directory.settings_for(None, &named).ok().and_then(|s| s.fixed);
     }
+    answer(shared.ask(Ask::Set { by: by.account(), settings }).await)
 }
 
 async fn list_servers(State(shared): At, Extension(peer): From, headers: HeaderMap) -> Response {

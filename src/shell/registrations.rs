@@ -2,6 +2,7 @@
 
 use super::clock;
 use super::directory_client::{DirectoryClient, Login, Timeouts};
+use super::log::Seldom;
 use super::tls::https::Trust;
 use crate::api::directory::LookupAnswer;
 use crate::clock::Rng;
@@ -84,7 +85,10 @@ impl Directory {
             Ok(LookupAnswer::Away { .. }) => Answer::No(NoRoute::Away),
             Ok(LookupAnswer::Unknown { .. } | LookupAnswer::Elsewhere { .. }) => Answer::No(NoRoute::Unknown),
             Err(e) => {
-                tracing::warn!("look-up of {number}: {e}");
+                static TOLD: Seldom = Seldom::new();
+                if let Some(more) = TOLD.pass() {
+                    tracing::warn!("look-up of {number}: {e} ({more} more were not logged)");
+                }
                 Answer::No(if matches!(e, super::directory_client::ClientError::Refused { status, .. } if status < 500) {
                     NoRoute::Refused
                 } else {

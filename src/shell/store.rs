@@ -24,9 +24,6 @@ use std::time::Duration;
 /// How long a writer waits for another process (an import) that holds the database, in milliseconds.
 const BUSY_MS: u64 = 5000;
 
-/// How often the log may say that the disk refuses, in milliseconds.
-const TOLD_EVERY_MS: u64 = 60_000;
-
 /// The disk's fault, in SQLite's words.
 pub type StoreError = rusqlite::Error;
 

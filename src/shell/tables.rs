@@ -1,4 +1,4 @@
-//! The directory's tables as CSV, out and in: registrations, reservations, accounts, people.
+//! The directory's tables as CSV, out and in: registrations, reservations, accounts, people, settings of numbers, other servers.
 //!
 //! The columns are those of the database, whatever its schema has. Passwords are nowhere, so they are in no file either; their hashes are
 //! only where they are asked for, because whoever has a terminal's hash can log in with it. What comes in is checked row by row and as a
@@ -24,18 +24,38 @@ pub enum Table {
     Accounts,
     /// Who may log in to the API.
     People,
+    /// Settings of numbers: disclosure, ringing, do-not-disturb, fixed addresses.
+    Numbers,
+    /// Other servers.
+    Servers,
 }
 
 impl Table {
     fn name(self) -> &'static str {
         match self {
-            Table::Registrations => "registrations",
+            Table::Registrations => "whereabouts",
             Table::Reservations => "reservations",
             Table::Accounts => "accounts",
             Table::People => "people",
+            Table::Numbers => "numbers",
+            Table::Servers => "servers",
         }
     }
+    /// What is read: the table, with the journals over it where it has some.
+    fn source(self) -> String {
+        if self == Table::Registrations { format!("({TOGETHER})") } else { self.name().to_owned() }
+    }
 }
+
+/// Registrations as they hold: the last word of the journals on each number, else that of their table.
+const TOGETHER: &str = "
+SELECT number, user, picked_for, keys, contacts FROM whereabouts WHERE number NOT IN (SELECT number FROM journal_a UNION SELECT number FROM journal_b)
+UNION ALL
+SELECT number, user, picked_for, keys, contacts
+FROM (SELECT * FROM journal_a UNION ALL SELECT * FROM journal_b) AS j
+JOIN (SELECT number AS said, max(seq) AS last FROM (SELECT number, seq FROM journal_a UNION ALL SELECT number, seq FROM journal_b) GROUP BY number)
+  ON j.number = said AND j.seq = last
+WHERE user IS NOT NULL";
 
 /// Why a table does not come in, or go out. All are the operator's to mend.
 #[derive(Debug)]
@@ -78,7 +98,7 @@ struct Column {
 
 impl Column {
     fn is_secret(&self) -> bool {
-        self.name == "password" || self.name.starts_with("ha1_")
+        matches!(self.name.as_str(), "password" | "secret") || self.name.starts_with("ha1_")
     }
 
     /// The value of a field.
@@ -120,7 +140,7 @@ pub fn export(config: &Config, table: Table, with_hashes: bool) -> Result<(Strin
         let names: Vec<String> = told.iter().map(|c| format!("\"{}\"", c.name)).collect();
         let mut out = String::new();
         csv::push(&mut out, told.iter().map(|c| c.name.as_str()));
-        let mut statement = db.prepare(&format!("SELECT {} FROM {} ORDER BY 1", names.join(","), table.name()))?;
+        let mut statement = db.prepare(&format!("SELECT {} FROM {} ORDER BY 1", names.join(","), table.source()))?;
         let (mut rows, mut count) = (statement.query([])?, 0);
         while let Some(row) = rows.next()? {
             let fields = (0..told.len()).map(|i| row.get_ref(i).map(text_of)).collect::<Result<Vec<_>, _>>()?;
@@ -169,13 +189,17 @@ pub fn import(config: &Config, table: Table, text: &str) -> Result<usize, TableE
     })?;
     let sql = Sql::of(table, &all, &given, key);
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
+    if table == Table::Registrations {
+        transaction.execute_batch(&fold()).map_err(at)?;
+    }
     let unreadable = store::load(&transaction, |_| {}).map_err(at)?;
     let mut count = 0;
     for (line, fields) in rows {
         if fields.len() != given.len() {
             return Err(TableError::Line(line, format!("{} fields, and the first line names {} columns", fields.len(), given.len())));
         }
-        let values: Result<Vec<Value>, String> = given.iter().zip(&fields).map(|(c, text)| checked(c, text, &config.policy.plan)).collect();
+        let plan = (table != Table::Servers).then_some(&config.policy.plan);
+        let values: Result<Vec<Value>, String> = given.iter().zip(&fields).map(|(c, text)| checked(c, text, plan)).collect();
         let values = values.map_err(|why| TableError::Line(line, why))?;
         sql.put(&transaction, &values, key).map_err(|why| TableError::Line(line, why))?;
         count += 1;
@@ -196,10 +220,24 @@ pub fn import(config: &Config, table: Table, text: &str) -> Result<usize, TableE
     Ok(count)
 }
 
-/// The value of a field, if it is one that the column may have.
-fn checked(column: &Column, text: &str, plan: &NumberPlan) -> Result<Value, String> {
+/// No daemon runs: what the journals say goes to the table, so that what comes in lies over it.
+fn fold() -> String {
+    format!(
+        "CREATE TEMP TABLE together AS {TOGETHER};
+         DELETE FROM whereabouts; INSERT INTO whereabouts SELECT * FROM together; DROP TABLE together;
+         DELETE FROM journal_a; DELETE FROM journal_b;"
+    )
+}
+
+/// The value of a field, if it is one that the column may have; `plan` says which numbers there are, where they are this directory's.
+fn checked(column: &Column, text: &str, plan: Option<&NumberPlan>) -> Result<Value, String> {
     let number = |text: &str| {
-        Number::parse(text).ok().and_then(|n| plan.terminal(&n)).ok_or_else(|| format!("{text:?} is no number of this directory"))
+        let read = Number::parse(text).ok();
+        let ours = match plan {
+            Some(plan) => read.and_then(|n| plan.terminal(&n)),
+            None => read,
+        };
+        ours.ok_or_else(|| format!("{text:?} is no number of this directory"))
     };
     match column.name.as_str() {
         "number" if !text.is_empty() || column.required => return number(text).map(|n| Value::Text(n.to_string())),

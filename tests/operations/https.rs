@@ -65,7 +65,7 @@ fn req_d2_a_gateway_registers_by_https_with_whom_it_believes_and_with_nobody_els
         assert!(away(), "{name}: it gave its number back");
     }
     // Somebody in between shows another certificate: nothing is said to him, and the operator reads why.
-    let other = fingerprint.replace(|c: char| c == 'A' || c == '1', "0");
+    let other = fingerprint.replace(['A', '1'], "0");
     let wrong = [
         ("other-print.toml", format!("api = \"https://{tls}\"\nfingerprint = \"{other}\""), "it shows the certificate sha-256 "),
         ("system.toml", format!("api = \"https://{tls}\""), "its certificate is by nobody whom [directory] ca"),

@@ -115,6 +115,27 @@ fn req_d2_an_admin_does_what_the_operator_does_and_a_member_sees_what_is_theirs(
     assert_eq!(ask(lan.api, "GET", "/v1/lookup/2003", "", "").status, 401);
     let people = ask(lan.api, "GET", "/v1/people", &admin, "").body;
     assert!(people.contains("\"bob\"") && !people.contains("argon2") && !people.contains("password"), "{people}");
+    // What they want of their numbers, and of nobody else's; an address that is told to its owner only is told to them.
+    let quiet =
+        |number: &str| json!({"number": number, "do_not_disturb": true, "disclosure": "consent", "fixed": "192.0.2.66:5060"}).to_string();
+    let change = |bearer: &str, number: &str| ask(lan.api, "PUT", &format!("/v1/settings/{number}"), bearer, &quiet(number)).status;
+    assert_eq!([change(&member, "2003"), change(&member, "2005"), change("guess", "2003"), change(&admin, "2005")], [200, 403, 401, 200]);
+    let settings = |number: &str| ask(lan.api, "GET", &format!("/v1/settings/{number}"), &member, "");
+    assert_eq!((settings("2003").json()["do_not_disturb"].as_bool(), settings("2005").status), (Some(true), 403));
+    assert!(settings("2003").json().get("fixed").is_none(), "where a terminal stands for good is an admin's word");
+    assert_eq!(ask(lan.api, "GET", "/v1/settings/2005", &admin, "").json()["fixed"], "192.0.2.66:5060");
+    assert_eq!(
+        ask(lan.api, "GET", "/v1/lookup/2005", &member, "").code(),
+        "withheld",
+        "{}",
+        ask(lan.api, "GET", "/v1/lookup/2005", &member, "").body
+    );
+    // A person who is named like a terminal is not that terminal.
+    let named = json!({"user": "2005", "password": "battery staple", "role": "member"});
+    assert_eq!(lan.post("/v1/people", &admin, &named).status, 200);
+    let named = lan.session("2005", "battery staple");
+    assert_eq!(ask(lan.api, "GET", "/v1/settings/2005", &named, "").status, 403);
+    assert_eq!(ask(lan.api, "DELETE", "/v1/registrations/2005", &named, "").status, 401);
     // The last admin stays.
     let last = ask(lan.api, "DELETE", "/v1/people/ann", &admin, "");
     assert_eq!((last.status, last.code().as_str()), (409, "last_admin"));
@@ -253,9 +274,9 @@ fn raw_from(from: &str, to: SocketAddr, request: &str) -> (u16, String) {
 fn req_d17_who_is_not_on_the_list_is_not_heard_at_all() {
     let folder = Folder::new("access");
     folder.accounts(3);
-    let (api, sip) = (at(free_port()), at(free_port()));
+    let (api, sip, dns) = (at(free_port()), at(free_port()), at(free_port()));
     let more = format!(
-        "[sip]\nlisten = \"{sip}\"\n[access]\nsip = [\"127.0.0.8/29\"]\napi = [\"127.0.0.16/28\", \"192.0.2.0/24\"]\n[accounts]\nfile = \"accounts.csv\"\n\
+        "[sip]\nlisten = \"{sip}\"\n[enum]\nlisten = \"{dns}\"\n[access]\nsip = [\"127.0.0.8/29\"]\nenum = [\"127.0.0.9\"]\napi = [\"127.0.0.16/28\", \"192.0.2.0/24\"]\n[accounts]\nfile = \"accounts.csv\"\n\
          [lookup]\ncredentials = \"anyone\""
     );
     folder.directory(&format!("listen = \"{api}\""), &more);
@@ -274,6 +295,14 @@ fn req_d17_who_is_not_on_the_list_is_not_heard_at_all() {
     };
     assert!(options("127.0.0.9"));
     assert!(!options("127.0.0.1") && !options("127.0.0.1") && !options("127.0.0.40"));
+    let query = |from: &str| {
+        let socket = std::net::UdpSocket::bind((from, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+        let soa = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04enum\x03lan\x04test\x00\x00\x06\x00\x01";
+        socket.send_to(soa, dns).unwrap();
+        socket.recv(&mut [0; 2000]).is_ok()
+    };
+    assert!(query("127.0.0.9") && !query("127.0.0.1"));
     // A connection of SIP is closed on before anything is said.
     let tcp = |from: &str| {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -288,7 +317,7 @@ fn req_d17_who_is_not_on_the_list_is_not_heard_at_all() {
     // The operator on this machine is always let in; loopback is one network here, so the API's list is seen by its other half.
     assert_eq!(ask(api, "GET", "/health", "", "").status, 200);
     let status = ask(api, "GET", "/v1/status", "", "").json();
-    assert_eq!(status["turned_away"], 4);
+    assert_eq!(status["turned_away"], 5);
     let log = daemon.log();
     assert_eq!(log.lines().filter(|l| l.contains("turned away: source=127.0.0.1 door=sip")).count(), 1, "{log}");
     let out = folder.run(&[

@@ -200,7 +200,7 @@ async fn tables_go_out_and_come_in_as_csv_and_passwords_never() {
         String::from_utf8(out.stdout).unwrap()
     };
     let tables: Vec<String> = ["registrations", "reservations", "accounts", "people"].iter().map(|t| export(t, &[])).collect();
-    assert!(tables[0].lines().nth(1).unwrap().starts_with("2001,2001,terminal-2001,127.0.1.1:12001,"), "{}", tables[0]);
+    assert!(tables[0].lines().nth(1).unwrap().starts_with("2001,2001,,,127.0.1.1:12001 UDP - 1000 3600 "), "{}", tables[0]);
     assert_eq!(tables[1], "number,user,mac\n2600,2001,\n");
     assert_eq!((tables[2].lines().next(), tables[2].lines().count()), (Some("user,number"), 22));
     assert_eq!(tables[3], "user,role,accounts,numbers\nann,admin,,\nbob,member,2003,2004\ncarl,member,,2005\n");
@@ -358,4 +358,37 @@ async fn req_c2_a_full_disk_refuses_registrations_and_loses_nothing_and_look_ups
     for n in acknowledged {
         assert!(is_found(&c, n).await, "{n} was acknowledged");
     }
+}
+
+#[test]
+fn registrations_go_out_as_they_hold_with_what_only_the_journals_know() {
+    let folder = Folder::new("journals");
+    folder.directory("listen = \"127.0.0.1:0\"", "");
+    let config = config_of(&folder);
+    let none = folder.write("none.csv", "number,user,mac\n");
+    assert_eq!(folder.run(&["import", "reservations", none.to_str().unwrap(), "--config", &config]).status.code(), Some(0));
+    let contact = |port: u16| format!("127.0.1.1:{port} UDP - 1000 3600 4000000000000 0 0 gw - sip:x@127.0.1.1:{port}");
+    let database = folder.0.join("lan/directory.sqlite");
+    let db = rusqlite::Connection::open(&database).unwrap();
+    for number in ["2001", "2002", "2003"] {
+        db.execute("INSERT INTO whereabouts VALUES (?1,'u',NULL,'',?2)", [number, &contact(1)]).unwrap();
+    }
+    for (table, seq, number, port) in
+        [("a", 5, "2002", None), ("a", 6, "2003", Some(2)), ("b", 7, "2003", Some(3)), ("b", 8, "2004", Some(4)), ("a", 4, "2004", None)]
+    {
+        let user = port.map(|_| "u");
+        let sql = format!("INSERT INTO journal_{table} VALUES (?1,?2,?3,NULL,?4,?5)");
+        db.execute(&sql, rusqlite::params![seq, number, user, user.map(|_| ""), port.map(contact)]).unwrap();
+    }
+    drop(db);
+    let export = || said(&folder.run(&["export", "registrations", "--config", &config]));
+    let row = |number: &str, port: u16| format!("{number},u,,,{}\n", contact(port));
+    let held = format!("number,user,picked_for,keys,contacts\n{}{}{}", row("2001", 1), row("2003", 3), row("2004", 4));
+    assert_eq!(export(), held);
+    let more = folder.write("more.csv", &format!("number,user,picked_for,keys,contacts\n{}", row("2005", 5)));
+    assert_eq!(said(&folder.run(&["import", "registrations", more.to_str().unwrap(), "--config", &config])), "1 rows\n");
+    assert_eq!(export(), held + &row("2005", 5));
+    let db = rusqlite::Connection::open(&database).unwrap();
+    let left: i64 = db.query_row("SELECT (SELECT count(*) FROM journal_a) + (SELECT count(*) FROM journal_b)", [], |r| r.get(0)).unwrap();
+    assert_eq!(left, 0, "the journals would lie over what came in");
 }

@@ -3,6 +3,7 @@
 
 use super::{Answer, Ask, At, CONNECTIONS_MAX, Door, IDLE, refused, requested};
 use crate::shell::gateway::Daemon;
+use crate::shell::log::Seldom;
 use crate::shell::metrics::Page;
 use crate::shell::{clock, http};
 use axum::http::StatusCode;
@@ -41,7 +42,10 @@ pub async fn serve(listener: tokio::net::TcpListener, door: Arc<Door>) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(e) => {
-                tracing::warn!("metrics: accept: {e}");
+                static TOLD: Seldom = Seldom::new();
+                if let Some(more) = TOLD.pass() {
+                    tracing::warn!("metrics: accept: {e} ({more} more were not logged)");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

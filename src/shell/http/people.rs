@@ -38,7 +38,7 @@ fn print_of(token: &str) -> TokenPrint {
 }
 
 /// The person whose session this request carries. Takes the lock of the machines.
-pub(super) fn session(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Option<Person> {
+pub(in crate::shell) fn session(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Option<Person> {
     if !peer.private {
         return None;
     }
@@ -57,18 +57,20 @@ fn person(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<Person, Re
 }
 
 /// The member (or admin) whose session this is, if `number` is theirs: the guard of whatever people change about their own numbers.
-pub(super) fn member_of(shared: &Shared, peer: Peer, headers: &HeaderMap, number: &Number) -> Result<Person, Response> {
+pub(in crate::shell) fn member_of(shared: &Shared, peer: Peer, headers: &HeaderMap, number: &Number) -> Result<Person, Response> {
     let person = person(shared, peer, headers)?;
-    let theirs = {
-        let machines = shared.machines();
-        let terminal = machines.directory.policy().plan.terminal(number);
-        terminal.is_some_and(|n| machines.directory.numbers_of(&person).contains(&n))
-    };
-    if theirs || person.role == Role::Admin {
+    if is_theirs(shared, &person, number) || person.role == Role::Admin {
         Ok(person)
     } else {
         Err(error(StatusCode::FORBIDDEN, "not_yours", "this number is not yours"))
     }
+}
+
+/// Whether this number is this person's. Takes the lock of the machines.
+pub(in crate::shell) fn is_theirs(shared: &Shared, person: &Person, number: &Number) -> bool {
+    let machines = shared.machines();
+    let terminal = machines.directory.policy().plan.terminal(number);
+    terminal.is_some_and(|n| machines.directory.numbers_of(person).contains(&n))
 }
 
 /// Passwords do not travel in the clear.

@@ -1,6 +1,7 @@
 //! Listening for connections: accept, ask the table for a place, hand over. A connection that gets none is closed at once.
 
 use super::{Shared, connection};
+use crate::shell::log::Seldom;
 use crate::sip::{Hop, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -42,7 +43,10 @@ async fn accept(shared: Arc<Shared>, transport: Transport, listener: TcpListener
                 }
                 Err(e) => {
                     // Out of descriptors, most likely: without a pause this would spin.
-                    tracing::warn!("SIP accept: {e}");
+                    static TOLD: Seldom = Seldom::new();
+                    if let Some(more) = TOLD.pass() {
+                        tracing::warn!("SIP accept: {e} ({more} more were not logged)");
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },

@@ -1,10 +1,11 @@
 //! The writer thread: whatever waits while a commit runs goes into the next one. If a commit fails, those who wait are told so, and their
 //! records stay in front of the next transaction: memory, which already has them, never has more than disk and backlog together.
 
-use super::{Journal, StoreError, TOLD_EVERY_MS, load_accounts};
+use super::{Journal, StoreError, load_accounts};
 use crate::directory::{Account, Record};
 use crate::limits::{STORE_BATCH, STORE_QUEUE};
-use crate::shell::clock;
+use crate::shell::log::Seldom;
+use crate::shell::{clock, sys};
 use crate::sip_door::Pending;
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 const LOOK_MS: u64 = 500;
 
 /// What the writer did, for `status`.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Written {
     /// Records on disk.
     pub records: AtomicU64,
@@ -26,8 +27,9 @@ pub struct Written {
     pub failures: AtomicU64,
     /// The last transaction failed; its records wait.
     failing: AtomicBool,
-    /// When the log last had a line on it, in milliseconds of the clock.
-    told_ms: AtomicU64,
+    /// The log has a line on it.
+    told: AtomicBool,
+    lines: Seldom,
 }
 
 impl Written {
@@ -38,17 +40,16 @@ impl Written {
     fn succeeded(&self, records: usize) {
         self.records.fetch_add(records as u64, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
-        if self.failing.swap(false, Ordering::AcqRel) {
+        if self.failing.swap(false, Ordering::AcqRel) && self.told.swap(false, Ordering::Relaxed) {
             tracing::info!("the store writes again");
         }
     }
     fn failed(&self, waits: bool, why: &StoreError) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.failing.store(waits, Ordering::Release);
-        let (now, told) = (clock::now().as_ms(), self.told_ms.load(Ordering::Relaxed));
-        if told == 0 || now - told >= TOLD_EVERY_MS {
-            self.told_ms.store(now.max(1), Ordering::Relaxed);
-            tracing::error!("the store cannot write, registrations are refused until it can: {why}");
+        if let Some(more) = self.lines.pass() {
+            self.told.store(true, Ordering::Relaxed);
+            tracing::error!("the store cannot write, registrations are refused until it can: {why} ({more} more were not logged)");
         }
     }
 }
@@ -242,7 +243,7 @@ impl Thread {
             Err(e) => {
                 self.written.failed(false, &e);
                 // What cannot be folded stays in the journal, where it holds as well; a disk that is full is not asked again at once.
-                std::thread::sleep(Duration::from_millis(LOOK_MS));
+                sys::sleep_until(clock::to_std(clock::now() + Duration::from_millis(LOOK_MS)));
                 false
             }
         }
