@@ -3,8 +3,8 @@
 
 use super::algorithm::{Algorithm, Asked, Ha1, Qop, response};
 use crate::limits::{CHALLENGES_MAX, DIGEST_BYTES_MAX};
-use std::borrow::Cow;
 use core::fmt::Write as _;
+use std::borrow::Cow;
 
 /// What a server asks: the value of WWW-Authenticate.
 #[derive(Clone, PartialEq, Eq, Debug)]
