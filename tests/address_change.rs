@@ -184,10 +184,10 @@ fn known_at(lan: &Daemon, number: &str, contact: &str, since: Instant) {
     assert!(took < REGISTERED_WITHIN, "{took:?}");
 }
 
-fn gateway(number: &str) -> String {
+fn gateway(number: &str, certificate: &str) -> String {
     format!(
         "[sip]\nlisten = \"0.0.0.0:5060\"\n[api]\nlisten = \"127.0.0.1:6180\"\n[media]\nports = [26000, 26063]\n[line]\ncountry = \"US\"\n\
-         [emergency]\ntarget = \"port:phone1\"\n[directory]\napi = \"10.77.0.1:6080\"\nlookup_timeout_ms = 1000\nlease_s = 60\n\
+         [emergency]\ntarget = \"port:phone1\"\n[directory]\napi = \"https://10.77.0.1:6081\"\nfingerprint = \"{certificate}\"\nlookup_timeout_ms = 1000\nlease_s = 60\n\
          [[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"{number}\"\npassword = \"a long word for {number}\"\n"
     )
 }
@@ -236,11 +236,16 @@ fn scene(folder: &Path) {
         folder,
         "lan",
         "directory",
-        "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[api]\nlisten = \"0.0.0.0:6080\"\n[registration]\n\
+        "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[api]\nlisten = \"127.0.0.1:6080\"\ntls_listen = \"10.77.0.1:6081\"\n[registration]\n\
          lease_default_s = 60\nlease_min_s = 2\n[lookup]\ncredentials = \"accounts\"\n[accounts]\nfile = \"accounts.csv\"\n",
     );
-    let a = Daemon::start(folder, "a", "gateway", &gateway("2001"));
-    let b = Daemon::start(folder, "b", "gateway", &gateway("3001"));
+    let certificate = until("the directory's certificate", || {
+        let log = lan.log();
+        let (_, certificate) = log.split_once(", certificate ")?;
+        Some(certificate.lines().next()?.to_owned())
+    });
+    let a = Daemon::start(folder, "a", "gateway", &gateway("2001", &certificate));
+    let b = Daemon::start(folder, "b", "gateway", &gateway("3001", &certificate));
     a.registered();
     b.registered();
     assert_eq!((lan.contact("2001"), lan.contact("3001")), ("10.77.0.2:5060".to_owned(), "10.77.0.3:5060".to_owned()));

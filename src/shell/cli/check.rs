@@ -144,6 +144,12 @@ fn gateway(c: &crate::config::gateway::GatewayConfig) -> Vec<String> {
             None => "no directory: the numbers below are its own".into(),
         },
     ];
+    if c.sip.main().ip().is_unspecified() {
+        lines.push("peers are told this machine's address toward the directory, as it is at the time".into());
+    }
+    if let Some(server) = c.sip.stun {
+        lines.push(format!("peers beyond a NAT are told where {server} sees us (STUN)"));
+    }
     let trusted: Vec<String> = c.sip.trusted_networks().iter().map(ToString::to_string).collect();
     if !trusted.is_empty() {
         lines.push(format!("believes what {} say of callers, and tells them who calls", trusted.join(", ")));
