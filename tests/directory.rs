@@ -186,6 +186,51 @@ async fn req_c4_c5_c9_d2_a_terminal_logs_in_registers_is_found_and_leaves() {
 }
 
 #[tokio::test]
+async fn req_a6_c8_d3_d6_a_terminal_is_found_by_user_and_by_key_and_is_busy_while_it_talks() {
+    let folder = Folder::new("states");
+    folder.accounts(20);
+    let running = tipring::shell::directory::start(folder.load("127.0.0.1:0", "[accounts]\nfile = \"accounts.csv\"")).await.unwrap();
+    let c = client(running.api);
+    let key = format!("sha-256 {}", ["AB"; 32].join(":"));
+    let keyed = |contact: &str| RegisterRequest { contact: contact.into(), fingerprint: Some(key.clone()), ..ask(7) };
+    for contact in ["10.1.1.1:5060", "10.2.2.2:5060"] {
+        c.register(&login(7), &keyed(contact)).await.unwrap();
+        let found = c.identifier(&login(3), &key).await.unwrap();
+        let at: Vec<_> = found.contacts.iter().map(|c| (c.number.as_str(), c.contact.address.to_string())).collect();
+        assert_eq!(at, [("0007", contact.to_owned())], "the address of the moment");
+    }
+    let nobody = key.replace("AB", "CD");
+    assert_eq!(refused(&c.identifier(&login(3), &nobody).await.unwrap_err()), (404, "unknown_identifier"));
+    // The state of a call, from the gateway, to who may see it.
+    let token = folder.token();
+    let (api, token) = (running.api, token.as_str());
+    let set = |body: serde_json::Value| async move {
+        tipring::shell::api_client::request_as(api, Some(token), "PUT", "/v1/settings/0007", Some(&body)).await.unwrap()
+    };
+    let presence = || async {
+        match c.lookup(Some(&login(3)), "0007").await.unwrap() {
+            LookupAnswer::Found(found) => found.presence.map(|p| (p.busy, p.call_waiting, p.do_not_disturb)),
+            other => panic!("{other:?}"),
+        }
+    };
+    c.report_calls(&login(7), "0007", 1).await.unwrap();
+    assert_eq!(presence().await, None);
+    set(serde_json::json!({"number": "0007", "presence": true})).await;
+    assert_eq!(presence().await, Some((true, false, false)));
+    set(serde_json::json!({"number": "0007", "presence": true, "call_waiting": true})).await;
+    assert_eq!(presence().await, Some((false, true, false)));
+    assert_eq!(refused(&c.report_calls(&login(8), "0007", 0).await.unwrap_err()), (403, "not_entitled"));
+    c.report_calls(&login(7), "0007", 0).await.unwrap();
+    assert_eq!(presence().await, Some((false, false, false)));
+    // Another key: the alarm is counted and logged.
+    let other = RegisterRequest { fingerprint: Some(nobody), ..keyed("10.6.6.6:5060") };
+    c.register(&login(7), &other).await.unwrap();
+    let status = tipring::shell::api_client::request_as(api, Some(token), "GET", "/v1/status", None::<&serde_json::Value>).await.unwrap();
+    assert_eq!(status["alarms"], 1, "{status}");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_registrant_keeps_a_port_registered_over_http_and_through_a_restart_of_the_directory() {
     let folder = Folder::new("registrant");
     folder.accounts(20);

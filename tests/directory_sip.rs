@@ -21,12 +21,15 @@ struct Stage {
 
 impl Stage {
     fn new(name: &str, more: &str) -> Stage {
+        Stage::of(name, "1", more)
+    }
+    fn of(name: &str, server: &str, more: &str) -> Stage {
         let folder = std::env::temp_dir().join(format!("tipring-sip-{name}-{}", std::process::id()));
         let _none = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let [sip, api] = [(), ()].map(|()| free_port());
         let text = format!(
-            "domain = \"lan.test\"\nserver_number = \"1\"\nterminal_digits = 4\n[sip]\nlisten = \"127.0.0.1:{sip}\"\n\
+            "domain = \"lan.test\"\nserver_number = \"{server}\"\nterminal_digits = 4\n[sip]\nlisten = \"127.0.0.1:{sip}\"\n\
              [api]\nlisten = \"127.0.0.1:{api}\"\n[accounts]\nfile = \"accounts.csv\"\n{more}\n"
         );
         std::fs::write(folder.join("lan.toml"), text).unwrap();
@@ -46,6 +49,14 @@ impl Stage {
         while phone.ask("OPTIONS", "sip:ping@lan.test", "").is_none() {
             assert!(Instant::now() < until, "the directory does not answer: {}", self.log());
         }
+    }
+    /// A verb of the program about this directory, which must succeed.
+    fn tipring(&self, args: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tipring"));
+        command.args(args).args(["--config", self.folder.join("lan.toml").to_str().unwrap()]).env("TIPRING_STATE", &self.folder);
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).into_owned()
     }
     /// SIGKILL.
     fn kill(&mut self) {
@@ -283,4 +294,85 @@ fn a_sip_listener_beyond_loopback_does_not_start_with_the_demo_accounts() {
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.code() == Some(2) && said.contains("account of the demo"), "{said}");
     let _gone = std::fs::remove_dir_all(&folder);
+}
+
+#[test]
+fn req_c1_c3_a_number_of_another_directory_is_one_step_away_and_its_directory_answers_whom_we_send() {
+    let (one, two) = (Stage::of("one", "1", ""), Stage::of("two", "2", ""));
+    let secret = one.folder.join("secret");
+    std::fs::write(&secret, "what both of them know\n").unwrap();
+    let (secret, door) = (secret.to_str().unwrap(), two.sip.to_string());
+    one.tipring(&["servers", "add", "2", "4", &door, "--secret-file", secret]);
+    two.tipring(&["servers", "add", "1", "4", &one.sip.to_string(), "--secret-file", secret]);
+    let listed = one.tipring(&["servers"]);
+    assert!(listed.contains(&door) && !listed.contains("what both"), "{listed}");
+    let callee = Phone::udp(two.sip);
+    assert_eq!(callee.register(Algorithm::Sha256, "2007", "pw2007", &callee.contact()).status(), Some(200));
+    // A phone with an account at the first directory.
+    let caller = Phone::udp(one.sip);
+    let invite = |uri: &str| {
+        let asked = caller.ask("INVITE", uri, "").unwrap();
+        let header = asked.headers.iter().find(|h| h.is("WWW-Authenticate")).unwrap();
+        let c = Challenge::parse(std::str::from_utf8(header.value).unwrap()).unwrap();
+        let ha1 = Ha1::of("2001", "lan.test", "pw2001");
+        let login = c.answer("2001", &ha1, &Asked { method: "INVITE", uri, body: b"" }, Some(Qop::Auth), 1, "c").unwrap().emit();
+        caller.ask("INVITE", uri, &format!("Authorization: {login}\r\n")).unwrap()
+    };
+    let moved = invite("sip:22007@lan.test");
+    assert_eq!(moved.status(), Some(302));
+    let there = contacts(&moved)[0].trim_matches(['<', '>']).to_owned();
+    assert!(there.starts_with(&format!("sip:22007@{door};tipring-referral=1.22007.")), "{there}");
+    // It follows the Contact, as RFC 3261 has it, and has no account there.
+    let direct = Phone::udp(two.sip);
+    let found = direct.ask("INVITE", &there, "").unwrap();
+    assert_eq!((found.status(), contacts(&found).len()), (Some(302), 1));
+    assert!(contacts(&found)[0].starts_with(&format!("<sip:x@{}>", callee.here)), "{:?}", contacts(&found));
+    // Without the referral, or with one for another number, it is a stranger there.
+    assert_eq!(direct.status("INVITE", &format!("sip:22007@{door}")), Some(401));
+    assert_eq!(direct.status("INVITE", &there.replacen("22007@", "22008@", 1)), Some(401));
+    assert_eq!(direct.status("INVITE", &there.replace("1.22007", "1.22008")), Some(401));
+    // After a change of the secret, what was signed under the old one is worth nothing.
+    std::fs::write(one.folder.join("secret"), "what the other does not know").unwrap();
+    one.tipring(&["servers", "add", "2", "4", &door, "--secret-file", secret]);
+    let moved = invite("sip:22007@lan.test");
+    assert_eq!(direct.status("INVITE", contacts(&moved)[0].trim_matches(['<', '>'])), Some(401));
+    one.tipring(&["servers", "remove", "2"]);
+    assert_eq!(invite("sip:22007@lan.test").status(), Some(404));
+}
+
+#[test]
+fn req_c7_d14_numbers_are_as_their_settings_say_for_any_phone() {
+    let stage = Stage::new("numbers", OPEN);
+    let invite = |n: &str| {
+        let answer = Phone::udp(stage.sip).ask("INVITE", &format!("sip:{n}@lan.test"), "").unwrap();
+        (answer.status().unwrap(), contacts(&answer))
+    };
+    // C-7: the phone's name carries its hardware address (RFC 5626 s.4.1).
+    stage.tipring(&["reservations", "add", "2001", "2001", "--mac", "00:0b:82:01:02:03"]);
+    let phone = Phone::udp(stage.sip);
+    let named = |mac: &str| format!("Contact: <sip:x@{}>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-{mac}>\"\r\n", phone.here);
+    assert_eq!(phone.register(Algorithm::Sha256, "2001", "pw2001", &phone.contact()).status(), Some(403));
+    assert_eq!(phone.register(Algorithm::Sha256, "2001", "pw2001", &named("000B82010204")).status(), Some(403));
+    assert_eq!(invite("2001").0, 480);
+    assert_eq!(phone.register(Algorithm::Sha256, "2001", "pw2001", &named("000B82010203")).status(), Some(200));
+    // D-14: always on, without registering.
+    stage.tipring(&["numbers", "set", "2555", "--fixed", "192.0.2.55:5070", "--fixed-transport", "tcp"]);
+    let (status, at) = invite("2555");
+    assert_eq!((status, at[0].split('>').next()), (302, Some("<sip:2555@192.0.2.55:5070;transport=tcp")));
+    stage.tipring(&["numbers", "reset", "2555"]);
+    assert_eq!(invite("2555").0, 404);
+    // Several terminals of one number, one after the other.
+    for p in [&Phone::udp(stage.sip), &Phone::udp(stage.sip)] {
+        assert_eq!(p.register(Algorithm::Md5, "2002", "pw2002", &p.contact()).status(), Some(200));
+    }
+    let qs = |contacts: &[String]| contacts.iter().filter_map(|c| c.split(";q=").nth(1).map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!((invite("2002").1.len(), qs(&invite("2002").1).len()), (2, 0), "alike, so at once");
+    stage.tipring(&["numbers", "set", "2002", "--ring", "in-order"]);
+    assert_eq!(qs(&invite("2002").1), ["0.999"], "the second after the first");
+    // Do not disturb, where it may be seen; and nobody is told before consent.
+    stage.tipring(&["numbers", "set", "2002", "--do-not-disturb", "true", "--presence", "true"]);
+    assert_eq!(invite("2002").0, 480);
+    stage.tipring(&["numbers", "set", "2002", "--do-not-disturb", "false", "--disclosure", "consent"]);
+    assert_eq!(invite("2002").0, 401);
+    assert!(stage.tipring(&["numbers"]).contains("in-order"));
 }

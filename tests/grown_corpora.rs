@@ -9,7 +9,7 @@ use std::path::Path;
 #[test]
 fn what_fuzzing_found_runs_through_its_targets() {
     type Target = (&'static str, fn(&[u8]));
-    let targets: [Target; 10] = [
+    let targets: [Target; 11] = [
         ("sip", tipring::sip::fuzz::message),
         ("sip", |bytes| {
             tipring::sip::fuzz::conversation(bytes);
@@ -22,6 +22,7 @@ fn what_fuzzing_found_runs_through_its_targets() {
         ("t30_frame", tipring::decode::fuzz::t30),
         ("t4", tipring_dsp::page::fuzz::t4),
         ("t4", tipring_dsp::page::fuzz::t6),
+        ("enum_door", tipring::enum_door::fuzz::query),
     ];
     let grown = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpus/grown");
     for (folder, target) in targets {

@@ -4,6 +4,7 @@
 use super::algorithm::{Algorithm, Asked, Ha1, Qop, response};
 use crate::limits::{CHALLENGES_MAX, DIGEST_BYTES_MAX};
 use core::fmt::Write as _;
+use std::borrow::Cow;
 
 /// What a server asks: the value of WWW-Authenticate.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -214,11 +215,11 @@ impl core::fmt::Display for Quoted<'_> {
     }
 }
 
-/// `name=value` pairs of a Digest header: at most 16 of them.
-struct Parameters(heapless::Vec<(String, String), 16>);
+/// `name=value` pairs of a Digest header: at most 16 of them. Values are as they stand there unless something in them was escaped.
+struct Parameters<'a>(heapless::Vec<(&'a str, Cow<'a, str>), 16>);
 
-impl Parameters {
-    fn parse(text: &str) -> Result<Self, Malformed> {
+impl<'a> Parameters<'a> {
+    fn parse(text: &'a str) -> Result<Self, Malformed> {
         if text.len() > DIGEST_BYTES_MAX {
             return Err(Malformed::BadSyntax);
         }
@@ -227,19 +228,19 @@ impl Parameters {
         if !scheme.eq_ignore_ascii_case("digest") {
             return Err(Malformed::NotDigest);
         }
-        let mut found = heapless::Vec::<(String, String), 16>::new();
+        let mut found = heapless::Vec::<(&str, Cow<'_, str>), 16>::new();
         loop {
             rest = rest.trim_start_matches([' ', '\t', ',', '\r', '\n']);
             if rest.is_empty() {
                 return Ok(Parameters(found));
             }
             let (name, after) = rest.split_once('=').ok_or(Malformed::BadSyntax)?;
-            let name = name.trim().to_ascii_lowercase();
+            let name = name.trim();
             if name.is_empty() || !name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_*.".contains(&c)) {
                 return Err(Malformed::BadSyntax);
             }
             let (value, left) = value(after.trim_start())?;
-            if found.iter().any(|(n, _)| *n == name) {
+            if found.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)) {
                 return Err(Malformed::BadSyntax);
             }
             found.push((name, value)).map_err(|_| Malformed::BadSyntax)?;
@@ -247,7 +248,7 @@ impl Parameters {
         }
     }
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| &**v)
     }
     fn need(&self, name: &'static str) -> Result<String, Malformed> {
         self.get(name).filter(|v| !v.is_empty()).map(str::to_owned).ok_or(Malformed::BadParameter(name))
@@ -255,16 +256,21 @@ impl Parameters {
 }
 
 /// A token or a quoted string, and what follows it.
-fn value(text: &str) -> Result<(String, &str), Malformed> {
+fn value(text: &str) -> Result<(Cow<'_, str>, &str), Malformed> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
-        return Ok((text[..end].to_owned(), &text[end..]));
+        return Ok((text[..end].into(), &text[end..]));
     };
-    let mut out = String::new();
-    let mut chars = quoted.char_indices();
+    let plain = |b: &u8| !matches!(b, b'"' | b'\\' | 0..32 | 127..);
+    let end = quoted.bytes().position(|b| !plain(&b)).ok_or(Malformed::BadSyntax)?;
+    if quoted.as_bytes()[end] == b'"' {
+        return Ok((quoted[..end].into(), &quoted[end + 1..]));
+    }
+    let mut out = String::from(&quoted[..end]);
+    let mut chars = quoted.char_indices().skip(end);
     while let Some((at, c)) = chars.next() {
         match c {
-            '"' => return Ok((out, &quoted[at + 1..])),
+            '"' => return Ok((out.into(), &quoted[at + 1..])),
             '\\' => out.push(chars.next().ok_or(Malformed::BadSyntax)?.1),
             c if c.is_control() => return Err(Malformed::BadSyntax),
             c => out.push(c),

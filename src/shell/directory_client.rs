@@ -5,7 +5,7 @@
 //! the time, and the next is asked.
 
 use crate::api::ErrorAnswer;
-use crate::api::directory::{DeregisterAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
+use crate::api::directory::{CallsRequest, DeregisterAnswer, IdentifierAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
 use crate::config::server::{Host, Server};
 use crate::digest::{Algorithm, Asked, Challenge, Ha1};
 use crate::limits::{API_BODY_BYTES_MAX, DIRECTORY_CONNECTIONS_KEPT};
@@ -108,6 +108,8 @@ struct Question<'a> {
     method: Method,
     target: &'a str,
     body: Bytes,
+    /// From the directory that sent us here.
+    referral: Option<&'a str>,
 }
 
 struct Answered {
@@ -141,21 +143,45 @@ impl DirectoryClient {
     /// Registers or renews.
     pub async fn register(&self, login: &Login, ask: &RegisterRequest) -> Result<RegisterAnswer, ClientError> {
         let body = Bytes::from(serde_json::to_vec(ask).expect("a plain struct with string keys"));
-        let question = Question { login: Some(login), method: Method::POST, target: "/v1/registrations", body };
+        let question = Question { login: Some(login), method: Method::POST, target: "/v1/registrations", body, referral: None };
         read(&self.ask(self.timeouts.register_ms, &question).await?)
     }
 
     /// Ends the registration of `number`, if `instance` still holds it.
     pub async fn deregister(&self, login: &Login, number: &str, instance: &str) -> Result<DeregisterAnswer, ClientError> {
         let target = format!("/v1/registrations/{number}?instance={}", percent(instance));
-        let question = Question { login: Some(login), method: Method::DELETE, target: &target, body: Bytes::new() };
+        let question = Question { login: Some(login), method: Method::DELETE, target: &target, body: Bytes::new(), referral: None };
         read(&self.ask(self.timeouts.register_ms, &question).await?)
     }
 
     /// Where is `number`?
     pub async fn lookup(&self, login: Option<&Login>, number: &str) -> Result<LookupAnswer, ClientError> {
+        self.lookup_as(login, number, None).await
+    }
+
+    /// Where is `number`, that another directory sent us here for (C-3)?
+    pub async fn lookup_referred(&self, number: &str, referral: Option<&str>) -> Result<LookupAnswer, ClientError> {
+        self.lookup_as(None, number, referral).await
+    }
+
+    /// How many calls a number has (D-6).
+    pub async fn report_calls(&self, login: &Login, number: &str, calls: u8) -> Result<(), ClientError> {
+        let body = Bytes::from(serde_json::to_vec(&CallsRequest { calls }).expect("a plain struct with string keys"));
+        let target = format!("/v1/registrations/{number}/calls");
+        let question = Question { login: Some(login), method: Method::PUT, target: &target, body, referral: None };
+        read::<serde_json::Value>(&self.ask(self.timeouts.register_ms, &question).await?).map(|_done| ())
+    }
+
+    /// Where is the gateway of this key?
+    pub async fn identifier(&self, login: &Login, fingerprint: &str) -> Result<IdentifierAnswer, ClientError> {
+        let target = format!("/v1/identifiers/{}", percent(fingerprint));
+        let question = Question { login: Some(login), method: Method::GET, target: &target, body: Bytes::new(), referral: None };
+        read(&self.ask(self.timeouts.lookup_ms, &question).await?)
+    }
+
+    async fn lookup_as(&self, login: Option<&Login>, number: &str, referral: Option<&str>) -> Result<LookupAnswer, ClientError> {
         let target = format!("/v1/lookup/{}", percent(number));
-        let question = Question { login, method: Method::GET, target: &target, body: Bytes::new() };
+        let question = Question { login, method: Method::GET, target: &target, body: Bytes::new(), referral };
         let answered = self.ask(self.timeouts.lookup_ms, &question).await?;
         match read(&answered) {
             Err(ClientError::Refused { code, .. }) if code == "unknown_number" => Ok(LookupAnswer::Unknown { number: number.to_owned() }),
@@ -215,11 +241,12 @@ impl Place {
 
     /// One request and its answer; credentials by the last nonce, and once more by a new one if that is asked for.
     async fn exchange(&self, question: &Question<'_>) -> Result<Answered, ClientError> {
-        let Question { login, method, target, body } = question;
+        let Question { login, method, target, body, referral } = question;
+        let referral = *referral;
         let login = *login;
         let sent = login.and_then(|login| self.credentials(login, method, target));
         let had_credentials = sent.is_some();
-        let answered = self.once(sent, method, target, body.clone()).await?;
+        let answered = self.once(sent, referral, method, target, body.clone()).await?;
         let (StatusCode::UNAUTHORIZED, Some(challenge), Some(login)) = (answered.status, &answered.challenge, login) else {
             return Ok(answered);
         };
@@ -228,7 +255,7 @@ impl Place {
             return Ok(answered);
         }
         let sent = self.credentials(login, method, target);
-        self.once(sent, method, target, body.clone()).await
+        self.once(sent, referral, method, target, body.clone()).await
     }
 
     fn credentials(&self, login: &Login, method: &Method, target: &str) -> Option<String> {
@@ -241,7 +268,14 @@ impl Place {
         Some(challenge.answer(&login.user, &ha1, &asked, challenge.qop(false), *nc, &cnonce)?.emit())
     }
 
-    async fn once(&self, credentials: Option<String>, method: &Method, target: &str, body: Bytes) -> Result<Answered, ClientError> {
+    async fn once(
+        &self,
+        credentials: Option<String>,
+        referral: Option<&str>,
+        method: &Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<Answered, ClientError> {
         // A kept connection may have been closed by the other side meanwhile: those fail at once and say so, and the next is tried.
         loop {
             let life = self.life.load(Ordering::Relaxed);
@@ -261,6 +295,9 @@ impl Place {
                 .header(header::CONTENT_TYPE, "application/json");
             if let Some(credentials) = &credentials {
                 request = request.header(header::AUTHORIZATION, credentials);
+            }
+            if let Some(referral) = referral {
+                request = request.header(super::numbers::REFERRAL, referral);
             }
             let request = request.body(Full::new(body.clone())).map_err(|e| ClientError::NotOurApi(e.to_string()))?;
             let answer = match connection.try_send_request(request).await {

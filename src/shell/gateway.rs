@@ -69,6 +69,8 @@ enum FromDirectory {
     Lookup(QueryId, crate::resolve::Answer),
     Registration(usize, u64, crate::registration::Outcome),
     Located(call::LocateId, Vec<crate::sip::Target>),
+    /// It heard (or did not) how many calls the port has.
+    Reported(usize),
 }
 
 /// Counts of the daemon for `status`.
@@ -443,6 +445,15 @@ impl Daemon {
             if port.registrant.poll_timeout().is_some_and(|at| at <= now) {
                 port.registrant.handle_timeout(now);
             }
+            // D-6: one report at a time, so that none overtakes another.
+            let calls = u8::from(self.gateway.call_of_port(port.port).is_some());
+            if let Some((number, calls)) = port.report(calls) {
+                let (client, login, answers) = (client.clone(), port.login(), self.answers.clone());
+                tokio::spawn(async move {
+                    client.report_calls(login, number, calls).await;
+                    let _nobody_waits = answers.send(FromDirectory::Reported(i)).await;
+                });
+            }
             while let Some(request) = port.registrant.poll_request() {
                 let (client, login, answers) = (client.clone(), port.login(), self.answers.clone());
                 tokio::spawn(async move {
@@ -458,6 +469,11 @@ impl Daemon {
         match answer {
             FromDirectory::Lookup(query, answer) => self.clocked().handle_lookup(now, query, answer),
             FromDirectory::Located(id, found) => self.clocked().handle_located(now, id, found),
+            FromDirectory::Reported(i) => {
+                if let Some(port) = self.registrants.get_mut(i) {
+                    port.reported();
+                }
+            }
             FromDirectory::Registration(i, serial, outcome) => {
                 let Some(registration) = self.registrants.get_mut(i) else { return };
                 let refused = matches!(outcome, crate::registration::Outcome::Refused { .. });

@@ -256,8 +256,8 @@ pub(super) fn logged_in(shared: &Shared, peer: Peer, method: &Method, uri: &Uri,
     match authenticator.check(now, &Asked { method: method.as_str(), uri: target, body: b"" }, &credentials, ha1) {
         Verdict::Is => {
             machines.bans.succeeded(peer.ip(), &credentials.username);
-            User::parse(&credentials.username)
-                .map_err(|_| error(StatusCode::FORBIDDEN, "not_an_account", "this is not a name of an account"))
+            let account = machines.directory.account(&credentials.username).map(|a| a.user.clone());
+            account.ok_or_else(|| error(StatusCode::FORBIDDEN, "not_an_account", "this is not a name of an account"))
         }
         Verdict::Stale => Err(challenge(&mut machines.authenticator, now, peer, true, "stale_nonce", "log in again with the new nonce")),
         Verdict::Wrong => {

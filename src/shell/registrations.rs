@@ -1,25 +1,27 @@
 //! The gateway's side of the directory: one registrant a port, who it is, and the look-ups of its calls.
 
 use super::clock;
-use super::directory_client::{DirectoryClient, Login, Timeouts};
+use super::directory_client::{ClientError, DirectoryClient, Login, Timeouts};
 use super::log::Seldom;
 use super::tls::https::Trust;
 use crate::api::directory::LookupAnswer;
 use crate::clock::Rng;
 use crate::config::gateway::GatewayConfig;
-use crate::config::server::Host;
+use crate::config::server::{Host, Server};
 use crate::directory::{Capabilities, Instance, Register, User};
 use crate::id::PortId;
 use crate::key::Fingerprint;
+use crate::limits::SERVERS_MAX;
 use crate::number::Number;
 use crate::registration::{Outcome, Outgoing, Registrant, State};
 use crate::resolve::{Answer, NoRoute};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// A name server that is silent for so long keeps nobody from starting.
 const RESOLVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -31,9 +33,28 @@ pub struct PortRegistration {
     /// The machine that keeps it registered.
     pub registrant: Registrant,
     login: Login,
+    /// Calls that the directory was told of.
+    told_calls: u8,
+    /// A report is under way.
+    reports: bool,
 }
 
 impl PortRegistration {
+    /// What the directory is to hear now that the port has so many calls (D-6): the number, and how many.
+    pub fn report(&mut self, calls: u8) -> Option<(Number, u8)> {
+        if self.reports || calls == self.told_calls || !self.registrant.is_registered() {
+            return None;
+        }
+        let number = self.registrant.number()?.clone();
+        (self.reports, self.told_calls) = (true, calls);
+        Some((number, calls))
+    }
+
+    /// The report is over. What was not heard is put right by the next one, or by the end of the registration.
+    pub fn reported(&mut self) {
+        self.reports = false;
+    }
+
     /// How it stands, in words.
     pub fn words(&self) -> String {
         let r = &self.registrant;
@@ -52,6 +73,10 @@ impl PortRegistration {
 #[derive(Clone)]
 pub struct Directory {
     client: Arc<DirectoryClient>,
+    /// Other directories that ours sent us to, by their API as it wrote it.
+    others: Arc<Mutex<BTreeMap<String, Arc<DirectoryClient>>>>,
+    trust: Trust,
+    timeouts: Timeouts,
     /// Look-ups are made in the name of the first port.
     login: Option<Login>,
 }
@@ -68,13 +93,21 @@ impl Directory {
             (None, None) => Trust::System,
         };
         let client = DirectoryClient::of(directory.api.all(), &trust, timeouts)?;
-        Ok(Some(Directory { client: Arc::new(client), login }))
+        Ok(Some(Directory { client: Arc::new(client), others: Arc::default(), trust, timeouts, login }))
     }
 
     /// Where is this number? A peer that is seen at `near`, the host that our own NAT shows, is behind the same NAT, and is called where it sees
     /// itself: many NATs do not lead back inside.
     pub async fn look_up(&self, number: &Number, near: Option<IpAddr>) -> Answer {
-        match self.client.lookup(self.login.as_ref(), number.as_str()).await {
+        let mut answer = self.client.lookup(self.login.as_ref(), number.as_str()).await;
+        if let Ok(LookupAnswer::Elsewhere { api: Some(api), referral, .. }) = &answer {
+            // One step, never a chain: whom ours names is the number's own directory.
+            answer = match self.other(api) {
+                Ok(other) => other.lookup_referred(number.as_str(), referral.as_deref()).await,
+                Err(words) => Err(ClientError::Unreachable(words)),
+            };
+        }
+        match answer {
             Ok(LookupAnswer::Found(found)) => match Number::parse(&found.number) {
                 Ok(number) => {
                     let inside = found.private_address.filter(|_| near == Some(found.contact.ip()));
@@ -89,7 +122,7 @@ impl Directory {
                 if let Some(more) = TOLD.pass() {
                     tracing::warn!("look-up of {number}: {e} ({more} more were not logged)");
                 }
-                Answer::No(if matches!(e, super::directory_client::ClientError::Refused { status, .. } if status < 500) {
+                Answer::No(if matches!(e, ClientError::Refused { status, .. } if status < 500) {
                     NoRoute::Refused
                 } else {
                     NoRoute::DirectorySilent
@@ -98,9 +131,34 @@ impl Directory {
         }
     }
 
+    /// The client of another directory, as ours wrote its API.
+    fn other(&self, api: &str) -> Result<Arc<DirectoryClient>, String> {
+        let mut others = self.others.lock().expect("no thread panics while it holds the clients");
+        if let Some(known) = others.get(api) {
+            return Ok(known.clone());
+        }
+        let server: Server = api.parse().map_err(|_| format!("the directory sends us to {api:?}, which is no server"))?;
+        let client = Arc::new(DirectoryClient::of(&[server], &self.trust, self.timeouts)?);
+        if others.len() >= SERVERS_MAX {
+            others.clear();
+        }
+        others.insert(api.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// A number of ours has so many calls.
+    pub async fn report_calls(&self, login: Login, number: Number, calls: u8) {
+        if let Err(e) = self.client.report_calls(&login, number.as_str(), calls).await {
+            tracing::debug!("the directory does not hear that {number} has {calls} calls: {e}");
+        }
+    }
+
     /// Our address changed, or there is a way again.
     pub fn forget_connections(&self) {
         self.client.forget_connections();
+        for other in self.others.lock().expect("no thread panics while it holds the clients").values() {
+            other.forget_connections();
+        }
     }
 
     /// Carries out what a registrant asks.
@@ -157,7 +215,7 @@ pub fn registrants(config: &GatewayConfig, state: &Path, contact: SocketAddr) ->
             lease_s: Some(directory.lease_s),
         };
         let registrant = Registrant::new(register, rng.fork());
-        all.push(PortRegistration { port: PortId(i as u16), registrant, login });
+        all.push(PortRegistration { port: PortId(i as u16), registrant, login, told_calls: 0, reports: false });
     }
     Ok(all)
 }

@@ -29,11 +29,11 @@ impl Door {
         }
         let proven = Proven { method: asked.method.as_str(), uri: &c.uri, body: &asked.message.body };
         let directory = &*rooms.directory;
-        match rooms.authenticator.check(now, &proven, &c, |user| directory.account(user).map(|a| a.ha1)) {
+        let account = directory.account(&c.username);
+        match rooms.authenticator.check(now, &proven, &c, |_| account.map(|a| a.ha1)) {
             Verdict::Is => {
                 rooms.bans.succeeded(source, &c.username);
-                let account = rooms.directory.account(&c.username).map(|a| a.user.clone());
-                account.ok_or_else(|| self.reply(asked, 403, "Forbidden"))
+                account.map(|a| a.user.clone()).ok_or_else(|| self.reply(asked, 403, "Forbidden"))
             }
             Verdict::Stale => Err(self.challenge(now, asked, rooms, Some(&c), true)),
             Verdict::Wrong => {

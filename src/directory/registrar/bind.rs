@@ -161,11 +161,7 @@ impl Directory {
             AddressConflict::Report | AddressConflict::Refuse => also_here = others,
         }
         let picked_for = dynamic.then(|| claim.instance.cloned().unwrap_or_else(|| nameless(claim.user)));
-        let user = match self.accounts.get_key_value(claim.user) {
-            // One text for all of a user's rows.
-            Some((user, _)) => user.clone(),
-            None => claim.user.clone(),
-        };
+        let user = claim.user.clone();
         let contacts = contacts.into_iter().map(|c| (c.binding, super::wall_of(c.end, now, wall))).collect();
         writes.push(Record::Registration(Box::new(Registration { number: number.clone(), user, picked_for, keys, contacts })));
         for record in &writes {

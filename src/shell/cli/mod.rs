@@ -6,6 +6,7 @@ mod accounts;
 mod ask;
 mod check;
 mod keep;
+mod numbers;
 mod sim;
 
 use crate::shell::tables::Table;
@@ -66,6 +67,20 @@ enum Verb {
     Registrations {
         #[command(subcommand)]
         change: Option<RegistrationChange>,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// Other directories that a directory knows by their server numbers
+    Servers {
+        #[command(subcommand)]
+        change: Option<numbers::ServerChange>,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// What is wanted of single numbers: who may learn their address, which terminals ring, busy and do not disturb
+    Numbers {
+        #[command(subcommand)]
+        change: Option<numbers::NumberChange>,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -160,6 +175,11 @@ pub(super) enum RegistrationChange {
     List,
     /// End a registration, whosever it is
     Remove {
+        /// The number
+        number: String,
+    },
+    /// Forget the keys that a number had, so that a new gateway's is let in without an alarm
+    ForgetKeys {
         /// The number
         number: String,
     },
@@ -301,6 +321,11 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Registrations { change: Some(RegistrationChange::Remove { number }), daemon } => {
             ask::change(&daemon, "DELETE", &format!("/v1/registrations/{number}"), None).await
         }
+        Verb::Registrations { change: Some(RegistrationChange::ForgetKeys { number }), daemon } => {
+            ask::change(&daemon, "DELETE", &format!("/v1/registrations/{number}/keys"), None).await
+        }
+        Verb::Servers { change, daemon } => numbers::servers(&daemon, change).await,
+        Verb::Numbers { change, daemon } => numbers::numbers(&daemon, change).await,
         Verb::Reservations { change, daemon } => ask::reservations(&daemon, change).await,
         Verb::Accounts { change, daemon } => accounts::run(&daemon, change).await,
         Verb::Backup { out, daemon } => keep::backup(&daemon, &out),
