@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
 use serde_json::Value;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -173,7 +174,7 @@ impl Drop for Daemon<'_> {
     }
 }
 
-/// What is said at one phone is recorded at the other: how well its loudest fifths of a second are found in it, on average.
+/// What is said at one phone is recorded at the other: how well its loudest tenths of a second are found in it, on average.
 fn say(from: &Daemon, to: &Daemon, seed: u64) -> f64 {
     let said = hearing::speech(seed, 8_000);
     let (spoken, recorded) = (from.folder.join(format!("said-{seed}.wav")), from.folder.join(format!("heard-{seed}.wav")));
@@ -187,7 +188,7 @@ fn say(from: &Daemon, to: &Daemon, seed: u64) -> f64 {
     to.noticed(to_mark, "recorded");
     let heard = wav::parse(&std::fs::read(&recorded).expect("the recording")).expect("a WAV file");
     // Loud parts, so that a pause between syllables proves nothing.
-    let mut pieces: Vec<&[i16]> = said.chunks_exact(1_600).collect();
+    let mut pieces: Vec<&[i16]> = said.chunks_exact(800).collect();
     pieces.sort_by_key(|p| std::cmp::Reverse(p.iter().map(|s| i64::from(*s).pow(2)).sum::<i64>()));
     let found = pieces[..3].iter().map(|p| hearing::find(p, &heard, heard.len()).correlation).sum::<f64>() / 3.0;
     println!("{} -> {}: {found:.3}", from.name, to.name);
@@ -228,6 +229,51 @@ fn req_c4_c10_a8_real_processes_in_namespaces_keep_their_call_and_their_numbers_
 #[test]
 fn req_c4_c10_a8_the_same_by_ipv6() {
     in_namespaces("6");
+}
+
+/// A NAT is what a STUN server sees of us: here one that sees what it likes.
+#[test]
+fn req_c10_a_gateway_tells_peers_what_a_stun_server_sees_of_its_sip_socket() {
+    let folder = std::env::temp_dir().join(format!("tipring-stun-{}", std::process::id()));
+    let _old = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder for the test");
+    let server = UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports");
+    server.set_read_timeout(Some(PATIENCE)).expect("a socket can wait");
+    let free = |_| UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("loopback has free ports").port();
+    let [sip, api] = [0, 1].map(free);
+    let config = folder.join("s.toml");
+    let text = format!(
+        "[sip]\nlisten = \"127.0.0.1:{sip}\"\nstun = \"{}\"\n[api]\nlisten = \"127.0.0.1:{api}\"\n[media]\nports = [27900, 27931]\n[line]\n\
+         country = \"US\"\n[emergency]\ntarget = \"port:phone1\"\n[[port]]\nname = \"phone1\"\nkind = \"sim-phone\"\nnumber = \"2001\"\n",
+        server.local_addr().expect("it is bound")
+    );
+    std::fs::write(&config, text).expect("it can be written");
+    let tipring = |verb: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tipring"));
+        command.args([verb, "--config"]).arg(&config).env("TIPRING_STATE", &folder).stdin(Stdio::null());
+        command
+    };
+    let mut gateway = tipring("gateway").stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("tipring runs");
+    let mut asked = [0u8; 1_500];
+    let heard = server.recv_from(&mut asked);
+    let seen: SocketAddr = "198.51.100.7:31000".parse().expect("a literal address");
+    let told = heard.map(|(n, from)| {
+        assert_eq!(from.port(), sip, "from the SIP socket itself");
+        let answer = tipring::stun::binding_answer(&asked[..n], seen).expect("a Binding request");
+        server.send_to(&answer, from).expect("loopback takes it");
+        let began = Instant::now();
+        loop {
+            let out = tipring("status").arg("--json").output().expect("tipring runs");
+            let status: Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
+            if status["sip"] == seen.to_string() || began.elapsed() > PATIENCE {
+                return status["sip"].clone();
+            }
+        }
+    });
+    let _dead = gateway.kill();
+    let _reaped = gateway.wait();
+    let _gone = std::fs::remove_dir_all(&folder);
+    assert_eq!(told.expect("it asks"), seen.to_string());
 }
 
 fn in_namespaces(family: &str) {
