@@ -293,6 +293,7 @@ impl Worker {
                 s.gen = gen;
                 s.stage = 0;
                 s.retx = 0;
+                s.to = None;
                 s.t0 = Instant::now();
                 s.sent = s.t0;
                 let authed = self.c.nonce == "reuse" && !self.nonce.is_empty();
