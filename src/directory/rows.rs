@@ -120,6 +120,30 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// All rows at once, by number, each once: what a start finds. The indices are as full as they can be, and nothing is looked for.
+    pub fn of(rows: Vec<Row>) -> Rows {
+        debug_assert!(rows.is_sorted_by(|a, b| a.number < b.number));
+        let place = |i: usize| Place::try_from(i).expect("REGISTRATIONS_MAX rows have places");
+        let each = || rows.iter().enumerate().map(|(i, row)| (place(i), row));
+        let mut all = Rows {
+            by_number: each().map(|(place, row)| (row.number.clone(), place)).collect(),
+            by_address: each().flat_map(|(place, row)| row.addresses().map(move |key| (key, place))).collect(),
+            by_key: each().flat_map(|(place, row)| row.fingerprints().map(move |key| (key, place))).collect(),
+            due: each().filter_map(|(place, row)| row.until.map(|until| (until, place))).collect(),
+            registered: rows.iter().filter(|row| !row.contacts.is_none()).count(),
+            ..Rows::default()
+        };
+        for row in &rows {
+            if let Some(instance) = &row.picked_for {
+                all.picked.entry(row.user.clone()).or_default().insert(instance.clone(), row.number.clone());
+            }
+        }
+        for row in rows {
+            let place = all.grow();
+            *all.slot(place) = Some(row);
+        }
+        all
+    }
     pub fn len(&self) -> usize {
         self.by_number.len()
     }
