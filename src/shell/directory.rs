@@ -249,8 +249,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     store::bind_realm(&db, &config.domain).map_err(at_store)?;
     let directory = load(&config, &db, now, wall, &database)?;
     let admin_token = admin_token(&config.state_dir)?;
-    let first_admin = FirstAdmin::open(&config.state_dir, directory.people().has_admin());
-    let first_admin = first_admin.map_err(|e| StartError::State(config.state_dir.clone(), e))?;
     let sip_access = Arc::new(Access::new("sip", config.access.sip.clone()));
     let api_access = Access::new("api", config.access.api.clone()).with_loopback();
     let (listener, api) = listen(config.api.listen).await?;
@@ -273,6 +271,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let dns_addresses = dns.as_ref().map_or_else(Vec::new, |(_, sockets)| sockets.addresses());
     let sip_addresses = sip.as_ref().map_or_else(Vec::new, |(transport, _)| transport.local().to_vec());
+
+    // Said once, and only when the start has come so far that somebody can use it.
+    let first_admin = FirstAdmin::open(&config.state_dir, directory.people().has_admin());
+    let first_admin = first_admin.map_err(|e| StartError::State(config.state_dir.clone(), e))?;
 
     let authenticator = Authenticator::new(&config.domain, clock::random(), config.nonce_lifetime_s);
     // The writer's thread speaks to what is made after it: through this.

@@ -4,12 +4,13 @@
 //!   rustc -O dirload.rs -o dirload
 //!   dirload register|unregister|redirect|options --target HOST:PORT [--users N] [--first K] [--count C] [--window W] [--threads T]
 //!           [--realm R] [--domain D] [--password TEMPLATE] [--expires S] [--nonce fresh|reuse|none] [--seconds S] [--rate PER_S]
-//!           [--order seq|rand] [--digits D] [--prefix P] [--acked FILE] [--only FILE] [--expect CODE]
+//!           [--order seq|rand] [--digits D] [--prefix P] [--acked FILE] [--only FILE] [--expect CODE] [--follow]
 //!
 //!   dirload echo --target HOST:PORT      the smallest server: a yardstick for all others
 //!
 //! `{user}` in the password becomes the number. `--acked` writes down every number that succeeded; `--only` takes the numbers from such a file;
 //! `--expect` is the code that counts as success, where it is not 200 (of `redirect`: 302 with the number's contact).
+//! `--follow` asks where the first 302 leads to, once, and counts the answer from there.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -97,6 +98,7 @@ struct Cfg {
     runid: u64,
     acked: String,
     expect: u16,
+    follow: bool,
     only: std::sync::Arc<Vec<u64>>,
 }
 
@@ -109,6 +111,7 @@ struct Slot {
     sent: Instant,
     msg: Vec<u8>,
     retx: u32,
+    to: Option<std::net::SocketAddr>,
 }
 #[derive(Default)]
 struct Stats {
@@ -168,6 +171,14 @@ struct Worker {
     st: Stats,
 }
 impl Worker {
+    /// Where a look-up was sent on to, or the target.
+    fn tx(&self, to: Option<std::net::SocketAddr>, bytes: &[u8]) {
+        let _ = match (to, self.c.follow) {
+            (Some(to), _) => self.sock.send_to(bytes, to),
+            (None, true) => self.sock.send_to(bytes, self.c.target.as_str()),
+            (None, false) => self.sock.send(bytes),
+        };
+    }
     fn number(&self, u: u64) -> String {
         format!("{}{:0w$}", self.c.prefix, u, w = self.c.digits)
     }
@@ -247,7 +258,7 @@ impl Worker {
         let w = self.c.window;
         let now = Instant::now();
         let mut slots: Vec<Slot> = (0..w)
-            .map(|_| Slot { busy: false, user: 0, gen: 0, stage: 0, t0: now, sent: now, msg: Vec::with_capacity(1200), retx: 0 })
+            .map(|_| Slot { busy: false, user: 0, gen: 0, stage: 0, t0: now, sent: now, msg: Vec::with_capacity(1200), retx: 0, to: None })
             .collect();
         let (mut started, mut done, mut gen) = (0u64, 0u64, 0u64);
         let mut rng = 0x9E3779B97F4A7C15u64 ^ ((self.tid as u64 + 1) << 32) ^ self.c.runid;
@@ -275,22 +286,23 @@ impl Worker {
                 started += 1;
                 let mut s = std::mem::replace(
                     &mut slots[i],
-                    Slot { busy: false, user: 0, gen: 0, stage: 0, t0: now, sent: now, msg: Vec::new(), retx: 0 },
+                    Slot { busy: false, user: 0, gen: 0, stage: 0, t0: now, sent: now, msg: Vec::new(), retx: 0, to: None },
                 );
                 s.busy = true;
                 s.user = if self.c.only.is_empty() { self.c.first + k } else { self.c.only[k as usize] };
                 s.gen = gen;
                 s.stage = 0;
                 s.retx = 0;
+                s.to = None;
                 s.t0 = Instant::now();
                 s.sent = s.t0;
                 let authed = self.c.nonce == "reuse" && !self.nonce.is_empty();
                 self.build(i, &mut s, authed);
-                let _ = self.sock.send(&s.msg);
+                self.tx(s.to, &s.msg);
                 self.st.msgs += 1;
                 slots[i] = s;
             }
-            if let Ok(n) = self.sock.recv(&mut buf) {
+            if let Ok((n, _)) = self.sock.recv_from(&mut buf) {
                 let m = match std::str::from_utf8(&buf[..n]) {
                     Ok(m) => m,
                     Err(_) => continue,
@@ -327,24 +339,48 @@ impl Worker {
                     self.nc = 0;
                     let mut s = std::mem::replace(
                         &mut slots[i],
-                        Slot { busy: false, user: 0, gen: 0, stage: 0, t0: now, sent: now, msg: Vec::new(), retx: 0 },
+                        Slot { busy: false, user: 0, gen: 0, stage: 0, t0: now, sent: now, msg: Vec::new(), retx: 0, to: None },
                     );
                     s.stage += 1;
                     self.build(i, &mut s, true);
                     s.sent = Instant::now();
-                    let _ = self.sock.send(&s.msg);
+                    self.tx(s.to, &s.msg);
                     self.st.msgs += 1;
                     slots[i] = s;
                     continue;
                 }
                 if self.c.mode == "redirect" && code >= 300 {
                     let a = self.ack(i, &slots[i], header(m, &["To", "t"]).unwrap_or(""));
-                    let _ = self.sock.send(&a);
+                    self.tx(slots[i].to, &a);
                     self.st.msgs += 1;
+                }
+                if self.c.follow && code == 302 && slots[i].stage == 0 {
+                    let contact = header(m, &["Contact", "m"]).and_then(|c| Some(c.split_once('<')?.1.split_once('>')?.0.to_string()));
+                    let place = contact.as_ref().and_then(|c| c.split_once('@')?.1.split(';').next()?.parse().ok());
+                    if let (Some(uri), Some(place)) = (contact, place) {
+                        let mut s = std::mem::replace(
+                            &mut slots[i],
+                            Slot { busy: false, user: 0, gen: 0, stage: 0, t0: now, sent: now, msg: Vec::new(), retx: 0, to: None },
+                        );
+                        s.stage = 1;
+                        s.to = Some(place);
+                        self.build(i, &mut s, false);
+                        let rest = s.msg.iter().position(|b| *b == b'\r').unwrap_or(0);
+                        s.msg.splice(..rest, format!("INVITE {} SIP/2.0", uri).into_bytes());
+                        s.sent = Instant::now();
+                        self.tx(s.to, &s.msg);
+                        self.st.msgs += 1;
+                        slots[i] = s;
+                        continue;
+                    }
                 }
                 let good = match self.c.mode.as_str() {
                     _ if self.c.expect > 0 => code == self.c.expect,
-                    "redirect" => code == 302 && header(m, &["Contact", "m"]).map_or(false, |c| c.contains(&self.number(slots[i].user))),
+                    "redirect" => {
+                        code == 302
+                            && header(m, &["Contact", "m"])
+                                .map_or(false, |c| c.contains(&self.number(slots[i].user)[self.c.prefix.len()..]))
+                    }
                     _ => code == 200,
                 };
                 if good {
@@ -374,7 +410,7 @@ impl Worker {
                         slots[i].retx += 1;
                         slots[i].sent = Instant::now();
                         self.st.retx += 1;
-                        let _ = self.sock.send(&slots[i].msg);
+                        self.tx(slots[i].to, &slots[i].msg);
                     }
                 }
             }
@@ -429,6 +465,7 @@ fn main() {
         target,
         acked: get("acked", ""),
         expect: get("expect", "0").parse().unwrap(),
+        follow: a.iter().any(|x| x == "--follow"),
         only: std::sync::Arc::new(only),
         runid: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64 & 0xffffffffff,
     };
@@ -439,7 +476,9 @@ fn main() {
             let c = c.clone();
             std::thread::spawn(move || {
                 let sock = UdpSocket::bind("127.0.0.1:0").unwrap();
-                sock.connect(&c.target).unwrap();
+                if !c.follow {
+                    sock.connect(&c.target).unwrap();
+                }
                 sock.set_read_timeout(Some(Duration::from_millis(if c.rate > 0.0 { 1 } else { 50 }))).unwrap();
                 let lport = sock.local_addr().unwrap().port();
                 let mut w =

@@ -34,7 +34,8 @@ pub fn enable(socket: &UdpSocket) -> io::Result<()> {
 /// Reads one datagram: its length, its sender, and how long ago it arrived, in microseconds (0 if the kernel does not say).
 pub fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, u64)> {
     let mut control = [MaybeUninit::new(0u8); CONTROL_BYTES];
-    let mut from = SockAddr::from(SocketAddr::from(([0, 0, 0, 0], 0)));
+    // As long as the longest: of a longer address than this the kernel would give the beginning only, and an IPv6 sender would be somebody else.
+    let mut from = SockAddr::from(SocketAddr::from(([0u16; 8], 0)));
     // SAFETY: initialised bytes are valid as possibly uninitialised ones, and recvmsg only writes initialised bytes into them.
     let room = unsafe { &mut *(std::ptr::from_mut::<[u8]>(buffer) as *mut [MaybeUninit<u8>]) };
     let (n, control_len) = {
@@ -94,6 +95,18 @@ mod tests {
             }
         }
         panic!("{ages_us:?} us");
+    }
+
+    #[test]
+    fn the_sender_is_who_he_is_in_both_families() {
+        for loopback in ["127.0.0.1:0", "[::1]:0"] {
+            // A machine without IPv6 has nothing to show here.
+            let Ok(to) = UdpSocket::bind(loopback) else { continue };
+            let from = UdpSocket::bind(loopback).expect("loopback has free ports");
+            from.send_to(b"tip", to.local_addr().expect("it is bound")).expect("loopback takes it");
+            let (_, src, _) = receive(&to, &mut [0; 16]).expect("it waits in the socket");
+            assert_eq!(src, from.local_addr().expect("it is bound"));
+        }
     }
 
     #[test]
