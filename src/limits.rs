@@ -201,6 +201,14 @@ pub const BINDINGS_PER_NUMBER_MAX: usize = 8;
 pub const OTHERS_TOLD_MAX: usize = 8;
 /// Keys remembered of one number: one a terminal that it has, and a few that it had.
 pub const KEYS_PER_NUMBER_MAX: usize = 2 * BINDINGS_PER_NUMBER_MAX;
+/// Accounts that terminals of a directory may have made by themselves, unless `[enrol]` says another number; each costs some 400 bytes for good.
+pub const ENROLLED_DEFAULT: usize = 1000;
+/// The most that `[enrol]` may say.
+pub const ENROLLED_MAX: usize = 100_000;
+/// Sources whose enrolments of the last minute are counted. More at a time are told to come again.
+pub const ENROL_SOURCES_MAX: usize = 1024;
+/// Enrolments that a source (an IPv4 address, an IPv6 /64) may try in a minute: two gateways with all their ports.
+pub const ENROLMENTS_PER_SOURCE_MAX: u32 = 2 * PORTS_MAX as u32;
 /// Other directories that one knows by their server numbers. Three digits' worth.
 pub const SERVERS_MAX: usize = 1000;
 /// Alarms waiting to be logged; more in one turn are counted only.

@@ -426,6 +426,11 @@ impl Directory {
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
         self.accounts.values()
     }
+    /// The accounts from this name on.
+    pub fn accounts_from(&self, name: &str) -> impl Iterator<Item = &Account> {
+        let from = core::ops::Bound::Included(name);
+        self.accounts.range::<str, _>((from, core::ops::Bound::Unbounded)).map(|(_, account)| account)
+    }
     /// The table of people.
     pub fn people(&self) -> &People {
         &self.people
