@@ -35,11 +35,16 @@ pub fn load_whole(db: &Connection, path: &Path) -> Result<Loaded, StoreError> {
             Ok::<_, StoreError>(Loaded { unreadable, ..out })
         });
         let mut loaded = Loaded::default();
-        loaded.unreadable += each_row(db, ACCOUNTS, |r| Ok(account(r)?.map(Record::Account)), |record| {
-            if let Record::Account(account) = record {
-                loaded.accounts.push(account);
-            }
-        })?;
+        loaded.unreadable += each_row(
+            db,
+            ACCOUNTS,
+            |r| Ok(account(r)?.map(Record::Account)),
+            |record| {
+                if let Record::Account(account) = record {
+                    loaded.accounts.push(account);
+                }
+            },
+        )?;
         let others = load_others(db, |record| loaded.records.push(record))?;
         let Loaded { registrations, records, unreadable, .. } = registrations.join().expect("reading rows does not panic")?;
         loaded.unreadable += others + unreadable;
@@ -68,8 +73,12 @@ const JOURNALS: &str = "SELECT number, user, picked_for, keys, contacts
 fn load_others(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreError> {
     let reservations =
         each_row(db, "SELECT number, user, mac FROM reservations", |r| Ok(reservation(r)?.map(Record::Reservation)), &mut each)?;
-    let people =
-        each_row(db, "SELECT user, password, role, accounts, numbers FROM people", |r| Ok(people::read(r)?.map(Record::Person)), &mut each)?;
+    let people = each_row(
+        db,
+        "SELECT user, password, role, accounts, numbers FROM people",
+        |r| Ok(people::read(r)?.map(Record::Person)),
+        &mut each,
+    )?;
     let columns = "SELECT number, disclosure, ring, call_waiting, do_not_disturb, presence, fixed, fixed_key FROM numbers";
     let numbers = each_row(db, columns, |r| Ok(settings(r)?.map(Record::Settings)), &mut each)?;
     let columns = "SELECT number, terminal_digits, sip, api, secret FROM servers";
