@@ -9,8 +9,9 @@ use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use toml::Spanned;
 
-/// Who may look up whatever `[lookup]` says, where the configuration does not: this machine and private networks.
-const ALLOW: [&str; 8] = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
+/// Who may look up whatever `[lookup]` says, where the configuration does not: this machine. A network is let past the accounts by the
+/// operator's word alone, a private one too: guests and terminals without an account are in it.
+const ALLOW: [&str; 2] = ["127.0.0.0/8", "::1"];
 
 /// The checked table.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -148,13 +149,25 @@ mod tests {
     }
 
     #[test]
-    fn the_zone_is_the_domains_unless_others_are_named_and_private_networks_may_ask() {
+    fn the_zone_is_the_domains_unless_others_are_named() {
         let e = read("[enum]\nlisten = [\"127.0.0.1:53\", \"[::]:53\"]\n").unwrap();
         assert_eq!((e.zones[0].apex.to_string(), e.ttl_max_s, e.allow.len()), ("enum.lan.test.".into(), 60, ALLOW.len()));
         assert_eq!(e.addresses, ["127.0.0.1".parse::<IpAddr>().unwrap()], "a wildcard leads nowhere");
         let two = "[enum]\nlisten = \"127.0.0.1:53\"\nallow = []\n[[enum.zone]]\nname = \"e164.arpa\"\nstrip = \"44\"\n[[enum.zone]]\nname = \"a.test\"\n";
         let e = read(two).unwrap();
         assert_eq!((e.zones.len(), e.zones[0].strip.as_str(), e.allow.len()), (2, "44", 0));
+    }
+
+    #[test]
+    fn nobody_beyond_this_machine_is_let_past_the_accounts_unless_the_operator_names_them() {
+        let may = |e: &EnumDns, source: &str| e.allow.iter().any(|n| n.contains(source.parse().unwrap()));
+        let e = read("[enum]\nlisten = \"127.0.0.1:53\"\n").unwrap();
+        assert!(may(&e, "127.0.0.1") && may(&e, "127.1.2.3") && may(&e, "::1"));
+        for source in ["10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.0.1", "fd00::1", "fe80::1", "203.0.113.5", "2001:db8::1"] {
+            assert!(!may(&e, source), "{source}");
+        }
+        let named = read("[enum]\nlisten = \"127.0.0.1:53\"\nallow = [\"10.0.0.0/8\"]\n").unwrap();
+        assert!(may(&named, "10.1.2.3") && !may(&named, "127.0.0.1"), "a list stands in place of the default");
     }
 
     #[test]
