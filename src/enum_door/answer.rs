@@ -148,10 +148,10 @@ impl<'o> Reply<'o> {
     }
 
     /// A contact of the number asked for, as RFC 6116 s.3.4 gives it: a terminal rule whose expression takes the whole number.
-    pub fn contact(&mut self, ttl_s: u32, number: &str, binding: &Binding) {
+    pub fn contact(&mut self, ttl_s: u32, number: &str, binding: &Binding, preference: u16) {
         self.record(Section::Answer, QUESTION, kind::NAPTR, ttl_s, |out| {
             out.extend_from_slice(&ORDER.to_be_bytes());
-            out.extend_from_slice(&(PREFERENCE_BEST + (1000 - binding.q.min(1000))).to_be_bytes());
+            out.extend_from_slice(&preference.to_be_bytes());
             out.extend_from_slice(b"\x01u\x07E2U+sip");
             let at = out.len();
             out.extend_from_slice(b"\x00!^.*$!sip:");
@@ -169,6 +169,11 @@ impl<'o> Reply<'o> {
             out.push(0);
         });
     }
+}
+
+/// The preference of a contact: the lower, the sooner (RFC 3403 s.4.1).
+pub(super) fn preference(binding: &Binding) -> u16 {
+    PREFERENCE_BEST + (1000 - binding.q.min(1000))
 }
 
 /// Bytes of a contact's user part that are passed on.

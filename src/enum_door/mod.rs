@@ -22,7 +22,7 @@ pub mod zone;
 
 use crate::clock::Instant;
 use crate::directory::registrar::Found;
-use crate::directory::{Asker, Directory, NumberPlan, Response};
+use crate::directory::{Asker, Directory, NumberPlan, Response, Ring};
 use crate::limits::{DNS_ANSWER_BYTES_MAX, DNS_DATAGRAM_BYTES_MAX, DNS_DATAGRAM_BYTES_SMALL};
 use crate::sip::Network;
 use answer::{Reply, Section};
@@ -224,13 +224,22 @@ impl Door {
         }
     }
 
-    /// One record a contact. All records of a name have one TTL (RFC 2181 s.5.2): that of the contact that ends first.
+    /// One record a contact. All records of a name have one TTL (RFC 2181 s.5.2): that of the contact that ends first. Where they are to ring
+    /// one after the other, no two have the same preference: equal ones may be taken in any order (RFC 3403 s.4.1).
+    ///
+    /// A number that is busy or does not want to be disturbed is told as ever. Caches keep an answer for up to a minute, and would go on to
+    /// say busy long after the receiver is down, or free while it is not; the terminal itself answers 486 or 480.
     fn contacts(&self, found: &Found, reply: &mut Reply<'_>) -> bool {
         // What is left is rounded up; a record must not outlive its lease.
         let left = found.contacts.iter().map(|(_, left_s)| left_s.saturating_sub(1)).min();
         let ttl = left.unwrap_or(0).min(self.settings.ttl_max_s);
+        let mut next = 0;
         for (binding, _) in &found.contacts {
-            reply.contact(ttl, found.number.as_str(), binding);
+            let preference = answer::preference(binding).max(next);
+            if found.ring == Ring::InOrder {
+                next = preference + 1;
+            }
+            reply.contact(ttl, found.number.as_str(), binding, preference);
         }
         !found.contacts.is_empty()
     }

@@ -154,6 +154,26 @@ fn several_contacts_are_ordered_by_preference_and_what_does_not_fit_comes_over_t
 }
 
 #[test]
+fn contacts_that_ring_in_order_have_rising_preferences_and_who_is_not_to_be_disturbed_is_told_all_the_same() {
+    let mut s = Stage::new();
+    let alike =
+        |n: u16| wish(&format!("sip:2002@10.0.0.{n}"), &format!("10.0.0.{n}:5060"), Transport::Udp, if n < 4 { 1000 } else { 999 }, 3600);
+    register(&mut s.directory, "2002", (1..=5).map(alike).collect(), 1);
+    let mut told = |ring: Ring, do_not_disturb: bool| -> Vec<u16> {
+        let number = crate::number::Number::parse("2002").unwrap();
+        let wanted =
+            crate::directory::Settings { ring: Some(ring), do_not_disturb, presence: true, ..crate::directory::Settings::usual(number) };
+        let set = crate::directory::Request::Set { by: None, settings: wanted };
+        assert_eq!(s.directory.handle(NOW, crate::clock::WallMs(1_700_000_000_000), set).response, Response::Done);
+        let bytes = s.ask("2.0.0.2.enum.lan.test", kind::NAPTR).bytes;
+        bytes.windows(6).filter(|w| w[..2] == [0, 100] && w[4..] == *b"\x01u").map(|w| u16::from_be_bytes([w[2], w[3]])).collect()
+    };
+    assert_eq!(told(Ring::InOrder, false), [10, 11, 12, 13, 14]);
+    assert_eq!(told(Ring::InOrder, true), [10, 11, 12, 13, 14], "a cache would keep that it does not want to be disturbed");
+    assert_eq!(told(Ring::All, false), [10, 10, 10, 11, 11], "the control: who rings at once is as good as the others");
+}
+
+#[test]
 fn what_is_no_query_is_not_answered_and_what_is_broken_is_told_so() {
     let s = Stage::new();
     let good = ask("1.0.0.2.enum.lan.test", kind::NAPTR, Some(1232));
