@@ -102,6 +102,9 @@ pub enum LookupAnswer {
         sip: String,
         /// Its API, where it has one.
         api: Option<String>,
+        /// The certificate that its API shows by HTTPS, as `sha-256 AA:BB:..`, where ours knows it: that one alone is believed there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fingerprint: Option<String>,
         /// Proof for that directory that we sent the asker, where it shares a secret with us: the header `Tipring-Referral` of the request there.
         referral: Option<String>,
     },
@@ -119,6 +122,9 @@ pub struct ServerJson {
     /// Its API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
+    /// The one certificate that its API shows by HTTPS, as `sha-256 AA:BB:..`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// The secret shared with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
@@ -482,6 +488,14 @@ impl ServerJson {
         if self.api.as_ref().is_some_and(|api| !fits(api)) {
             return Err(BadField("api"));
         }
+        let fingerprint = match &self.fingerprint {
+            // In the clear nothing shows a certificate.
+            Some(_) if !self.api.as_ref().is_some_and(|api| api.starts_with("https://")) => {
+                return Err(BadField("fingerprint (of an API by https)"));
+            }
+            Some(text) => Some(Fingerprint::parse(text).ok_or(BadField("fingerprint"))?),
+            None => None,
+        };
         // Long enough that nobody finds it by trying.
         if self.secret.as_ref().is_some_and(|secret| secret.len() < 16) {
             return Err(BadField("secret (16 characters at least)"));
@@ -491,6 +505,7 @@ impl ServerJson {
             terminal_digits: self.terminal_digits,
             sip: self.sip.into(),
             api: self.api.map(Into::into),
+            fingerprint,
             secret: self.secret.map(Into::into),
         })
     }
@@ -502,6 +517,7 @@ impl From<&Server> for ServerJson {
             terminal_digits: s.terminal_digits,
             sip: s.sip.to_string(),
             api: s.api.as_deref().map(str::to_owned),
+            fingerprint: s.fingerprint.map(|f| f.to_string()),
             secret: None,
             has_secret: s.secret.is_some(),
         }

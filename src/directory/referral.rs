@@ -63,6 +63,7 @@ mod tests {
             terminal_digits: 4,
             sip: "h".into(),
             api: None,
+            fingerprint: None,
             secret: Some(secret.into()),
         };
         let (here, there) = (server("1", "a secret of both"), server("2", "a secret of both"));

@@ -1,6 +1,7 @@
 //! The server management table (C-3): which directory has the numbers that begin with which server number. A look-up of such a number is
 //! answered with that directory's address, never carried there: one step, however many directories there are.
 
+use crate::key::Fingerprint;
 use crate::number::Number;
 use std::collections::BTreeMap;
 
@@ -15,6 +16,8 @@ pub struct Server {
     pub sip: Box<str>,
     /// Its API, `https://HOST:PORT` or `ADDRESS:PORT`.
     pub api: Option<Box<str>>,
+    /// The one certificate that its API shows by HTTPS, for those whom we send there. Without it they go by the authorities that they trust.
+    pub fingerprint: Option<Fingerprint>,
     /// The secret shared with it, under which referrals are signed, so that it answers those whom we send.
     pub secret: Option<Box<str>>,
 }
@@ -62,7 +65,7 @@ mod tests {
         let number = |text: &str| Number::parse(text).unwrap();
         let mut servers = Servers::default();
         for (n, terminal_digits) in [("2", 4), ("21", 4), ("21", 3), ("3", 7)] {
-            servers.put(Server { number: number(n), terminal_digits, sip: n.into(), api: None, secret: None });
+            servers.put(Server { number: number(n), terminal_digits, sip: n.into(), api: None, fingerprint: None, secret: None });
         }
         let whose = |n: &str| servers.owner(&number(n)).map(|s| s.number.to_string());
         assert_eq!(servers.len(), 3, "the second entry of 21 took the place of the first");

@@ -479,6 +479,7 @@ pub(super) fn answer(decided: Result<Answer, Unanswered>) -> Response {
             server: server.number.to_string(),
             sip: server.sip.to_string(),
             api: server.api.as_deref().map(str::to_owned),
+            fingerprint: server.fingerprint.map(|f| f.to_string()),
             referral: None,
         }),
         Ok(Answer::Done) => ok(&serde_json::json!({ "done": true })),

@@ -88,6 +88,7 @@ fn elsewhere(server: &Server, number: &Number, referral: Option<String>) -> api:
         server: server.number.to_string(),
         sip: server.sip.to_string(),
         api: server.api.as_deref().map(str::to_owned),
+        fingerprint: server.fingerprint.map(|f| f.to_string()),
         referral,
     }
 }

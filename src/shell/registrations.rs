@@ -73,8 +73,9 @@ impl PortRegistration {
 #[derive(Clone)]
 pub struct Directory {
     client: Arc<DirectoryClient>,
-    /// Other directories that ours sent us to, by their API as it wrote it.
-    others: Arc<Mutex<BTreeMap<String, Arc<DirectoryClient>>>>,
+    /// Other directories that ours sent us to, by their API as it wrote it, and the certificate that it named.
+    others: Arc<Mutex<BTreeMap<(String, Option<String>), Arc<DirectoryClient>>>>,
+    /// Whom we believe to be one of them where no certificate was named.
     trust: Trust,
     timeouts: Timeouts,
     /// Look-ups are made in the name of the first port.
@@ -93,6 +94,8 @@ impl Directory {
             (None, None) => Trust::System,
         };
         let client = DirectoryClient::of(directory.api.all(), &trust, timeouts)?;
+        // A pin is one certificate's, and no other directory shows that.
+        let trust = directory.ca.clone().map_or(Trust::System, Trust::File);
         Ok(Some(Directory { client: Arc::new(client), others: Arc::default(), trust, timeouts, login }))
     }
 
@@ -115,9 +118,9 @@ impl Directory {
     /// The same, and what the number is at, where its owner lets that be seen (D-6).
     pub async fn look_up_saying(&self, number: &Number, near: Option<IpAddr>) -> (Answer, Option<PresenceJson>) {
         let mut answer = self.client.lookup(self.login.as_ref(), number.as_str()).await;
-        if let Ok(LookupAnswer::Elsewhere { api: Some(api), referral, .. }) = &answer {
+        if let Ok(LookupAnswer::Elsewhere { api: Some(api), fingerprint, referral, .. }) = &answer {
             // One step, never a chain: whom ours names is the number's own directory.
-            answer = match self.other(api) {
+            answer = match self.other(api, fingerprint.as_deref()) {
                 Ok(other) => other.lookup_referred(number.as_str(), referral.as_deref()).await,
                 Err(words) => Err(ClientError::Unreachable(words)),
             };
@@ -167,19 +170,30 @@ impl Directory {
         (answer, presence)
     }
 
-    /// The client of another directory, as ours wrote its API.
-    fn other(&self, api: &str) -> Result<Arc<DirectoryClient>, String> {
+    /// The client of another directory, as ours wrote its API, and the certificate to be seen there.
+    fn other(&self, api: &str, fingerprint: Option<&str>) -> Result<Arc<DirectoryClient>, String> {
+        let key = (api.to_owned(), fingerprint.map(str::to_owned));
         let mut others = self.others.lock().expect("no thread panics while it holds the clients");
-        if let Some(known) = others.get(api) {
+        if let Some(known) = others.get(&key) {
             return Ok(known.clone());
         }
         let server: Server = api.parse().map_err(|_| format!("the directory sends us to {api:?}, which is no server"))?;
-        let client = Arc::new(DirectoryClient::of(&[server], &self.trust, self.timeouts)?);
+        let trust = self.trust_in_another(&server, fingerprint)?;
+        let client = Arc::new(DirectoryClient::of(&[server], &trust, self.timeouts)?);
         if others.len() >= SERVERS_MAX {
             others.clear();
         }
-        others.insert(api.to_owned(), client.clone());
+        others.insert(key, client.clone());
         Ok(client)
+    }
+
+    /// Whom we believe to be another directory: whoever shows the certificate that ours named, else whom the authorities of ours certify.
+    fn trust_in_another(&self, server: &Server, fingerprint: Option<&str>) -> Result<Trust, String> {
+        match fingerprint.map(|text| (Fingerprint::parse(text), text)) {
+            None => Ok(self.trust.clone()),
+            Some((Some(pinned), _)) if server.tls => Ok(Trust::Pinned(pinned)),
+            Some((_, text)) => Err(format!("the directory sends us to {server} with the certificate {text:?}, which cannot be seen there")),
+        }
     }
 
     /// A number of ours has so many calls.
@@ -288,4 +302,34 @@ fn identity(state: &Path) -> std::io::Result<(Instance, Fingerprint)> {
     let name: String = fingerprint[..8].iter().map(|b| format!("{b:02x}")).collect();
     let instance = Instance::parse(&format!("tipring-{name}")).map_err(|_| std::io::Error::other("an instance name is hex"))?;
     Ok((instance, Fingerprint(fingerprint)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory whose home is known by `of_home`, a key of its table.
+    fn directory(of_home: &str) -> Directory {
+        let text = format!(
+            "[sip]\nlisten = \"127.0.0.1:5060\"\n[api]\nlisten = \"127.0.0.1:6090\"\n[directory]\napi = \"https://192.0.2.1:6081\"\n{of_home}\n"
+        );
+        let config: GatewayConfig = toml::from_str(&text).expect("a configuration");
+        Directory::of(&config).expect("it can be used").expect("it has a directory")
+    }
+
+    #[test]
+    fn req_c3_the_pin_of_our_directory_is_not_that_of_another() {
+        let (home, there) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+        let https: Server = "https://192.0.2.2:6081".parse().unwrap();
+        let pinned = directory(&format!("fingerprint = \"{home}\""));
+        assert_eq!(pinned.trust_in_another(&https, None), Ok(Trust::System));
+        assert_eq!(pinned.trust_in_another(&https, Some(&there.to_string())), Ok(Trust::Pinned(there)));
+        assert_eq!(directory("").trust_in_another(&https, None), Ok(Trust::System));
+        // What cannot be held to is not made less of.
+        assert!(pinned.trust_in_another(&https, Some("sha-256 AA")).is_err());
+        assert!(pinned.trust_in_another(&"192.0.2.2:6080".parse().unwrap(), Some(&there.to_string())).is_err());
+        // Another certificate is another client: what was known of the one does not open the other.
+        let of = |f: &Fingerprint| pinned.other("https://192.0.2.2:6081", Some(&f.to_string())).unwrap();
+        assert!(Arc::ptr_eq(&of(&there), &of(&there)) && !Arc::ptr_eq(&of(&there), &of(&home)));
+    }
 }

@@ -96,6 +96,9 @@ SELECT number, user, CASE dynamic WHEN 1 THEN instance END, coalesce(lower(hex(f
 FROM registrations;
 DROP TABLE registrations;
 ",
+    "
+ALTER TABLE servers ADD COLUMN fingerprint TEXT;
+",
 ];
 
 /// The present schema.

@@ -256,9 +256,15 @@ fn what_owners_want_and_other_directories_come_back_as_they_were_written() {
         ..Settings::usual(number("2001"))
     };
     let some = Settings { presence: true, ..Settings::usual(number("2002")) };
-    let server =
-        Server { number: number("2"), terminal_digits: 4, sip: "h:5060".into(), api: Some("https://h".into()), secret: Some("s".into()) };
-    let bare = Server { number: number("3"), api: None, secret: None, ..server.clone() };
+    let server = Server {
+        number: number("2"),
+        terminal_digits: 4,
+        sip: "h:5060".into(),
+        api: Some("https://h".into()),
+        fingerprint: Some(Fingerprint([5; 32])),
+        secret: Some("s".into()),
+    };
+    let bare = Server { number: number("3"), api: None, fingerprint: None, secret: None, ..server.clone() };
     let rows = [Record::Settings(all), Record::Settings(some), Record::Server(server), Record::Server(bare)];
     {
         let db = open(&path).unwrap();

@@ -299,8 +299,14 @@ fn an_address_is_told_to_whom_its_number_allows() {
 #[test]
 fn req_c3_a_number_of_another_directory_is_answered_with_where_that_is() {
     let mut w = World::new(|_| ());
-    let server =
-        |n: &str, digits| Server { number: number(n), terminal_digits: digits, sip: "192.0.2.2:6060".into(), api: None, secret: None };
+    let server = |n: &str, digits| Server {
+        number: number(n),
+        terminal_digits: digits,
+        sip: "192.0.2.2:6060".into(),
+        api: None,
+        fingerprint: None,
+        secret: None,
+    };
     assert_eq!(w.ask(Request::SetServer(server("2", 5))), Response::Done);
     assert_eq!(w.ask(Request::SetServer(server("1", 4))), Response::Refused(Refusal::NumberTaken), "that is us");
     assert_eq!(w.ask(Request::SetServer(server("3", 0))), Response::Refused(Refusal::NumberTaken));

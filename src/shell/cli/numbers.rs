@@ -20,6 +20,9 @@ pub(super) enum ServerChange {
         /// Its API, https://HOST:PORT or ADDRESS:PORT
         #[arg(long)]
         api: Option<String>,
+        /// The certificate that its API shows by HTTPS, `sha-256 AA:BB:..` (its `tipring status` says it): gateways believe that one alone
+        #[arg(long)]
+        fingerprint: Option<String>,
         /// A file with the secret shared with it, 16 characters at least: it then answers whom we send
         #[arg(long)]
         secret_file: Option<PathBuf>,
@@ -34,15 +37,17 @@ pub(super) enum ServerChange {
 pub async fn servers(daemon: &Daemon, wanted: Option<ServerChange>) -> Outcome {
     match wanted {
         None | Some(ServerChange::List) => {
-            ask::rows(daemon, "/v1/servers", &["number", "terminal_digits", "sip", "api", "has_secret"]).await
+            ask::rows(daemon, "/v1/servers", &["number", "terminal_digits", "sip", "api", "fingerprint", "has_secret"]).await
         }
-        Some(ServerChange::Add { number, terminal_digits, sip, api, secret_file }) => {
+        Some(ServerChange::Add { number, terminal_digits, sip, api, fingerprint, secret_file }) => {
             let secret = match secret_file.map(|path| std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))) {
                 None => None,
                 Some(Ok(secret)) => Some(secret.trim().to_owned()),
                 Some(Err(words)) => return Outcome::Unusable(words),
             };
-            let body = json!({"number": number, "terminal_digits": terminal_digits, "sip": sip, "api": api, "secret": secret});
+            let body = json!({
+                "number": number, "terminal_digits": terminal_digits, "sip": sip, "api": api, "fingerprint": fingerprint, "secret": secret
+            });
             ask::change(daemon, "POST", "/v1/servers", Some(body)).await
         }
         Some(ServerChange::Remove { number }) => ask::change(daemon, "DELETE", &format!("/v1/servers/{number}"), None).await,

@@ -81,7 +81,7 @@ fn load_others(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, Sto
     )?;
     let columns = "SELECT number, disclosure, ring, call_waiting, do_not_disturb, presence, fixed, fixed_key FROM numbers";
     let numbers = each_row(db, columns, |r| Ok(settings(r)?.map(Record::Settings)), &mut each)?;
-    let columns = "SELECT number, terminal_digits, sip, api, secret FROM servers";
+    let columns = "SELECT number, terminal_digits, sip, api, secret, fingerprint FROM servers";
     let servers = each_row(db, columns, |r| Ok(server(r)?.map(Record::Server)), &mut each)?;
     Ok(reservations + people + numbers + servers)
 }
@@ -178,9 +178,13 @@ fn settings(row: &Row<'_>) -> Result<Option<Settings>, StoreError> {
 
 fn server(row: &Row<'_>) -> Result<Option<Server>, StoreError> {
     let (number, terminal_digits, sip): (String, u8, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let (api, secret): (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
-    let read = |number| Server { number, terminal_digits, sip: sip.into(), api: api.map(Into::into), secret: secret.map(Into::into) };
-    Ok(Number::parse(&number).ok().map(read))
+    let (api, secret, fingerprint): (Option<String>, Option<String>, Option<String>) = (row.get(3)?, row.get(4)?, row.get(5)?);
+    Ok((|| {
+        // One that cannot be read is not the same as none: nobody is sent there under a weaker trust than was meant.
+        let fingerprint = fingerprint.map_or(Some(None), |text| Fingerprint::parse(&text).map(Some))?;
+        let number = Number::parse(&number).ok()?;
+        Some(Server { number, terminal_digits, sip: sip.into(), api: api.map(Into::into), fingerprint, secret: secret.map(Into::into) })
+    })())
 }
 
 /// A row of `whereabouts` or of a journal: number, user (none: forgotten), picked_for, keys, contacts.
@@ -238,12 +242,13 @@ pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
             s.fixed.as_ref().and_then(|f| f.fingerprint).map(|k| k.to_string()),
         ])?,
         Record::SettingsRemoved(number) => db.prepare_cached("DELETE FROM numbers WHERE number = ?1")?.execute([number.as_str()])?,
-        Record::Server(s) => db.prepare_cached("INSERT OR REPLACE INTO servers VALUES (?1,?2,?3,?4,?5)")?.execute(params![
+        Record::Server(s) => db.prepare_cached("INSERT OR REPLACE INTO servers VALUES (?1,?2,?3,?4,?5,?6)")?.execute(params![
             s.number.as_str(),
             s.terminal_digits,
             &*s.sip,
             s.api.as_deref(),
             s.secret.as_deref(),
+            s.fingerprint.map(|f| f.to_string()),
         ])?,
         Record::ServerRemoved(number) => db.prepare_cached("DELETE FROM servers WHERE number = ?1")?.execute([number.as_str()])?,
     };

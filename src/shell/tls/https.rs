@@ -97,7 +97,9 @@ impl ServerCertVerifier for Verifier {
                 if shown == *pinned {
                     return Ok(ServerCertVerified::assertion());
                 }
-                return Err(rustls::Error::General(format!("it shows the certificate {shown}, and [directory] fingerprint is {pinned}")));
+                return Err(rustls::Error::General(format!(
+                    "it shows the certificate {shown}, and the fingerprint we were given is {pinned}"
+                )));
             }
             Believed::Certified { roots, themselves } => (roots, themselves),
         };
