@@ -5,6 +5,11 @@
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
+#[path = "gateway/enrolment.rs"]
+mod enrolment;
+#[path = "gateway/terminals.rs"]
+mod terminals;
+
 use serde_json::Value;
 use std::cell::RefCell;
 use std::net::{TcpListener, UdpSocket};

@@ -2,6 +2,7 @@
 //! serialisable; they are converted here.
 
 pub mod directory;
+pub mod enrol;
 pub mod gateway;
 pub mod people;
 

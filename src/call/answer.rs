@@ -11,6 +11,16 @@ use crate::sdp::offer_answer;
 use crate::sip::{self, DialogId};
 use crate::tick::Command;
 
+/// What a final refusal of our INVITE means.
+pub(super) fn cause_of_failure(status: u16, reason: String, q850: Option<u8>) -> Cause {
+    match (status, q850) {
+        (408, _) => Cause::PeerSilent,
+        // 480 means several things; the Reason header (RFC 3326) says which.
+        (480, Some(19)) => Cause::NoAnswer,
+        _ => Cause::PeerRefused(status, reason),
+    }
+}
+
 impl Gateway {
     /// Takes everything the SIP endpoint has to tell.
     pub(super) fn drain_sip(&mut self, now: Instant) {
@@ -21,6 +31,7 @@ impl Gateway {
     }
 
     fn handle_sip(&mut self, now: Instant, event: sip::Event) {
+        let Some(event) = self.branch_event(now, event) else { return };
         match event {
             sip::Event::Incoming { dialog, to_user, from_user, offer, source, identity, .. } => {
                 self.incoming(now, Knock::new(dialog, source, to_user, from_user, identity), offer.as_deref());
@@ -36,13 +47,7 @@ impl Gateway {
             },
             sip::Event::Failed { dialog, status, reason, q850, .. } => {
                 if let Some(id) = self.call_of_dialog(dialog) {
-                    let cause = match (status, q850) {
-                        (408, _) => Cause::PeerSilent,
-                        // 480 means several things; the Reason header (RFC 3326) says which.
-                        (480, Some(19)) => Cause::NoAnswer,
-                        _ => Cause::PeerRefused(status, reason),
-                    };
-                    self.peer_failed(now, id, cause);
+                    self.peer_failed(now, id, cause_of_failure(status, reason, q850));
                 }
             }
             sip::Event::ReInvited { dialog, offer } => match self.call_of_dialog(dialog) {
@@ -124,7 +129,7 @@ impl Gateway {
     }
 
     /// 200 to our INVITE.
-    fn answered(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
+    pub(super) fn answered(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
         let wall = self.wall(now);
         let Some(call) = self.calls.get_mut(&id) else { return };
         for wait in [Wait::LearnedRoute, Wait::Answer, Wait::Silence] {
@@ -149,6 +154,7 @@ impl Gateway {
         call.record.answered = Some(wall);
         call.answered_at = Some(now);
         self.commands.push_back(Command::Line(port, LineCommand::Connect));
+        self.terminal_answered(now, id);
         let codec = self.flow_word(id);
         self.log(Some(id), false, format!("answered, {codec}"));
         self.ask_for_fax(now, id);

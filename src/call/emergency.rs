@@ -155,8 +155,12 @@ impl Gateway {
         }
     }
 
-    /// A place that was called does not take the call: that is its end, or, of an emergency call, the next target's turn.
+    /// A place that was called does not take the call: that is its end, or, of an emergency call or a number with several terminals, the next
+    /// one's turn.
     pub(super) fn target_failed(&mut self, now: Instant, id: CallId, cause: Cause) {
+        if self.has_terminals(id) {
+            return self.terminal_failed(now, id, cause);
+        }
         let Some(call) = self.calls.get_mut(&id) else { return };
         let number = Number::parse(&call.dialled);
         let (true, Ok(number), State::Resolving | State::Inviting | State::Alerting) = (call.emergency, number, call.state) else {
@@ -187,7 +191,7 @@ impl Gateway {
     }
 
     /// All that was done for the present target is undone; the caller is kept.
-    fn leave_target(&mut self, now: Instant, id: CallId) {
+    pub(super) fn leave_target(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         for wait in [Wait::Answer, Wait::Silence, Wait::LearnedRoute] {
             call.timers.stop(wait);
@@ -232,12 +236,18 @@ impl Gateway {
     }
 
     fn no_answer_ms(&self, id: CallId) -> u64 {
-        let emergency = self.calls.get(&id).is_some_and(|c| c.emergency);
-        if emergency { self.config.emergency.no_answer_ms } else { self.config.no_answer_ms }
+        match self.calls.get(&id) {
+            Some(call) if call.emergency => self.config.emergency.no_answer_ms,
+            Some(call) => call.terminals.share_ms(self.config.no_answer_ms),
+            None => self.config.no_answer_ms,
+        }
     }
 
     /// The timer of [`Wait::Silence`].
     pub(super) fn target_silent(&mut self, now: Instant, id: CallId) {
+        if self.terminal_silent(now, id) {
+            return;
+        }
         let more = ms(self.config.emergency.silence_ms * (SET_UP_TIMES - 1));
         let other = self.next_target(id);
         let Some(call) = self.calls.get_mut(&id) else { return };

@@ -31,6 +31,7 @@ mod record;
 mod refusals;
 mod session;
 mod switchover;
+mod terminals;
 mod view;
 
 pub use accounts::{AccountConfig, AccountView, CallerId, LocateId, OutsideCaps};
@@ -57,6 +58,7 @@ use question::Question;
 use session::{Flow, Talk};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use terminals::Terminals;
 
 /// The sockets of one leg, as the peer is told of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,7 +144,7 @@ pub enum Wait {
     Answer,
     /// Any sign from a learned route.
     LearnedRoute,
-    /// Any sign from the target of an emergency call.
+    /// Any sign from the target of an emergency call, or from one of several terminals called in order.
     Silence,
     /// The moment to ask the peer what it can do.
     Question,
@@ -199,6 +201,8 @@ struct Call {
     query: Option<QueryId>,
     asked_again: bool,
     target: Option<Target>,
+    /// The number has several terminals: how far they have been called.
+    terminals: Terminals,
     emergency: bool,
     /// How far an emergency call has come in the list of targets.
     hunt: Hunt,
@@ -434,9 +438,9 @@ impl Gateway {
         self.sip.handle_timeout(now);
         self.drain_sip(now);
         self.account_timeouts(now);
-        for query in self.resolver.handle_timeout(now) {
+        for (query, outcome) in self.resolver.handle_timeout(now) {
             if let Some(id) = self.call_of_query(query) {
-                self.routed(now, id, Err(NoRoute::DirectorySilent));
+                self.routed(now, id, outcome);
             }
         }
         let ids: Vec<CallId> = self.calls.keys().copied().collect();
@@ -518,6 +522,8 @@ impl Gateway {
         call.cause = Some(cause.clone());
         call.ended_at = Some(now);
         call.timers.set(Wait::Counters, now + ms(1000));
+        let others = call.terminals.take_dialogs();
+        others.into_iter().for_each(|dialog| self.hang_up_dialog(now, dialog, cause.q850()));
         if let Some(dialog) = dialog {
             if from == End::Peer && before != State::Up {
                 self.refuse_dialog(now, dialog, cause.sip_status(), Some(cause.q850()));
@@ -661,6 +667,7 @@ impl Gateway {
             query: None,
             asked_again: false,
             target: None,
+            terminals: Terminals::default(),
             emergency: false,
             hunt: Hunt::default(),
             question: Question::default(),

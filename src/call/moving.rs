@@ -83,6 +83,7 @@ impl Gateway {
         self.account_ways_changed(now, true);
         let ids: Vec<CallId> = self.calls.keys().copied().collect();
         for id in ids {
+            self.call_terminals_again(now, id);
             let Some(call) = self.calls.get_mut(&id) else { continue };
             let Some(dialog) = call.dialog else { continue };
             match call.state {

@@ -73,12 +73,14 @@ impl Gateway {
     /// The chain has an answer: for a call that waits for it, or for one whose learned route is silent.
     pub(super) fn routed(&mut self, now: Instant, id: CallId, outcome: Result<Route, NoRoute>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.query = None;
+        // The directory has spoken (or is silent); it is not asked twice in one call.
+        call.asked_again |= call.query.take().is_some();
         call.timers.stop(Wait::Resolve);
         match (call.state, outcome) {
             (State::Resolving, Ok(Route::Port(port))) => self.call_port(now, id, port, "port"),
             (State::Resolving, Ok(Route::Echo)) => self.call_echo(now, id),
             (State::Resolving, Ok(Route::Peer(target))) => self.call_peer(now, id, target),
+            (State::Resolving | State::Inviting, Ok(Route::Terminals(terminals))) => self.call_terminals(now, id, terminals),
             (State::Resolving, Ok(Route::Outside(outside))) => match call.from {
                 End::Port(port) => self.call_outside(now, id, port, &outside),
                 // Who calls us is not passed on to others: a gateway is no relay.
@@ -134,7 +136,7 @@ impl Gateway {
     }
 
     /// Another dialog begins with nothing said. A leg that early media made stays for it.
-    fn forget_negotiation(&mut self, id: CallId) {
+    pub(super) fn forget_negotiation(&mut self, id: CallId) {
         let session_id = self.prints.number() >> 2;
         if let Some(call) = self.calls.get_mut(&id) {
             call.talk.negotiation = Talk::new(session_id).negotiation;
@@ -143,7 +145,14 @@ impl Gateway {
 
     /// INVITE to a peer gateway.
     pub(super) fn call_peer(&mut self, now: Instant, id: CallId, target: Target) {
-        let Some(call) = self.calls.get(&id) else { return };
+        if let Err(why) = self.try_peer(now, id, target) {
+            self.target_failed(now, id, why);
+        }
+    }
+
+    /// The same; the error says why no INVITE went out.
+    pub(super) fn try_peer(&mut self, now: Instant, id: CallId, target: Target) -> Result<(), Cause> {
+        let Some(call) = self.calls.get(&id) else { return Ok(()) };
         let learned = target.learned;
         let hop = Hop::from(target.contact);
         // Who is trusted is told, also what others are not.
@@ -167,38 +176,35 @@ impl Gateway {
             other => other,
         };
         let words = format!("calling {} at {} ({how})", target.number, target.contact);
-        if !self.send_invite(now, id, invite, route, words) {
-            return;
-        }
+        self.try_invite(now, id, invite, route, words)?;
         if let Some(call) = self.calls.get_mut(&id) {
             if learned {
                 call.timers.set(Wait::LearnedRoute, now + ms(self.config.learned_silence_ms));
             }
             call.target = Some(target);
         }
+        Ok(())
     }
 
-    /// Sends an INVITE with our offer, and waits for an answer. False: the call is closed instead.
-    pub(super) fn send_invite(&mut self, now: Instant, id: CallId, mut invite: Invite, route: &'static str, words: String) -> bool {
+    /// Sends an INVITE with our offer, and waits for an answer; or that place has failed.
+    pub(super) fn send_invite(&mut self, now: Instant, id: CallId, invite: Invite, route: &'static str, words: String) {
+        if let Err(why) = self.try_invite(now, id, invite, route, words) {
+            self.target_failed(now, id, why);
+        }
+    }
+
+    fn try_invite(&mut self, now: Instant, id: CallId, mut invite: Invite, route: &'static str, words: String) -> Result<(), Cause> {
         if self.calls.get(&id).is_some_and(|c| c.emergency && c.talk.leg.is_none()) {
             self.make_room_for_leg(now);
         }
-        let Some(call) = self.calls.get_mut(&id) else { return false };
+        let Some(call) = self.calls.get_mut(&id) else { return Ok(()) };
         if call.talk.leg.is_none() {
-            let Some(leg) = self.free_legs.pop_front() else {
-                self.target_failed(now, id, Cause::LimitReached("media sockets"));
-                return false;
-            };
-            call.talk.leg = Some(leg);
+            call.talk.leg = Some(self.free_legs.pop_front().ok_or(Cause::LimitReached("media sockets"))?);
         }
         // Whom we call decides which of our addresses it is told.
         call.record.peer = invite.targets.first().map(|(hop, _)| hop.addr);
-        let Some(offer) = self.make_offer(id, Want::Audio) else { return false };
-        invite.offer = offer;
-        let Ok(dialog) = self.sip.invite(now, invite) else {
-            self.target_failed(now, id, Cause::LimitReached("SIP dialogs"));
-            return false;
-        };
+        invite.offer = self.make_offer(id, Want::Audio).ok_or(Cause::LimitReached("media sockets"))?;
+        let dialog = self.sip.invite(now, invite).map_err(|_| Cause::LimitReached("SIP dialogs"))?;
         let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
         let call = self.calls.get_mut(&id).expect("looked up above");
         call.dialog = Some(dialog);
@@ -210,7 +216,20 @@ impl Gateway {
         }
         self.watch_target(now, id);
         self.log(Some(id), false, words);
-        true
+        Ok(())
+    }
+
+    /// A refusal of the place that was called, as the caller and the record are told.
+    pub(super) fn refined(&self, id: CallId, cause: Cause) -> Cause {
+        match cause {
+            Cause::PeerRefused(status @ (401 | 407), _) if self.calls.get(&id).is_some_and(|c| c.account.is_some()) => {
+                Cause::LoginRefused(status)
+            }
+            Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
+            Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
+            Cause::PeerRefused(486 | 600, _) => Cause::Busy,
+            other => other,
+        }
     }
 
     /// The peer refused or stayed silent: a learned route gets one more chance through the directory.
@@ -218,19 +237,17 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.dialog = None;
         self.forget_negotiation(id);
+        if self.has_terminals(id) {
+            return self.terminal_failed(now, id, cause);
+        }
         let Some(call) = self.calls.get_mut(&id) else { return };
         let learned = call.target.as_ref().is_some_and(|t| t.learned);
         // A place that rang was the right one, whatever it says afterwards.
         let stale =
             call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
         let words = cause.words();
-        let cause = match cause {
-            Cause::PeerRefused(status @ (401 | 407), _) if call.account.is_some() => Cause::LoginRefused(status),
-            Cause::PeerRefused(404, _) => Cause::NoRoute(NoRoute::Unknown),
-            Cause::PeerRefused(480, _) => Cause::NoRoute(NoRoute::Away),
-            Cause::PeerRefused(486 | 600, _) => Cause::Busy,
-            other => other,
-        };
+        let cause = self.refined(id, cause);
+        let Some(call) = self.calls.get_mut(&id) else { return };
         if call.emergency {
             return self.target_failed(now, id, cause);
         }

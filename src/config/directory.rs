@@ -1,6 +1,7 @@
 //! The configuration of a directory. Every key stands in `fixtures/config/directory.toml` with a word on it.
 
 use super::api::{AccessLists, AccessTable, Api, ApiTable, Metrics};
+use super::enrol::{Enrol, EnrolTable};
 use super::enum_dns::{self, EnumDns};
 use super::error::{ConfigError, Source};
 use super::sip::Sip;
@@ -46,6 +47,8 @@ pub struct Config {
     pub nonce_lifetime_s: u32,
     /// The hashes that the SIP door's challenges offer, in this order.
     pub hashes: Vec<Algorithm>,
+    /// Which terminals may make their accounts themselves; none: no terminal.
+    pub enrol: Option<Enrol>,
     /// Who failed to log in too often at the SIP door.
     pub bans: BanPolicy,
     /// Accounts that are read at start, beside those in the state.
@@ -79,6 +82,7 @@ struct File {
     #[serde(default)]
     registration: RegistrationTable,
     dynamic: Option<Dynamic>,
+    enrol: Option<EnrolTable>,
     accounts: Option<AccountsTable>,
     #[serde(default)]
     lookup: LookupTable,
@@ -179,6 +183,7 @@ pub fn parse(path: &Path, text: String, state_root: &Path) -> Result<Config, Vec
 fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<ConfigError>) -> Option<Config> {
     let api = file.api.clone().check(source, file.sip.as_ref(), problems);
     let access = file.access.check(source, problems);
+    let enrol = file.enrol.as_ref().map(|table| table.check(source, file.dynamic.is_some(), problems));
     let enum_dns = file.r#enum.as_ref().map(|table| table.check(source, file.domain.get_ref(), problems));
     let mut wrong = |span, key: &str, message: String| problems.push(source.problem(span, key, message));
     let domain = file.domain.get_ref().clone();
@@ -285,6 +290,7 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
         metrics: file.metrics,
         sip: file.sip,
         enum_dns,
+        enrol,
         nonce_lifetime_s: r.nonce_lifetime_s,
         hashes,
         bans: BanPolicy {

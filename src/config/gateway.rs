@@ -116,6 +116,11 @@ pub struct Directory {
     /// The lease asked for; refreshed at about half of it.
     #[serde(default = "defaults::lease_s")]
     pub lease_s: u32,
+    /// Ports without number, user and password have the directory make an account for them, and get a number from its pool (C-11).
+    #[serde(default)]
+    pub enrol: bool,
+    /// Where the key stands that the directory wants for that.
+    pub enrol_key_file: Option<PathBuf>,
     /// A digit map of the numbers that are the directory's before any `[[route]]` is looked at.
     pub numbers: Option<String>,
 }
@@ -125,6 +130,14 @@ impl Directory {
         let given = [("directory.ca", self.ca.is_some()), ("directory.fingerprint", self.fingerprint.is_some())];
         for (key, _) in given.iter().filter(|(_, given)| *given && !self.api.all().iter().any(|s| s.tls)) {
             problem(key, "is about HTTPS, and directory.api has no https://".into());
+        }
+        if self.enrol && self.api.all().iter().any(super::server::Server::crosses_the_network_in_the_clear) {
+            problem("directory.enrol", "a password is told once, and would cross the network in the clear: have an https:// api".into());
+        }
+        match self.enrol_key_file.as_deref().map(super::enrol::key_in) {
+            Some(_) if !self.enrol => problem("directory.enrol_key_file", "stands without enrol = true".into()),
+            Some(Err(why)) => problem("directory.enrol_key_file", why),
+            Some(Ok(_)) | None => {}
         }
         if let Some(file) = &self.ca
             && let Err(e) = std::fs::File::open(file)
@@ -277,6 +290,10 @@ pub enum PortKind {
 }
 
 impl Port {
+    /// Neither a number nor an account is given: where that is wanted, it enrols.
+    pub fn has_no_account(&self) -> bool {
+        self.number.is_none() && self.user.is_none() && self.password.is_none() && self.password_file.is_none()
+    }
     /// Whether a fax machine is plugged in.
     pub fn is_fax(&self) -> bool {
         self.fax.unwrap_or(self.kind == PortKind::SimFax)
@@ -433,10 +450,11 @@ impl GatewayConfig {
                     problem(&key, format!("the number {number} stands twice"));
                 }
             }
-            if self.directory.is_some() && port.user.is_none() && port.number.is_none() {
+            let enrols = self.directory.as_ref().is_some_and(|d| d.enrol) && port.has_no_account();
+            if self.directory.is_some() && !enrols && port.user.is_none() && port.number.is_none() {
                 problem(&key, "needs a number or a user, to register with".into());
             }
-            if self.directory.is_some() && port.password.is_none() && port.password_file.is_none() {
+            if self.directory.is_some() && !enrols && port.password.is_none() && port.password_file.is_none() {
                 problem(&key, "needs a password or a password_file, to register with".into());
             }
             if !matches!(port.max_bps, 2400 | 4800 | 7200 | 9600 | 12_000 | 14_400) {

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod api;
 pub mod directory;
+pub mod enrol;
 pub mod enum_dns;
 pub mod error;
 pub mod gateway;

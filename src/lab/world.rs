@@ -28,7 +28,7 @@ pub use spec::{DirectorySpec, EmergencySpec, GatewaySpec, MachineSpec, PortSpec,
 use crate::call::CallRecord;
 use crate::clock::{Instant, Rng, WallMs, ms};
 use crate::digest::Ha1;
-use crate::directory::{Account, Record, Reservation};
+use crate::directory::{Account, Record, Reservation, Ring, Settings};
 use crate::lab::netem::Params;
 use crate::number::Number;
 use crate::stun;
@@ -71,7 +71,7 @@ impl World {
         let nats: Vec<IpAddr> = spec.gateways.iter().filter_map(|g| g.nat).map(|nat| nat.outside).collect();
         let network = Network::new(n, spec.link, spec.directory_link, &mut rng);
         let registry = spec.directory.clone().map(|d| {
-            let disk = accounts(&spec.gateways);
+            let disk = accounts(&spec.gateways, &d.ring);
             Registry::new(d, Instant::ZERO, WallMs(WALL_AT_START_MS), disk)
         });
         let sites = spec.gateways.into_iter().enumerate().map(|(i, g)| Site::new(i, g, registry.is_some(), &mut rng)).collect();
@@ -390,15 +390,19 @@ impl World {
 }
 
 /// The rows an operator made before the first start: an account a gateway, its numbers reserved for it.
-fn accounts(gateways: &[GatewaySpec]) -> Vec<Record> {
+fn accounts(gateways: &[GatewaySpec], ring: &[(&str, Ring)]) -> Vec<Record> {
     let mut rows = Vec::new();
     for (i, gateway) in gateways.iter().enumerate() {
-        let user = user_of(i);
+        let user = user_of(gateway.account_of.unwrap_or(i));
         rows.push(Record::Account(Account { user: user.clone(), number: None, ha1: Ha1::NOBODY }));
         for number in gateway.ports.iter().filter_map(|p| p.number) {
             let number = Number::parse(number).expect("a literal number");
             rows.push(Record::Reservation(Reservation { number, user: user.clone(), mac: None }));
         }
+    }
+    for (number, ring) in ring {
+        let number = Number::parse(number).expect("a literal number");
+        rows.push(Record::Settings(Settings { ring: Some(*ring), ..Settings::usual(number) }));
     }
     rows
 }

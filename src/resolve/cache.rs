@@ -16,6 +16,8 @@ pub struct LearnedRoute {
     pub fingerprint: Option<String>,
     /// When it was learned.
     pub learned_at: WallMs,
+    /// The number has several terminals, of which this one answered last: the directory is asked before it is called.
+    pub several: bool,
 }
 
 /// The table. Full means: the route learned longest ago goes.

@@ -5,7 +5,7 @@
 //!          --> the echo service? ----------------------------------> Route::Echo
 //!          --> a route learned before (and not known to be stale)? -> Route::Peer, called directly, no server in the path (A-2)
 //!          --> named by a prefix route, and not of the plan? -------> Route::Outside, through an account at an outside SIP server
-//!          --> ask the directory; learn the answer (A-3) -----------> Route::Peer, or why not
+//!          --> ask the directory; learn the answer (A-3) -----------> Route::Peer or Route::Terminals, or why not
 //!          --> unknown there, of the plan, and named by a route? ---> Route::Outside
 //! ```
 //!
@@ -13,6 +13,9 @@
 //! one) cannot take them from it. Without it a prefix route goes before the directory, which then never hears what is called outside. A
 //! number of the plan goes outside only on the directory's word that it does not exist: while the directory is silent, away or refusing,
 //! it does not, for a call meant for the house must not reach a stranger. A number that no route names goes to no account, ever.
+//!
+//! *Several terminals* on one number (`Route::Terminals`) are asked for each time, for who is there changes without a word to us. The one that
+//! answered is learned all the same (A-1): it is called when the directory is silent.
 //!
 //! Emergency calls are not resolved here at all (`call/outgoing.rs`).
 //!
@@ -24,7 +27,7 @@ pub mod prefix;
 
 use crate::clock::{Instant, WallMs, ms};
 use crate::id::PortId;
-use crate::limits::LOOKUPS_MAX;
+use crate::limits::{BINDINGS_PER_NUMBER_MAX, LOOKUPS_MAX};
 use crate::number::Number;
 use cache::{LearnedRoute, RouteCache};
 use prefix::{Outside, PrefixRoutes};
@@ -48,6 +51,31 @@ pub struct Target {
     pub learned: bool,
 }
 
+impl Target {
+    fn learned(route: &LearnedRoute) -> Target {
+        let LearnedRoute { number, contact, fingerprint, .. } = route.clone();
+        Target { number, contact, fingerprint, learned: true }
+    }
+}
+
+/// How the terminals of one number are called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ring {
+    /// All at once.
+    All,
+    /// One after the other.
+    InOrder,
+}
+
+/// The terminals of one number: two at least.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Terminals {
+    /// How they are called.
+    pub ring: Ring,
+    /// The best first; at most [`BINDINGS_PER_NUMBER_MAX`].
+    pub at: Vec<Target>,
+}
+
 /// Where a number leads.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Route {
@@ -57,6 +85,8 @@ pub enum Route {
     Echo,
     /// A peer gateway.
     Peer(Target),
+    /// Several of them have the number.
+    Terminals(Terminals),
     /// An outside server, by a prefix route.
     Outside(Outside),
 }
@@ -109,6 +139,15 @@ pub enum Answer {
         contact: SocketAddr,
         /// Its gateway's identifier.
         fingerprint: Option<String>,
+    },
+    /// Registered at several places.
+    Terminals {
+        /// The number in the directory's own form.
+        number: Number,
+        /// How they are called.
+        ring: Ring,
+        /// SIP address and identifier of each one's gateway, the best first.
+        at: Vec<(SocketAddr, Option<String>)>,
     },
     /// Not there, for this reason.
     No(NoRoute),
@@ -194,9 +233,10 @@ impl Resolver {
         if self.is_echo(number) {
             return Step::Done(Ok(Route::Echo));
         }
-        if let Some(route) = self.cache.get(number) {
-            let LearnedRoute { number, contact, fingerprint, .. } = route.clone();
-            return Step::Done(Ok(Route::Peer(Target { number, contact, fingerprint, learned: true })));
+        match self.cache.get(number) {
+            Some(route) if route.several => return self.ask_again(now, number),
+            Some(route) => return Step::Done(Ok(Route::Peer(Target::learned(route)))),
+            None => {}
         }
         if let Some(outside) = self.outside_first(number) {
             return Step::Done(Ok(Route::Outside(outside)));
@@ -220,14 +260,25 @@ impl Resolver {
     pub fn handle_answer(&mut self, wall: WallMs, query: QueryId, answer: Answer) -> Option<Result<Route, NoRoute>> {
         let (dialled, _) = self.waiting.remove(&query)?;
         Some(match answer {
-            Answer::Found { number, contact, fingerprint } => {
-                let route = LearnedRoute { number: number.clone(), contact, fingerprint: fingerprint.clone(), learned_at: wall };
-                if let Some(evicted) = self.cache.learn(dialled.clone(), route.clone()) {
-                    self.actions.push(Action::Forget(evicted));
+            Answer::Found { number, contact, fingerprint } => Ok(self.found(wall, dialled, number, contact, fingerprint)),
+            Answer::Terminals { number, ring, at } => {
+                let mut places: Vec<Target> = Vec::new();
+                for (contact, fingerprint) in at {
+                    // Two ports of one gateway are one place: it knows which of them has the number.
+                    if places.len() < BINDINGS_PER_NUMBER_MAX && places.iter().all(|p| p.contact != contact) {
+                        places.push(Target { number: number.clone(), contact, fingerprint, learned: false });
+                    }
                 }
-                self.actions.push(Action::Store(dialled, route));
-                Ok(Route::Peer(Target { number, contact, fingerprint, learned: false }))
+                match places.len() {
+                    0 => Err(NoRoute::Away),
+                    1 => {
+                        let Target { contact, fingerprint, .. } = places.remove(0);
+                        Ok(self.found(wall, dialled, number, contact, fingerprint))
+                    }
+                    _ => Ok(Route::Terminals(Terminals { ring, at: places })),
+                }
             }
+            Answer::No(NoRoute::DirectorySilent) => self.without_directory(&dialled),
             Answer::No(why) => {
                 // The directory is the authority on what exists; its silence is no reason to forget.
                 if matches!(why, NoRoute::Unknown | NoRoute::Away) {
@@ -240,6 +291,32 @@ impl Resolver {
                 Err(why)
             }
         })
+    }
+
+    fn found(&mut self, wall: WallMs, dialled: Number, number: Number, contact: SocketAddr, fingerprint: Option<String>) -> Route {
+        let route = LearnedRoute { number, contact, fingerprint, learned_at: wall, several: false };
+        let target = Target { learned: false, ..Target::learned(&route) };
+        self.store(dialled, route);
+        Route::Peer(target)
+    }
+
+    fn store(&mut self, dialled: Number, route: LearnedRoute) {
+        if let Some(evicted) = self.cache.learn(dialled.clone(), route.clone()) {
+            self.actions.push(Action::Forget(evicted));
+        }
+        self.actions.push(Action::Store(dialled, route));
+    }
+
+    /// The directory is silent: of a number with several terminals the one that answered last is better than none.
+    fn without_directory(&self, dialled: &Number) -> Result<Route, NoRoute> {
+        let known = self.cache.get(dialled).filter(|route| route.several);
+        known.map(|route| Route::Peer(Target::learned(route))).ok_or(NoRoute::DirectorySilent)
+    }
+
+    /// This one of a number's several terminals answered.
+    pub fn learn_of_several(&mut self, wall: WallMs, dialled: Number, target: &Target) {
+        let Target { number, contact, fingerprint, .. } = target.clone();
+        self.store(dialled, LearnedRoute { number, contact, fingerprint, learned_at: wall, several: true });
     }
 
     /// Drops a learned route, here and on disk.
@@ -264,11 +341,8 @@ impl Resolver {
 
     /// Adds a route by hand (`tipring routes add`).
     pub fn learn(&mut self, wall: WallMs, number: Number, contact: SocketAddr, fingerprint: Option<String>) {
-        let route = LearnedRoute { number: number.clone(), contact, fingerprint, learned_at: wall };
-        if let Some(evicted) = self.cache.learn(number.clone(), route.clone()) {
-            self.actions.push(Action::Forget(evicted));
-        }
-        self.actions.push(Action::Store(number, route));
+        let route = LearnedRoute { number: number.clone(), contact, fingerprint, learned_at: wall, several: false };
+        self.store(number, route);
     }
 
     /// All learned routes, by number.
@@ -276,13 +350,16 @@ impl Resolver {
         self.cache.iter()
     }
 
-    /// Queries whose time is up, each answered with [`NoRoute::DirectorySilent`].
-    pub fn handle_timeout(&mut self, now: Instant) -> Vec<QueryId> {
+    /// Queries whose time is up, each with what is known without the directory.
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<(QueryId, Result<Route, NoRoute>)> {
         let due: Vec<QueryId> = self.waiting.iter().filter(|(_, (_, at))| *at <= now).map(|(q, _)| *q).collect();
-        for query in &due {
-            self.waiting.remove(query);
+        let mut over = Vec::with_capacity(due.len());
+        for query in due {
+            if let Some((dialled, _)) = self.waiting.remove(&query) {
+                over.push((query, self.without_directory(&dialled)));
+            }
         }
-        due
+        over
     }
 
     /// The earliest look-up deadline.
@@ -337,12 +414,44 @@ mod tests {
         let mut r = resolver();
         r.learn(WallMs(1), number("3001"), contact(), None);
         let Step::Asked(q) = r.ask_again(Instant::ZERO, &number("3001")) else { panic!("asked") };
-        assert_eq!(r.handle_timeout(Instant::from_ms(1500)), vec![q]);
+        assert_eq!(r.handle_timeout(Instant::from_ms(1500)), vec![(q, Err(NoRoute::DirectorySilent))]);
         assert_eq!(r.handle_answer(WallMs(2), q, found()), None, "too late");
         assert_eq!(r.learned().count(), 1);
         let Step::Asked(q) = r.ask_again(Instant::ZERO, &number("3001")) else { panic!("asked") };
         assert_eq!(r.handle_answer(WallMs(2), q, Answer::No(NoRoute::Unknown)), Some(Err(NoRoute::Unknown)));
         assert_eq!(r.learned().count(), 0);
+    }
+
+    #[test]
+    fn req_a1_a3_of_several_terminals_the_one_that_answered_is_learned_and_called_when_the_directory_is_silent() {
+        let mut r = resolver();
+        let (one, two): (SocketAddr, SocketAddr) = (contact(), "192.0.2.8:5060".parse().expect("a literal address"));
+        let several =
+            |at: &[SocketAddr]| Answer::Terminals { number: number("3001"), ring: Ring::All, at: at.iter().map(|a| (*a, None)).collect() };
+        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("nothing is learned yet") };
+        let Some(Ok(Route::Terminals(all))) = r.handle_answer(WallMs(1), q, several(&[one, two, one])) else { panic!("two places") };
+        assert_eq!(all.at.iter().map(|t| t.contact).collect::<Vec<_>>(), [one, two]);
+        assert_eq!(r.learned().count(), 0, "nobody has answered yet");
+        r.learn_of_several(WallMs(2), number("3001"), &all.at[1]);
+        // It is asked for each time: a call to the learned one alone would leave the others silent.
+        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("several are asked for each time") };
+        let silent = r.handle_answer(WallMs(3), q, Answer::No(NoRoute::DirectorySilent));
+        assert!(matches!(silent, Some(Ok(Route::Peer(Target { contact, learned: true, .. }))) if contact == two));
+        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("asked") };
+        assert!(matches!(&r.handle_timeout(Instant::from_ms(1500))[..], [(due, Ok(Route::Peer(_)))] if *due == q));
+        // Only one is left: learned as ever, and then called directly (A-2).
+        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("asked") };
+        assert!(matches!(r.handle_answer(WallMs(4), q, several(&[one])), Some(Ok(Route::Peer(_)))));
+        assert!(matches!(r.resolve(Instant::ZERO, &number("3001")), Step::Done(Ok(Route::Peer(Target { learned: true, .. })))));
+    }
+
+    #[test]
+    fn a_number_has_so_many_terminals_and_no_more() {
+        let mut r = resolver();
+        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("nothing is learned yet") };
+        let at = (1..=200u8).map(|n| (SocketAddr::from(([192, 0, 2, n], 5060)), None)).collect();
+        let answer = r.handle_answer(WallMs(1), q, Answer::Terminals { number: number("3001"), ring: Ring::InOrder, at });
+        assert!(matches!(answer, Some(Ok(Route::Terminals(t))) if t.at.len() == BINDINGS_PER_NUMBER_MAX));
     }
 
     #[test]

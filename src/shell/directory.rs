@@ -12,6 +12,7 @@ use crate::key::Fingerprint;
 use crate::limits::API_CONNECTIONS_PER_SOURCE_MAX;
 use crate::shell::access::{Access, Seats};
 use crate::shell::directory_https::Secure;
+use crate::shell::enrol::Enrolment;
 use crate::shell::first_admin::FirstAdmin;
 use crate::shell::log::Seldom;
 use crate::shell::passwords::Passwords;
@@ -48,6 +49,8 @@ pub enum StartError {
     Listen(SocketAddr, std::io::Error),
     /// SIP's sockets or certificates, in words.
     Sip(String),
+    /// The key of `[enrol]`, in words.
+    Enrol(String),
     /// The certificate of HTTPS, in words.
     Tls(String),
     /// Another directory runs on this state.
@@ -65,7 +68,7 @@ impl core::fmt::Display for StartError {
                  remove the account or give it another password"
             ),
             StartError::Listen(address, e) => write!(f, "listen on {address}: {e}"),
-            StartError::Sip(why) | StartError::Tls(why) => f.write_str(why),
+            StartError::Sip(why) | StartError::Tls(why) | StartError::Enrol(why) => f.write_str(why),
             StartError::Runs(state) => write!(f, "{}: another directory runs on this state", state.display()),
         }
     }
@@ -103,6 +106,8 @@ pub(super) struct Shared {
     pub passwords: Passwords,
     /// The token for the first admin.
     pub first_admin: FirstAdmin,
+    /// Terminals that make their accounts themselves.
+    pub enrolment: Enrolment,
     /// The daemon ends.
     pub stopping: AtomicBool,
     /// What was asked over DNS.
@@ -248,6 +253,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let api_access = Access::new("api", config.access.api.clone()).with_loopback();
     let (listener, api) = listen(config.api.listen).await?;
     let secure = Secure::open(&config).await?;
+    let enrolment = Enrolment::open(config.enrol.clone()).map_err(StartError::Enrol)?;
     let metrics = match &config.metrics {
         Some(metrics) => Some(listen(metrics.listen).await?),
         None => None,
@@ -296,6 +302,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             sessions: Sessions::default(),
         }),
         writer,
+        enrolment,
         admin_token,
         started: now,
         connections: AtomicUsize::new(0),
@@ -360,7 +367,11 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 fn load(config: &Config, db: &rusqlite::Connection, now: Instant, wall: WallMs, database: &Path) -> Result<Directory, StartError> {
     let at_store = |e: store::StoreError| StartError::Store(database.to_owned(), e.into());
     let mut directory = Directory::new(config.policy.clone());
-    let unreadable = store::load(db, |record| directory.apply(now, wall, record)).map_err(at_store)?;
+    let store::Loaded { accounts, registrations, records, unreadable } = store::load_whole(db, database).map_err(at_store)?;
+    directory.fill(now, wall, accounts, registrations);
+    for record in records {
+        directory.apply(now, wall, record);
+    }
     if unreadable > 0 {
         tracing::warn!("{unreadable} rows of {} cannot be read and are passed over", database.display());
     }

@@ -6,6 +6,7 @@
 
 use crate::api::ErrorAnswer;
 use crate::api::directory::{CallsRequest, DeregisterAnswer, IdentifierAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
+use crate::api::enrol::{EnrolAnswer, EnrolRequest};
 use crate::config::server::{Host, Server};
 use crate::digest::{Algorithm, Asked, Challenge, Ha1};
 use crate::limits::{API_BODY_BYTES_MAX, DIRECTORY_CONNECTIONS_KEPT};
@@ -162,6 +163,13 @@ impl DirectoryClient {
     /// Where is `number`, that another directory sent us here for (C-3)?
     pub async fn lookup_referred(&self, number: &str, referral: Option<&str>) -> Result<LookupAnswer, ClientError> {
         self.lookup_as(None, number, referral).await
+    }
+
+    /// An account for a terminal that has none (C-11). Of several servers the first that answers decides.
+    pub async fn enrol(&self, ask: &EnrolRequest) -> Result<EnrolAnswer, ClientError> {
+        let body = Bytes::from(serde_json::to_vec(ask).expect("a plain struct with string keys"));
+        let question = Question { login: None, method: Method::POST, target: "/v1/enrol", body, referral: None };
+        read(&self.ask(self.timeouts.register_ms, &question).await?)
     }
 
     /// How many calls a number has (D-6).

@@ -4,6 +4,7 @@
 //! of the board, answers of the directory, a request of the API, a deadline, a signal.
 
 use super::clock;
+use super::enrolment::{self, Enrolled, Enrolling};
 use super::gateway_api::{self, Request};
 use super::media_thread::{self, LegSocketSet, MediaStats, MediaThread};
 use super::own_address::{Look, OwnAddress, Watch};
@@ -69,6 +70,7 @@ enum FromDirectory {
     Lookup(QueryId, crate::resolve::Answer),
     Registration(usize, u64, crate::registration::Outcome),
     Located(call::LocateId, Vec<crate::sip::Target>),
+    Enrolled(PortId, enrolment::Outcome),
     /// It heard (or did not) how many calls the port has.
     Reported(usize),
 }
@@ -109,13 +111,18 @@ pub struct Daemon {
     backlog: std::collections::VecDeque<Command>,
     routes: RoutesFile,
     records: RecordsFile,
-    directory: Option<Directory>,
+    pub(super) directory: Option<Directory>,
+    /// Accounts that the directory made for ports of ours.
+    pub(super) enrolled: Enrolled,
+    /// Ports that wait for theirs.
+    pub(super) enrolling: Vec<Enrolling>,
+    pub(super) state: PathBuf,
     own: OwnAddress,
     /// Where peers were last told to reach us.
     pub told_address: SocketAddr,
     /// How we see ourselves, where they were told what a NAT makes of it.
-    private_address: Option<SocketAddr>,
-    here: Look,
+    pub(super) private_address: Option<SocketAddr>,
+    pub(super) here: Look,
     answers: mpsc::Sender<FromDirectory>,
     dns: super::dns::Dns,
     stopping: Option<crate::clock::Instant>,
@@ -128,9 +135,12 @@ pub struct Daemon {
 }
 
 /// Runs a gateway until SIGTERM or SIGINT.
-pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<(), StartError> {
+pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Result<(), StartError> {
     let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
     std::fs::create_dir_all(&state).map_err(|e| system(&state.display().to_string(), &e))?;
+    let enrolled = Enrolled::open(&state).map_err(|e| system("state", &e))?;
+    let enrolling = enrolled.fill(&mut config);
+    let enrolling = enrolment::all(&config, &state, enrolling).map_err(|e| system("directory.enrol", &e))?;
     let (routes, damaged) = RoutesFile::open(&state);
     if let Some(problem) = damaged {
         tracing::warn!("{problem}");
@@ -176,7 +186,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
     let directory = Directory::of(&config).map_err(|e| system("directory", &e))?;
     let told_address = addresses.contacts[0].addr;
-    let registrants = registrations::registrants(&config, &state, told_address).map_err(|e| system("directory", &e))?;
+    let registrants = registrations::registrants(&config, &state, told_address, None).map_err(|e| system("directory", &e))?;
     let mut daemon = Daemon {
         name,
         gateway,
@@ -192,6 +202,9 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
         routes,
         records: RecordsFile::open(&state),
         directory,
+        enrolled,
+        enrolling,
+        state,
         own,
         told_address,
         private_address: None,
@@ -215,6 +228,7 @@ pub async fn run(name: String, config: GatewayConfig, state: PathBuf) -> Result<
     );
     super::supervisor::ready(&format!("{} ports", daemon.config.ports.len()));
     daemon.clocked().start_accounts(clock::now());
+    daemon.enrolling.iter().for_each(|port| port.begin(daemon.directory.as_ref(), &daemon.answers, FromDirectory::Enrolled));
     let outcome = daemon.run(&mut sip, &wake, answers_out, api_out).await;
     sip.close().await;
     stop.store(true, Ordering::Relaxed);
@@ -469,6 +483,7 @@ impl Daemon {
         match answer {
             FromDirectory::Lookup(query, answer) => self.clocked().handle_lookup(now, query, answer),
             FromDirectory::Located(id, found) => self.clocked().handle_located(now, id, found),
+            FromDirectory::Enrolled(port, outcome) => self.take_enrolment(port, outcome),
             FromDirectory::Reported(i) => {
                 if let Some(port) = self.registrants.get_mut(i) {
                     port.reported();
@@ -525,12 +540,12 @@ impl Daemon {
             return;
         }
         tokio::spawn(async move {
-            let answer = match directory {
-                Some(directory) => directory.look_up(&number, near).await,
-                None => crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown),
+            let (answer, presence) = match directory {
+                Some(directory) => directory.look_up_saying(&number, near).await,
+                None => (crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown), None),
             };
             let silent = answer == crate::resolve::Answer::No(crate::resolve::NoRoute::DirectorySilent);
-            let value = match learned {
+            let mut value = match learned {
                 Some(r) if silent => {
                     let stored = crate::resolve::Answer::Found { number: r.number, contact: r.contact, fingerprint: r.fingerprint };
                     lookup_json(&stored, "learned; the directory does not answer")
@@ -542,6 +557,9 @@ impl Daemon {
                     _ => lookup_json(&answer, "the directory"),
                 },
             };
+            if let Some(presence) = presence {
+                value["presence"] = serde_json::json!(presence);
+            }
             let _nobody_waits = reply.send(Ok(value));
         });
     }

@@ -274,7 +274,12 @@ fn status(daemon: &mut Daemon) -> Value {
         number: r.registrant.number().map(ToString::to_string),
         state: r.words(),
     });
-    let registrations = registrations.collect();
+    let enrolling = daemon.enrolling.iter().map(|e| Registration {
+        port: daemon.config.ports[usize::from(e.port.0)].name.clone(),
+        number: None,
+        state: e.words.clone(),
+    });
+    let registrations = registrations.chain(enrolling).collect();
     let views = daemon.gateway.ports();
     let messages = daemon.gateway.sip().counters();
     let status = Status {
@@ -377,6 +382,13 @@ pub fn lookup_json(answer: &resolve::Answer, how: &str) -> Value {
     match answer {
         resolve::Answer::Found { number, contact, fingerprint } => {
             json!({"found": true, "number": number.to_string(), "contact": contact.to_string(), "fingerprint": fingerprint, "by": how})
+        }
+        resolve::Answer::Terminals { number, ring, at } => {
+            let ring = if *ring == resolve::Ring::All { "all" } else { "in-order" };
+            let contacts: Vec<Value> = at.iter().map(|(c, f)| json!({"contact": c.to_string(), "fingerprint": f})).collect();
+            let (contact, fingerprint) = at.first().cloned().unzip();
+            json!({"found": true, "number": number.to_string(), "contact": contact.map(|c| c.to_string()), "fingerprint": fingerprint.flatten(),
+                "ring": ring, "contacts": contacts, "by": how})
         }
         resolve::Answer::No(why) => json!({"found": false, "why": why.words(), "by": how}),
     }

@@ -19,13 +19,13 @@ use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::shell::directory::{Machines, Shared, Unanswered};
 use crate::shell::numbers;
-use crate::shell::{accounts, clock};
+use crate::shell::{accounts, clock, enrol};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
@@ -57,7 +57,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    fn ip(self) -> std::net::IpAddr {
+    /// What is said can be read by nobody on the way.
+    pub(super) fn is_private(self) -> bool {
+        self.private
+    }
+    pub(super) fn ip(self) -> std::net::IpAddr {
         self.at.ip()
     }
 }
@@ -86,6 +90,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/reservations/{number}", delete(unreserve))
         .route("/v1/accounts", get(list_accounts).post(set_account))
         .route("/v1/accounts/{user}", delete(remove_account))
+        .route("/v1/enrol", post(enrol::enrol))
         .merge(people::routes())
         .merge(health::routes())
         .fallback(|| async { error(StatusCode::NOT_FOUND, "no_such_resource", "there is no such resource") })
@@ -269,7 +274,7 @@ pub(super) fn logged_in(shared: &Shared, peer: Peer, method: &Method, uri: &Uri,
 }
 
 /// A log-in failed: it is counted, and told in the log as far as that is bounded.
-fn failed(machines: &mut Machines, now: Instant, peer: Peer, account: &str, door: &str) {
+pub(super) fn failed(machines: &mut Machines, now: Instant, peer: Peer, account: &str, door: &str) {
     if let Some(line) = machines.failures.failed(now, peer.ip(), account) {
         tracing::warn!("{line} door={door}");
     }
@@ -281,7 +286,7 @@ fn failed(machines: &mut Machines, now: Instant, peer: Peer, account: &str, door
 }
 
 /// Whoever failed too often hears nothing else, with the right password too.
-fn banned(left_s: u32) -> Response {
+pub(super) fn banned(left_s: u32) -> Response {
     let mut refused = error(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", "too many log-ins failed from here: come again later");
     refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(left_s));
     refused
@@ -486,7 +491,7 @@ pub(super) fn answer(decided: Result<Answer, Unanswered>) -> Response {
     }
 }
 
-fn again(code: &str, message: &str) -> Response {
+pub(super) fn again(code: &str, message: &str) -> Response {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, code, message);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response

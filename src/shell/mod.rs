@@ -16,6 +16,8 @@ mod directory_dns;
 mod directory_https;
 mod directory_sip;
 pub mod dns;
+mod enrol;
+mod enrolment;
 mod first_admin;
 pub mod gateway;
 pub mod gateway_api;

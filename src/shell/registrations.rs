@@ -4,17 +4,17 @@ use super::clock;
 use super::directory_client::{ClientError, DirectoryClient, Login, Timeouts};
 use super::log::Seldom;
 use super::tls::https::Trust;
-use crate::api::directory::LookupAnswer;
+use crate::api::directory::{LookupAnswer, PresenceJson};
 use crate::clock::Rng;
 use crate::config::gateway::GatewayConfig;
 use crate::config::server::{Host, Server};
 use crate::directory::{Capabilities, Instance, Register, User};
 use crate::id::PortId;
 use crate::key::Fingerprint;
-use crate::limits::SERVERS_MAX;
+use crate::limits::{BINDINGS_PER_NUMBER_MAX, SERVERS_MAX};
 use crate::number::Number;
 use crate::registration::{Outcome, Outgoing, Registrant, State};
-use crate::resolve::{Answer, NoRoute};
+use crate::resolve::{Answer, NoRoute, Ring};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -96,9 +96,24 @@ impl Directory {
         Ok(Some(Directory { client: Arc::new(client), others: Arc::default(), trust, timeouts, login }))
     }
 
+    /// The client of our own directory.
+    pub fn client(&self) -> Arc<DirectoryClient> {
+        self.client.clone()
+    }
+
+    /// A port has an account now; look-ups are made in its name if there was none before.
+    pub fn log_in(&mut self, login: &Login) {
+        self.login.get_or_insert_with(|| login.clone());
+    }
+
     /// Where is this number? A peer that is seen at `near`, the host that our own NAT shows, is behind the same NAT, and is called where it sees
     /// itself: many NATs do not lead back inside.
     pub async fn look_up(&self, number: &Number, near: Option<IpAddr>) -> Answer {
+        self.look_up_saying(number, near).await.0
+    }
+
+    /// The same, and what the number is at, where its owner lets that be seen (D-6).
+    pub async fn look_up_saying(&self, number: &Number, near: Option<IpAddr>) -> (Answer, Option<PresenceJson>) {
         let mut answer = self.client.lookup(self.login.as_ref(), number.as_str()).await;
         if let Ok(LookupAnswer::Elsewhere { api: Some(api), referral, .. }) = &answer {
             // One step, never a chain: whom ours names is the number's own directory.
@@ -107,11 +122,31 @@ impl Directory {
                 Err(words) => Err(ClientError::Unreachable(words)),
             };
         }
-        match answer {
+        let presence = match &answer {
+            Ok(LookupAnswer::Found(found)) => found.presence.clone(),
+            _ => None,
+        };
+        let answer = match answer {
             Ok(LookupAnswer::Found(found)) => match Number::parse(&found.number) {
                 Ok(number) => {
-                    let inside = found.private_address.filter(|_| near == Some(found.contact.ip()));
-                    Answer::Found { number, contact: inside.unwrap_or(found.contact), fingerprint: found.fingerprint }
+                    let seen = |contact: SocketAddr, private: Option<SocketAddr>| {
+                        private.filter(|_| near == Some(contact.ip())).unwrap_or(contact)
+                    };
+                    let ring = match found.ring.as_str() {
+                        "all" => Some(Ring::All),
+                        "in-order" => Some(Ring::InOrder),
+                        _ => None,
+                    };
+                    match ring {
+                        Some(ring) if found.contacts.len() > 1 => {
+                            let at = found.contacts.into_iter().map(|c| (seen(c.address, c.private_address), c.fingerprint));
+                            Answer::Terminals { number, ring, at: at.take(BINDINGS_PER_NUMBER_MAX).collect() }
+                        }
+                        _ => {
+                            let contact = seen(found.contact, found.private_address);
+                            Answer::Found { number, contact, fingerprint: found.fingerprint }
+                        }
+                    }
                 }
                 Err(_) => Answer::No(NoRoute::Unknown),
             },
@@ -128,7 +163,8 @@ impl Directory {
                     NoRoute::DirectorySilent
                 })
             }
-        }
+        };
+        (answer, presence)
     }
 
     /// The client of another directory, as ours wrote its API.
@@ -189,13 +225,18 @@ pub async fn address_of(servers: &crate::config::server::Servers) -> Option<std:
     tokio::time::timeout(RESOLVE_WITHIN, asked).await.ok()?.ok()?.next()
 }
 
-/// One registrant for each port that has an account, to be started once it is known where peers reach us.
-pub fn registrants(config: &GatewayConfig, state: &Path, contact: SocketAddr) -> Result<Vec<PortRegistration>, String> {
+/// One registrant for each port (or this one `only`) that has an account, to be started once it is known where peers reach us.
+pub fn registrants(
+    config: &GatewayConfig,
+    state: &Path,
+    contact: SocketAddr,
+    only: Option<PortId>,
+) -> Result<Vec<PortRegistration>, String> {
     let Some(directory) = &config.directory else { return Ok(Vec::new()) };
     let (instance, fingerprint) = identity(state).map_err(|e| format!("{}: {e}", state.display()))?;
     let mut rng = Rng::new(clock::seed());
     let mut all = Vec::new();
-    for (i, port) in config.ports.iter().enumerate() {
+    for (i, port) in config.ports.iter().enumerate().filter(|(i, _)| only.is_none_or(|p| usize::from(p.0) == *i)) {
         let Some(login) = login_of(port) else { continue };
         let register = Register {
             user: User::parse(&login.user).map_err(|_| format!("{}: {:?} is no account name", port.name, login.user))?,
@@ -218,6 +259,11 @@ pub fn registrants(config: &GatewayConfig, state: &Path, contact: SocketAddr) ->
         all.push(PortRegistration { port: PortId(i as u16), registrant, login, told_calls: 0, reports: false });
     }
     Ok(all)
+}
+
+/// The name of this gateway's terminal, the same after every restart.
+pub fn instance_of(state: &Path) -> Result<Instance, String> {
+    identity(state).map(|(instance, _)| instance).map_err(|e| format!("{}: {e}", state.display()))
 }
 
 /// Who this gateway is, the same after every restart: a name, and the identifier that peers compare.

@@ -20,6 +20,8 @@ struct Row {
     contact: String,
     fingerprint: Option<String>,
     learned_ms: i64,
+    #[serde(default)]
+    several: bool,
     /// For people; not read back.
     #[serde(default)]
     learned_at: String,
@@ -35,7 +37,7 @@ pub struct RoutesFile {
 
 impl Row {
     fn is_refreshed_by(&self, new: &Row) -> bool {
-        (&self.number, &self.contact, &self.fingerprint) == (&new.number, &new.contact, &new.fingerprint)
+        (&self.number, &self.contact, &self.fingerprint, self.several) == (&new.number, &new.contact, &new.fingerprint, new.several)
             && (0..REFRESH_MS).contains(&new.learned_ms.saturating_sub(self.learned_ms))
     }
 }
@@ -67,8 +69,8 @@ impl RoutesFile {
             let (Ok(dialled), Ok(number), Ok(contact)) = (Number::parse(dialled), Number::parse(&row.number), row.contact.parse()) else {
                 continue;
             };
-            cache
-                .learn(dialled, LearnedRoute { number, contact, fingerprint: row.fingerprint.clone(), learned_at: WallMs(row.learned_ms) });
+            let (fingerprint, learned_at, several) = (row.fingerprint.clone(), WallMs(row.learned_ms), row.several);
+            cache.learn(dialled, LearnedRoute { number, contact, fingerprint, learned_at, several });
         }
         cache
     }
@@ -82,6 +84,7 @@ impl RoutesFile {
                     contact: r.contact.to_string(),
                     fingerprint: r.fingerprint.clone(),
                     learned_ms: r.learned_at.0,
+                    several: r.several,
                     learned_at: rfc3339(r.learned_at),
                 };
                 if !self.rows.get(dialled.as_str()).is_some_and(|old| old.is_refreshed_by(&row)) {
@@ -127,6 +130,7 @@ mod tests {
             contact: contact.parse().unwrap(),
             fingerprint: None,
             learned_at: WallMs(ms),
+            several: false,
         };
         // Each write is a new file under the old name.
         let inode = || std::fs::metadata(state.join("routes.json")).unwrap().ino();

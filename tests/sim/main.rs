@@ -11,3 +11,4 @@ mod offers;
 mod peers;
 mod registrations;
 mod stage;
+mod terminals;

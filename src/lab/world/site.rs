@@ -18,7 +18,7 @@ use crate::media::Channel;
 use crate::number::Number;
 use crate::registration::{Ask, Outcome, Registrant};
 use crate::resolve::cache::{LearnedRoute, RouteCache};
-use crate::resolve::{Answer, NoRoute, Resolver};
+use crate::resolve::{Answer, NoRoute, Resolver, Ring};
 use crate::sip::{Config as SipConfig, Endpoint};
 use crate::tick::{Board, Command, Event};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -232,7 +232,7 @@ impl Site {
     fn register_of(&self, port: &PortSpec) -> Register {
         let fax = !matches!(port.machine, MachineSpec::Phone);
         Register {
-            user: user_of(self.index),
+            user: self.user(),
             wanted: port.number.map(|n| Number::parse(n).expect("a literal number")),
             instance: Instance::parse(&format!("urn:lab:{}:{}", self.spec.name, port.name)).expect("names of the lab are short"),
             contact: self.told_sip(),
@@ -297,6 +297,9 @@ impl Site {
     /// Names its connections: neither a restarted gateway nor one at another address hears the answer to what it asked before.
     pub fn connection(&self) -> u32 {
         (self.life << 16) | (self.place.changes & 0xffff)
+    }
+    fn user(&self) -> User {
+        user_of(self.spec.account_of.unwrap_or(self.index))
     }
     fn told_sip(&self) -> SocketAddr {
         SocketAddr::new(self.place.told, SIP_PORT)
@@ -505,6 +508,7 @@ impl Site {
 
     /// Carries out what the event domain asks for.
     fn settle(&mut self, now: Instant) {
+        let user = self.user();
         let Some(running) = &mut self.running else { return };
         while let Some(action) = running.gateway.poll_action() {
             match action {
@@ -533,9 +537,7 @@ impl Site {
             while let Some(outgoing) = registrant.poll_request() {
                 let request = match outgoing.ask {
                     Ask::Register(register) => Request::Register(register),
-                    Ask::Deregister { number, instance } => {
-                        Request::Deregister { user: user_of(self.index), number, instance: Some(instance) }
-                    }
+                    Ask::Deregister { number, instance } => Request::Deregister { user: user.clone(), number, instance: Some(instance) },
                 };
                 if self.place.here.is_some() {
                     self.out.push(Out::Ask(Ticket::Registration(i as u16, outgoing.serial), request));
@@ -592,6 +594,11 @@ impl Site {
         Ok(())
     }
 
+    /// The calls of its gateway.
+    pub fn calls(&self) -> Vec<crate::call::CallView> {
+        self.running.as_ref().map_or_else(Vec::new, |r| r.gateway.calls())
+    }
+
     /// Why the site is not at rest: with every machine on hook and time for SIP's last timers, there is nothing to say.
     pub fn unrest(&self) -> Option<String> {
         let running = self.running.as_ref()?;
@@ -645,6 +652,10 @@ fn machine(port: &PortSpec, seed: u64) -> Box<dyn Port> {
 
 fn answer_of(response: Response) -> Answer {
     match response {
+        Response::Found(found) if found.ring != directory::Ring::Newest && found.contacts.len() > 1 => {
+            let at = found.contacts.iter().map(|(b, _)| (b.address, b.fingerprint().map(|f| f.to_string()))).collect();
+            Answer::Terminals { number: found.number, ring: if found.ring == directory::Ring::All { Ring::All } else { Ring::InOrder }, at }
+        }
         Response::Found(found) => {
             Answer::Found { number: found.number, contact: found.contact, fingerprint: found.fingerprint.map(|f| f.to_string()) }
         }

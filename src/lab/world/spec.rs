@@ -2,6 +2,7 @@
 
 use super::nat::NatSpec;
 use crate::call::EmergencyTarget;
+use crate::directory::Ring;
 use crate::lab::netem;
 use crate::negotiate::{MediaPolicy, T38Policy};
 use crate::number::CallerIdCodes;
@@ -44,11 +45,13 @@ pub struct DirectorySpec {
     pub dynamic: Option<(&'static str, &'static str)>,
     /// How long such a number is kept for a terminal that left, in seconds.
     pub kept_s: u32,
+    /// Which terminals of these numbers ring.
+    pub ring: Vec<(&'static str, Ring)>,
 }
 
 impl Default for DirectorySpec {
     fn default() -> Self {
-        DirectorySpec { lease_s: 60, commit_ms: 4, dynamic: None, kept_s: 3600 }
+        DirectorySpec { lease_s: 60, commit_ms: 4, dynamic: None, kept_s: 3600, ring: Vec::new() }
     }
 }
 
@@ -57,6 +60,8 @@ impl Default for DirectorySpec {
 pub struct GatewaySpec {
     /// Its name in logs.
     pub name: &'static str,
+    /// The site whose account it uses; `None`: its own.
+    pub account_of: Option<usize>,
     /// In order.
     pub ports: Vec<PortSpec>,
     /// Codecs and T.38.
@@ -120,6 +125,7 @@ impl GatewaySpec {
         let legs = 2 * ports.len() + 2;
         GatewaySpec {
             name,
+            account_of: None,
             ports,
             media: MediaPolicy {
                 laws: vec![Law::Mu, Law::A],
