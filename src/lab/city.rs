@@ -511,6 +511,7 @@ fn request(message: Message, kind: Kind) -> Request {
             private: None,
             mac: None,
             lease_s: Some(LEASE_S),
+            calls: 0,
         }),
     }
 }
