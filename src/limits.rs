@@ -30,8 +30,9 @@ pub const SIP_BYTES_MAX: usize = 65_535;
 pub const SIP_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Header lines of a SIP message. RFC 4475's long request has 40; one Via a proxy, and Max-Forwards starts at 70.
 pub const SIP_HEADERS_MAX: usize = 256;
-/// What the system may keep of SIP over UDP while we are busy: half a second of a thousand calls a second, at 2.5 kB a datagram as it counts them.
-pub const SIP_RECEIVE_BYTES: usize = 4 << 20;
+/// What the system may keep of SIP over UDP while we are busy: half a second of a thousand calls a second, or 4,000 telephones that register at
+/// once, at 2.5 kB a datagram as it counts them.
+pub const SIP_RECEIVE_BYTES: usize = 10 << 20;
 /// SIP transactions alive at a time, both sides. On UDP those of an INVITE and of a BYE live on for 32 s (RFC 3261 timers J, RFC 6026 timer L):
 /// a thousand calls a second hold 64,000, and half of the table is for requests of others. At most 1 kB each, the answer that is repeated.
 pub const SIP_TRANSACTIONS_MAX: usize = 160_000;

@@ -61,14 +61,24 @@ pub(super) fn push_hex(bytes: &[u8], out: &mut String) {
 
 /// Reads `2 * N` hex digits.
 pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.len() != 2 * N || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
+    let digit = |b: u8| match b {
+        b'0'..=b'9' => b - b'0',
+        b'a'..=b'f' => b - b'a' + 10,
+        b'A'..=b'F' => b - b'A' + 10,
+        _ => 0xff,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let mut out = [0; N];
+    if pairs.len() != N {
         return None;
     }
-    let mut out = [0; N];
-    for (i, b) in out.iter_mut().enumerate() {
-        *b = u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()?;
+    let mut bad = 0;
+    for (b, [high, low]) in out.iter_mut().zip(pairs) {
+        let (high, low) = (digit(*high), digit(*low));
+        bad |= (high | low) & 0xf0;
+        *b = high << 4 | low & 15;
     }
-    Some(out)
+    (bad == 0).then_some(out)
 }
 
 /// H(A1) = H(user:realm:password) by each algorithm: what a server keeps in place of the password.

@@ -474,7 +474,21 @@ impl Directory {
 
     // ---- the fold ----
 
+    /// Fills an empty directory with what its store has: the same as [`Directory::apply`] of each, in less time. Accounts by name and
+    /// registrations by number, each once.
+    pub fn fill(&mut self, now: Instant, wall: WallMs, accounts: Vec<Account>, registrations: Vec<Registration>) {
+        debug_assert!(self.accounts.is_empty() && self.rows.len() == 0);
+        self.account_of = accounts.iter().filter_map(|a| Some((a.number.clone()?, a.user.clone()))).collect();
+        self.accounts = accounts.into_iter().map(|a| (a.user.clone(), a)).collect();
+        self.rows = Rows::of(registrations.into_iter().map(|r| self.row_of(now, wall, r)).collect());
+    }
+
     fn apply_registration(&mut self, now: Instant, wall: WallMs, r: Registration) {
+        let row = self.row_of(now, wall, r);
+        self.rows.put(row);
+    }
+
+    fn row_of(&self, now: Instant, wall: WallMs, r: Registration) -> Row {
         let end = |(binding, expires): (Binding, WallMs)| {
             let end = now + Duration::from_millis(left_ms(expires, wall, binding.lease_s));
             Live { binding, end }
@@ -486,15 +500,9 @@ impl Directory {
             (None, None) => None,
         };
         let calls = if contacts.is_empty() { 0 } else { self.rows.get(&r.number).map_or(0, |row| row.calls) };
-        self.rows.put(Row {
-            number: r.number,
-            user: r.user,
-            picked_for: r.picked_for,
-            keys: r.keys,
-            contacts: Contacts::of(contacts),
-            until,
-            calls,
-        });
+        // One text for all that name a user.
+        let user = self.accounts.get_key_value(&r.user).map_or(r.user, |(user, _)| user.clone());
+        Row { number: r.number, user, picked_for: r.picked_for, keys: r.keys, contacts: Contacts::of(contacts), until, calls }
     }
 
     /// The row without its contacts, whose last lease ended at `at`.

@@ -281,6 +281,27 @@ fn req_c2_state_is_the_fold_of_what_was_written_whatever_happened() {
                 again.apply(w.now, w.wall, record);
             }
             assert_eq!(live(&again, w.now), before, "seed {seed}");
+            // Filled from a store, which has one row of each, it is the same, and goes on the same way.
+            let mut rows = BTreeMap::new();
+            let mut accounts = BTreeMap::new();
+            let mut filled = Directory::new(w.directory.policy().clone());
+            for record in w.disk.clone() {
+                match record {
+                    Record::Registration(r) => drop(rows.insert(r.number.clone(), *r)),
+                    Record::Forgotten(n) => drop(rows.remove(&n)),
+                    Record::Account(a) => drop(accounts.insert(a.user.clone(), a)),
+                    _ => {}
+                }
+            }
+            filled.fill(w.now, w.wall, accounts.into_values().collect(), rows.into_values().collect());
+            assert_eq!(live(&filled, w.now), before, "seed {seed}");
+            let renew = || Request::Register(of("lan", "a", "10.0.0.9:5060"));
+            let reservations: Vec<_> = w.directory.reservations().cloned().collect();
+            for reservation in reservations {
+                filled.apply(w.now, w.wall, Record::Reservation(reservation));
+            }
+            assert_eq!(filled.handle(w.now, w.wall, renew()), again.handle(w.now, w.wall, renew()), "seed {seed}");
+            assert_eq!(filled.poll_timeout(), again.poll_timeout(), "seed {seed}");
         }
     }
 }

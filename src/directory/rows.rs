@@ -8,6 +8,7 @@ use super::record::{Instance, User};
 use crate::clock::Instant;
 use crate::key::Fingerprint;
 use crate::number::Number;
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -117,9 +118,35 @@ pub(super) struct Rows {
     picked: BTreeMap<User, BTreeMap<Instance, Number>>,
     due: BTreeSet<(Instant, Place)>,
     registered: usize,
+    /// Where the last one was found: one request looks for its number again and again.
+    last: AtomicU32,
 }
 
 impl Rows {
+    /// All rows at once, by number, each once: what a start finds. The indices are as full as they can be, and nothing is looked for.
+    pub fn of(rows: Vec<Row>) -> Rows {
+        debug_assert!(rows.is_sorted_by(|a, b| a.number < b.number));
+        let place = |i: usize| Place::try_from(i).expect("REGISTRATIONS_MAX rows have places");
+        let each = || rows.iter().enumerate().map(|(i, row)| (place(i), row));
+        let mut all = Rows {
+            by_number: each().map(|(place, row)| (row.number.clone(), place)).collect(),
+            by_address: each().flat_map(|(place, row)| row.addresses().map(move |key| (key, place))).collect(),
+            by_key: each().flat_map(|(place, row)| row.fingerprints().map(move |key| (key, place))).collect(),
+            due: each().filter_map(|(place, row)| row.until.map(|until| (until, place))).collect(),
+            registered: rows.iter().filter(|row| !row.contacts.is_none()).count(),
+            ..Rows::default()
+        };
+        for row in &rows {
+            if let Some(instance) = &row.picked_for {
+                all.picked.entry(row.user.clone()).or_default().insert(instance.clone(), row.number.clone());
+            }
+        }
+        for row in rows {
+            let place = all.grow();
+            *all.slot(place) = Some(row);
+        }
+        all
+    }
     pub fn len(&self) -> usize {
         self.by_number.len()
     }
@@ -128,14 +155,24 @@ impl Rows {
         self.registered
     }
     pub fn get(&self, number: &Number) -> Option<&Row> {
-        self.by_number.get(number).map(|place| self.at(*place))
+        self.place(number).map(|place| self.at(place))
     }
     pub fn contains(&self, number: &Number) -> bool {
-        self.by_number.contains_key(number)
+        self.place(number).is_some()
     }
     pub fn get_mut(&mut self, number: &Number) -> Option<&mut Row> {
-        let place = *self.by_number.get(number)?;
+        let place = self.place(number)?;
         self.slot(place).as_mut()
+    }
+    fn place(&self, number: &Number) -> Option<Place> {
+        let last = self.last.load(Ordering::Relaxed);
+        let there = self.chunks.get(last as usize / CHUNK).and_then(|c| c.get(last as usize % CHUNK)?.as_ref());
+        if there.is_some_and(|row| row.number == *number) {
+            return Some(last);
+        }
+        let place = *self.by_number.get(number)?;
+        self.last.store(place, Ordering::Relaxed);
+        Some(place)
     }
     /// Rows by number.
     pub fn range(&self, range: impl core::ops::RangeBounds<Number>) -> impl Iterator<Item = &Row> {

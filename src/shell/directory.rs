@@ -367,7 +367,11 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 fn load(config: &Config, db: &rusqlite::Connection, now: Instant, wall: WallMs, database: &Path) -> Result<Directory, StartError> {
     let at_store = |e: store::StoreError| StartError::Store(database.to_owned(), e.into());
     let mut directory = Directory::new(config.policy.clone());
-    let unreadable = store::load(db, |record| directory.apply(now, wall, record)).map_err(at_store)?;
+    let store::Loaded { accounts, registrations, records, unreadable } = store::load_whole(db, database).map_err(at_store)?;
+    directory.fill(now, wall, accounts, registrations);
+    for record in records {
+        directory.apply(now, wall, record);
+    }
     if unreadable > 0 {
         tracing::warn!("{unreadable} rows of {} cannot be read and are passed over", database.display());
     }

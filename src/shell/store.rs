@@ -14,7 +14,7 @@ mod whereabouts;
 mod writer;
 
 pub use journal::Journal;
-pub use rows::{load, load_accounts, write};
+pub use rows::{Loaded, load, load_accounts, load_whole, write};
 pub use writer::{NotWritten, Settled, Waiter, Work, Writer, Written};
 
 use rusqlite::Connection;

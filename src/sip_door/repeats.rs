@@ -2,7 +2,8 @@
 
 use crate::clock::{Instant, ms};
 use crate::limits::SIP_REPEATS_MAX;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Repeats of a request come for so long (64*T1, RFC 3261 s.17.1.2.2), in milliseconds.
 const KEPT_MS: u64 = 32_000;
@@ -16,10 +17,30 @@ pub(super) enum Kept {
     Answered(Box<[u8]>),
 }
 
+/// Prints are drawn evenly, and under a key: they need no hashing.
+type Printed = BuildHasherDefault<AsItIs>;
+
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*b);
+        }
+    }
+    fn write_u128(&mut self, print: u128) {
+        self.0 = print as u64;
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Requests of late, by their print.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
-    kept: BTreeMap<u128, Kept>,
+    kept: HashMap<u128, Kept, Printed>,
     /// In the order of their coming.
     order: VecDeque<(Instant, u128)>,
 }

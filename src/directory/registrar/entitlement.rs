@@ -38,8 +38,8 @@ impl Directory {
             };
         };
         let wanted = self.policy.plan.terminal(wanted).ok_or(Refusal::NotOurNumber)?;
-        if self.owner(&wanted).is_some() {
-            return self.may_hold(ask, &wanted).map(|()| (wanted, false));
+        if let Some(owner) = self.owner(&wanted) {
+            return self.may_be_held_by(owner, ask, &wanted).map(|()| (wanted, false));
         }
         // A number of the pool may be asked for by name: one's own from before, or one that nobody holds.
         if !self.in_pool(&wanted) {
@@ -60,7 +60,14 @@ impl Directory {
     }
 
     pub(super) fn may_hold(&self, ask: &Claim<'_>, number: &Number) -> Result<(), Refusal> {
-        if self.owner(number).is_some_and(|owner| owner != ask.user) {
+        match self.owner(number) {
+            Some(owner) => self.may_be_held_by(owner, ask, number),
+            None => Ok(()),
+        }
+    }
+
+    fn may_be_held_by(&self, owner: &User, ask: &Claim<'_>, number: &Number) -> Result<(), Refusal> {
+        if owner != ask.user {
             return Err(Refusal::NumberTaken);
         }
         match self.reservations.get(number).and_then(|r| r.mac) {

@@ -5,6 +5,7 @@
 //! over single turns. Inputs are made from a seed: speech with noise, or the line of a whole fax call between two simulated machines.
 
 mod board;
+mod directory;
 mod enum_query;
 #[cfg(feature = "spandsp")]
 mod fax_call;
@@ -70,6 +71,20 @@ const PARTS: &[Part] = &[
     Part { name: "g711_decode", engine: "ours", counts: "mu-law", measure: parts::g711_decode },
     Part { name: "plc", engine: "ours", counts: "concealer, 5 % of the frames lost", measure: parts::plc },
     Part { name: "resample", engine: "ours", counts: "100 ppm", measure: parts::resample },
+    Part { name: "door_options", engine: "ours", counts: "the directory's SIP door: OPTIONS", measure: directory::options },
+    Part { name: "door_lookup", engine: "ours", counts: "the directory's SIP door: INVITE answered 302", measure: directory::lookup },
+    Part {
+        name: "door_challenge",
+        engine: "ours",
+        counts: "the directory's SIP door: REGISTER answered 401",
+        measure: directory::challenge,
+    },
+    Part {
+        name: "door_register",
+        engine: "ours",
+        counts: "the directory's SIP door: REGISTER granted, without sockets and disk",
+        measure: directory::register,
+    },
     Part {
         name: "sip_parse",
         engine: "ours",

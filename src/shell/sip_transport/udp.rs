@@ -71,7 +71,7 @@ impl Sockets {
     pub fn bind(&mut self, shared: &Arc<Shared>, at: SocketAddr) -> io::Result<SocketAddr> {
         let write = sys::udp_socket(at, shared.dscp)?;
         // The system may grant less; what does not fit is lost, and repeated by its sender half a second later.
-        let _granted = socket2::SockRef::from(&write).set_recv_buffer_size(SIP_RECEIVE_BYTES);
+        sys::set_receive_buffer(&write, SIP_RECEIVE_BYTES);
         let local = write.local_addr()?;
         let read = Arc::new(UdpSocket::from_std(write.try_clone()?)?);
         // Without it an unreachable peer is silence, and SIP's own timers deal with that.

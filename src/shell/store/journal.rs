@@ -93,6 +93,11 @@ impl Journal {
         !matches!(self.then, Then::Nothing) || self.fresh.len() >= FOLD_AT || idle && !self.fresh.is_empty()
     }
 
+    /// Nothing lies in the journals.
+    pub(super) fn is_folded(&self) -> bool {
+        matches!(self.then, Then::Nothing) && self.fresh.is_empty()
+    }
+
     /// One slice of folding, in a transaction of its own.
     pub(super) fn fold(&mut self, db: &Connection) -> Result<(), StoreError> {
         if matches!(self.then, Then::Nothing) {

@@ -6,61 +6,137 @@ use crate::directory::{Account, Disclosure, Fixed, Instance, Mac, Record, Regist
 use crate::key::Fingerprint;
 use crate::number::Number;
 use crate::sip::Transport;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OpenFlags, Row, params};
+use std::path::Path;
+
+/// All rows of a store, as a directory is filled with them.
+#[derive(Default)]
+pub struct Loaded {
+    /// By name.
+    pub accounts: Vec<Account>,
+    /// By number, each once.
+    pub registrations: Vec<Registration>,
+    /// Whatever else there is, and what the journals say over the registrations, in this order.
+    pub records: Vec<Record>,
+    /// Rows that cannot be read (somebody edited them) and are passed over.
+    pub unreadable: u64,
+}
+
+/// All rows of the database `path`, which `db` has open: accounts and registrations side by side, for a directory that starts is waited for.
+pub fn load_whole(db: &Connection, path: &Path) -> Result<Loaded, StoreError> {
+    let beside = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    std::thread::scope(|scope| {
+        let registrations = scope.spawn(move || {
+            let mut out = Loaded::default();
+            let unreadable = each_row(&beside, WHEREABOUTS, registration, |record| match record {
+                Record::Registration(r) => out.registrations.push(*r),
+                other => out.records.push(other),
+            })?;
+            Ok::<_, StoreError>(Loaded { unreadable, ..out })
+        });
+        let mut loaded = Loaded::default();
+        loaded.unreadable += each_row(
+            db,
+            ACCOUNTS,
+            |r| Ok(account(r)?.map(Record::Account)),
+            |record| {
+                if let Record::Account(account) = record {
+                    loaded.accounts.push(account);
+                }
+            },
+        )?;
+        let others = load_others(db, |record| loaded.records.push(record))?;
+        let Loaded { registrations, records, unreadable, .. } = registrations.join().expect("reading rows does not panic")?;
+        loaded.unreadable += others + unreadable;
+        loaded.registrations = registrations;
+        loaded.records.extend(records);
+        loaded.unreadable += each_row(db, JOURNALS, registration, |record| loaded.records.push(record))?;
+        Ok(loaded)
+    })
+}
 
 /// All rows, as the records that make the state. A row that cannot be read (somebody edited it) is passed over and counted.
 pub fn load(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreError> {
-    let mut unreadable = 0;
-    let mut take = |record: Option<Record>| match record {
-        Some(record) => each(record),
-        None => unreadable += 1,
-    };
-    type Read = fn(&Row<'_>) -> Result<Option<Record>, StoreError>;
-    let mut every = |sql: &str, read: Read| -> Result<(), StoreError> {
-        let mut statement = db.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            take(read(row)?);
-        }
-        Ok(())
-    };
-    every("SELECT user, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM accounts", |r| Ok(account(r)?.map(Record::Account)))?;
-    every("SELECT number, user, mac FROM reservations", |r| Ok(reservation(r)?.map(Record::Reservation)))?;
-    every("SELECT user, password, role, accounts, numbers FROM people", |r| Ok(people::read(r)?.map(Record::Person)))?;
-    every("SELECT number, disclosure, ring, call_waiting, do_not_disturb, presence, fixed, fixed_key FROM numbers", |r| {
-        Ok(settings(r)?.map(Record::Settings))
-    })?;
-    every("SELECT number, terminal_digits, sip, api, secret FROM servers", |r| Ok(server(r)?.map(Record::Server)))?;
-    every("SELECT number, user, picked_for, keys, contacts FROM whereabouts", registration)?;
-    // The journals lie over the table.
-    every(
-        "SELECT number, user, picked_for, keys, contacts FROM (SELECT * FROM journal_a UNION ALL SELECT * FROM journal_b) ORDER BY seq",
-        registration,
+    let accounts = each_row(db, ACCOUNTS, |r| Ok(account(r)?.map(Record::Account)), &mut each)?;
+    let others = load_others(db, &mut each)?;
+    let table = each_row(db, WHEREABOUTS, registration, &mut each)?;
+    Ok(accounts + others + table + each_row(db, JOURNALS, registration, &mut each)?)
+}
+
+/// By name, as a directory's table is.
+const ACCOUNTS: &str = "SELECT user, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM accounts ORDER BY user";
+const WHEREABOUTS: &str = "SELECT number, user, picked_for, keys, contacts FROM whereabouts ORDER BY number";
+/// They lie over the table.
+const JOURNALS: &str = "SELECT number, user, picked_for, keys, contacts
+  FROM (SELECT * FROM journal_a UNION ALL SELECT * FROM journal_b) ORDER BY seq";
+
+fn load_others(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, StoreError> {
+    let reservations =
+        each_row(db, "SELECT number, user, mac FROM reservations", |r| Ok(reservation(r)?.map(Record::Reservation)), &mut each)?;
+    let people = each_row(
+        db,
+        "SELECT user, password, role, accounts, numbers FROM people",
+        |r| Ok(people::read(r)?.map(Record::Person)),
+        &mut each,
     )?;
+    let columns = "SELECT number, disclosure, ring, call_waiting, do_not_disturb, presence, fixed, fixed_key FROM numbers";
+    let numbers = each_row(db, columns, |r| Ok(settings(r)?.map(Record::Settings)), &mut each)?;
+    let columns = "SELECT number, terminal_digits, sip, api, secret FROM servers";
+    let servers = each_row(db, columns, |r| Ok(server(r)?.map(Record::Server)), &mut each)?;
+    Ok(reservations + people + numbers + servers)
+}
+
+/// Reads rows; how many could not be read.
+fn each_row(
+    db: &Connection,
+    sql: &str,
+    read: impl Fn(&Row<'_>) -> Result<Option<Record>, StoreError>,
+    mut each: impl FnMut(Record),
+) -> Result<u64, StoreError> {
+    let mut unreadable = 0;
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        match read(row)? {
+            Some(record) => each(record),
+            None => unreadable += 1,
+        }
+    }
     Ok(unreadable)
 }
 
 /// The accounts alone.
 pub fn load_accounts(db: &Connection) -> Result<Vec<Account>, StoreError> {
-    let mut statement = db.prepare("SELECT user, number, ha1_md5, ha1_sha256, ha1_sha512_256 FROM accounts")?;
-    let mut rows = statement.query([])?;
     let mut out = Vec::new();
-    while let Some(row) = rows.next()? {
-        out.extend(account(row)?);
-    }
+    let read = |row: &Row<'_>| Ok(account(row)?.map(Record::Account));
+    let _unreadable_were_told_at_start = each_row(db, ACCOUNTS, read, |record| {
+        if let Record::Account(account) = record {
+            out.push(account);
+        }
+    })?;
     Ok(out)
 }
 
+/// A text where it lies; `None`: NULL.
+fn text<'r>(row: &'r Row<'_>, i: usize) -> Result<Option<&'r str>, StoreError> {
+    let wrong = |e| StoreError::FromSqlConversionFailure(i, rusqlite::types::Type::Text, Box::new(e));
+    row.get_ref(i)?.as_str_or_null().map_err(wrong)
+}
+
 fn account(row: &Row<'_>) -> Result<Option<Account>, StoreError> {
-    let number: Option<String> = row.get(1)?;
-    let (md5, sha256, sha512_256): (Vec<u8>, Vec<u8>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?, row.get(4)?);
+    let hash = |i: usize| -> Result<Option<&[u8]>, StoreError> {
+        let wrong = |e| StoreError::FromSqlConversionFailure(i, rusqlite::types::Type::Blob, Box::new(e));
+        row.get_ref(i)?.as_blob_or_null().map_err(wrong)
+    };
+    let (user, number) = (text(row, 0)?, text(row, 1)?);
+    let (md5, sha256, sha512_256) = (hash(2)?, hash(3)?, hash(4)?);
     Ok((|| {
         Some(Account {
-            user: User::parse(&row.get::<_, String>(0).ok()?).ok()?,
-            number: number.map(|n| Number::parse(&n)).transpose().ok()?,
+            user: User::parse(user?).ok()?,
+            number: number.map(Number::parse).transpose().ok()?,
             ha1: Ha1 {
-                md5: md5.try_into().ok()?,
-                sha256: sha256.try_into().ok()?,
+                md5: md5?.try_into().ok()?,
+                sha256: sha256?.try_into().ok()?,
                 sha512_256: sha512_256.map(|h| h.try_into()).transpose().ok()?,
             },
         })
@@ -109,9 +185,7 @@ fn server(row: &Row<'_>) -> Result<Option<Server>, StoreError> {
 
 /// A row of `whereabouts` or of a journal: number, user (none: forgotten), picked_for, keys, contacts.
 pub(super) fn registration(row: &Row<'_>) -> Result<Option<Record>, StoreError> {
-    let text = |i: usize| -> Result<Option<&str>, StoreError> {
-        row.get_ref(i)?.as_str_or_null().map_err(|e| StoreError::FromSqlConversionFailure(i, rusqlite::types::Type::Text, Box::new(e)))
-    };
+    let text = |i| text(row, i);
     let (number, user, picked_for, keys, contacts) = (text(0)?, text(1)?, text(2)?, text(3)?, text(4)?);
     Ok((|| {
         let number = Number::parse(number?).ok()?;

@@ -2,6 +2,7 @@
 //! records stay in front of the next transaction: memory, which already has them, never has more than disk and backlog together.
 
 use super::{Journal, StoreError, load_accounts};
+use crate::clock::Instant;
 use crate::directory::{Account, Record};
 use crate::limits::{STORE_BATCH, STORE_QUEUE};
 use crate::shell::log::Seldom;
@@ -42,6 +43,13 @@ impl Written {
         self.commits.fetch_add(1, Ordering::Relaxed);
         if self.failing.swap(false, Ordering::AcqRel) && self.told.swap(false, Ordering::Relaxed) {
             tracing::info!("the store writes again");
+        }
+    }
+    /// The journal could not be folded. Nothing waits for that, and the next commit says itself whether the disk takes it.
+    fn fold_failed(&self, why: &StoreError) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        if let Some(more) = self.lines.pass() {
+            tracing::error!("the store cannot fold its journal, which goes on growing until it can: {why} ({more} more were not logged)");
         }
     }
     fn failed(&self, waits: bool, why: &StoreError) {
@@ -113,6 +121,7 @@ impl Writer {
             db,
             journal,
             backlog: Vec::new(),
+            fold_after: None,
             written: written.clone(),
             waiting: waiting.clone(),
             changed: Box::new(accounts_changed),
@@ -189,6 +198,8 @@ struct Thread {
     changed: Box<dyn FnMut(Vec<Account>) -> bool + Send>,
     settled: Box<dyn FnMut(Settled) + Send>,
     version: i64,
+    /// Folding failed; not before then again.
+    fold_after: Option<Instant>,
 }
 
 impl Thread {
@@ -196,7 +207,7 @@ impl Thread {
         let mut ends = false;
         while !ends {
             // While there is folding to do, only what is there already goes first.
-            let busy = self.backlog.is_empty() && self.journal.wants_folding(false);
+            let busy = self.backlog.is_empty() && self.may_fold() && self.journal.wants_folding(false);
             let first = match busy {
                 true => inbox.try_recv().map_err(|e| e == mpsc::TryRecvError::Disconnected),
                 false => inbox.recv_timeout(Duration::from_millis(LOOK_MS)).map_err(|e| e == mpsc::RecvTimeoutError::Disconnected),
@@ -222,7 +233,7 @@ impl Thread {
             if !works.is_empty() || !self.backlog.is_empty() {
                 self.commit(works);
             }
-            if self.backlog.is_empty() && self.journal.wants_folding(idle) {
+            if self.backlog.is_empty() && self.may_fold() && self.journal.wants_folding(idle) {
                 self.fold();
             }
             self.look_for_others(ends);
@@ -239,14 +250,24 @@ impl Thread {
     /// False: not now.
     fn fold(&mut self) -> bool {
         match self.journal.fold(&self.db) {
-            Ok(()) => true,
+            Ok(()) => {
+                if self.journal.is_folded() {
+                    // What a flood took is given back to the system.
+                    sys::give_back_memory();
+                }
+                true
+            }
             Err(e) => {
-                self.written.failed(false, &e);
                 // What cannot be folded stays in the journal, where it holds as well; a disk that is full is not asked again at once.
-                sys::sleep_until(clock::to_std(clock::now() + Duration::from_millis(LOOK_MS)));
+                self.written.fold_failed(&e);
+                self.fold_after = Some(clock::now() + Duration::from_millis(LOOK_MS));
                 false
             }
         }
+    }
+
+    fn may_fold(&self) -> bool {
+        self.fold_after.is_none_or(|at| at <= clock::now())
     }
 
     fn look_for_others(&mut self, ends: bool) {

@@ -37,6 +37,23 @@ pub fn real_time() -> bool {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param) == 0 }
 }
 
+/// Gives memory that was freed back to the system, where the C library keeps it otherwise: after a flood there is much of it.
+pub fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: `malloc_trim` takes its own locks and touches only what is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Lets the system keep so many bytes of what came for a socket while we are busy, beyond its usual bound where we may say so
+/// (`CAP_NET_ADMIN`). It may grant less.
+pub fn set_receive_buffer(socket: &UdpSocket, bytes: usize) {
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, bytes).is_err() {
+        let _granted = socket2::SockRef::from(socket).set_recv_buffer_size(bytes);
+    }
+}
+
 /// Lets a verb whose reader has gone (`tipring calls | head -1`) end quietly, as other commands do. Not for daemons.
 pub fn end_with_the_reader() {
     // SAFETY: the default action is no handler; nothing else in the program looks at SIGPIPE.
