@@ -218,7 +218,7 @@ impl City {
         let mut seats = Vec::with_capacity(params.terminals as usize);
         for t in 0..params.terminals {
             let at = t as usize % machines.len();
-            let account = Account { user: user(t), number: Some(number(t)), ha1: ha1.clone() };
+            let account = Account { user: user(t), number: Some(number(t)), ha1 };
             machines[at].directory.apply(Instant::ZERO, machine::wall(Instant::ZERO), Record::Account(account));
             let kind = if rng.below(100) < u64::from(params.phones_percent) { Kind::Phone } else { Kind::Gateway };
             // Everybody has been registered before, some time in the last half of a lease.

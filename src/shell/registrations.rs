@@ -130,7 +130,7 @@ impl Directory {
             };
         }
         let presence = match &answer {
-            Ok(LookupAnswer::Found(found)) => found.presence.clone(),
+            Ok(LookupAnswer::Found(found)) => found.presence,
             _ => None,
         };
         let answer = match answer {
