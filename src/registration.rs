@@ -169,6 +169,14 @@ impl Registrant {
         }
     }
 
+    /// How many calls the port has: the next registration says so.
+    pub fn set_calls(&mut self, calls: u8) {
+        self.register.calls = calls;
+        if let Some(Outgoing { ask: Ask::Register(register), .. }) = &mut self.outgoing {
+            register.calls = calls;
+        }
+    }
+
     /// Takes the registration back. [`State::Stopped`] follows within [`FAREWELLS_MAX`] times [`FAREWELL_WITHIN_MS`], answer or not.
     pub fn shut_down(&mut self, now: Instant) {
         match (self.state, &self.granted, &self.register.wanted) {

@@ -48,6 +48,7 @@ impl World {
                 private: None,
                 mac: None,
                 lease_s: Some(600),
+                calls: 0,
             };
             Registrant::new(register, rng)
         };

@@ -456,7 +456,7 @@ fn req_c2_c4_c5_c6_ports_register_leave_come_back_and_a_wrong_password_gets_nowh
         until("refused again", || (b.log().matches("not registered").count() >= 2 * mark).then_some(()));
     }
     assert_eq!(b.log().matches("not registered").count(), 6, "once a port and start:\n{}", b.log());
-    let said = lan.log().lines().filter(|l| l.contains("WARN")).count();
+    let said = lan.log().lines().filter(|l| l.contains("WARN") && l.contains("log-in failed")).count();
     // Both users failed from one source; the line of the first says so for both (one line a source and minute).
     assert_eq!(said, 1, "once a source and minute:\n{}", lan.log());
     assert!(both(), "{:?}", listed());

@@ -36,6 +36,9 @@ pub struct RegisterRequest {
     /// Its hardware address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// Calls that it has now.
+    #[serde(default)]
+    pub calls: u8,
 }
 
 /// What the equipment behind a number can do.
@@ -446,6 +449,7 @@ impl RegisterRequest {
                 None => None,
             },
             lease_s: self.lease_s,
+            calls: self.calls,
         })
     }
     /// The request as JSON carries it.
@@ -460,6 +464,7 @@ impl RegisterRequest {
             fingerprint: ask.fingerprint.map(|f| f.to_string()),
             private_address: ask.private.map(|a| a.to_string()),
             mac: ask.mac.map(|m| m.to_string()),
+            calls: ask.calls,
         }
     }
 }

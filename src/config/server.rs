@@ -79,12 +79,13 @@ impl FromStr for Server {
         }
         let (name, port) = rest.rsplit_once(':').ok_or(NoServer)?;
         let is_label = |l: &str| !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let name = name.trim_end_matches('.');
         let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-        if name.len() > 253 || numeric || !name.trim_end_matches('.').split('.').all(is_label) {
+        if name.len() > 253 || numeric || !name.split('.').all(is_label) {
             return Err(NoServer);
         }
         let port = port.parse().ok().filter(|p| *p != 0).ok_or(NoServer)?;
-        Ok(Server { host: Host::Name(name.trim_end_matches('.').to_ascii_lowercase()), port, tls })
+        Ok(Server { host: Host::Name(name.to_ascii_lowercase()), port, tls })
     }
 }
 

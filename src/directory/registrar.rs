@@ -370,22 +370,31 @@ impl Directory {
     }
 
     /// Takes over all accounts as another process (an import) left them on disk: changed and new ones in, missing ones out.
-    pub fn replace_accounts(&mut self, now: Instant, wall: WallMs, accounts: Vec<Account>) {
+    /// What ends with that is to be written.
+    pub fn replace_accounts(&mut self, now: Instant, wall: WallMs, accounts: Vec<Account>) -> Vec<Record> {
         let kept: BTreeSet<User> = accounts.iter().map(|a| a.user.clone()).collect();
         let gone: Vec<User> = self.accounts.keys().filter(|u| !kept.contains(*u)).cloned().collect();
         for user in gone {
             self.apply(now, wall, Record::AccountRemoved(user));
         }
+        let mut writes = Vec::new();
         for account in accounts {
             if self.accounts.get(&account.user) != Some(&account) {
+                let mut ended = Vec::new();
+                self.hand_over_of_account(&account, &mut ended);
+                for record in ended {
+                    self.apply(now, wall, record.clone());
+                    writes.push(record);
+                }
                 self.apply(now, wall, Record::Account(account));
             }
         }
+        writes
     }
 
-    /// Ends what is due: leases (which writes nothing: the row on disk says when they end) and kept dynamic numbers (which are forgotten
-    /// on disk too). Bounded work; call again when [`Directory::poll_timeout`] is not later than `now`.
-    pub fn handle_timeout(&mut self, now: Instant, _wall: WallMs) -> Vec<Record> {
+    /// Ends what is due: leases, and kept dynamic numbers. What ended is to be written, though nobody waits for it: a wall clock that is put
+    /// back must not give it new life at the next start. Bounded work; call again when [`Directory::poll_timeout`] is not later than `now`.
+    pub fn handle_timeout(&mut self, now: Instant, wall: WallMs) -> Vec<Record> {
         let mut writes = Vec::new();
         for _ in 0..EXPIRIES_PER_TURN_MAX {
             let Some((at, row)) = self.rows.first_due() else { break };
@@ -395,8 +404,13 @@ impl Directory {
             let number = row.number.clone();
             if row.contacts.is_none() {
                 self.rows.remove(&number);
+                if let Some(record) = self.settings_of_nobody(&number) {
+                    self.apply(now, wall, record.clone());
+                    writes.push(record);
+                }
                 writes.push(Record::Forgotten(number));
             } else {
+                writes.push(Record::Registration(Box::new(Directory::record_of(row, Vec::new()))));
                 let row = self.away(row, at);
                 self.rows.put(row);
             }
@@ -421,6 +435,10 @@ impl Directory {
     /// The account of a user.
     pub fn account(&self, user: &str) -> Option<&Account> {
         self.accounts.get(user)
+    }
+    /// Whose own a number is.
+    pub fn account_of(&self, number: &Number) -> Option<&User> {
+        self.account_of.get(number)
     }
     /// All accounts, by name.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {

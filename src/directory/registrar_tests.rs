@@ -80,6 +80,7 @@ fn of(name: &str, instance: &str, contact: &str) -> Register {
         private: None,
         mac: None,
         lease_s: None,
+        calls: 0,
     }
 }
 fn granted(response: &Response) -> Option<&str> {

@@ -1,5 +1,6 @@
 //! The laboratory: the world around the product, made of seeds. Part of the product, since `tipring lab` and the tests run the same.
 
+pub mod city;
 #[cfg(feature = "spandsp")]
 pub mod fax;
 pub mod hearing;

@@ -8,6 +8,7 @@ use crate::digest::Ha1;
 use crate::directory::{Account, NumberPlan, Record, User};
 use crate::number::Number;
 use crate::shell::store;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Accounts a transaction: about 30 ms of the database's lock.
@@ -25,6 +26,8 @@ pub enum ImportError {
     BadLine(usize, &'static str),
     /// This line is an account of the demo, and the directory can be reached from outside.
     DemoAccount(usize),
+    /// The account's number is this other account's own.
+    Taken(User, Number, User),
     /// The store cannot be used.
     Store(store::OpenError),
 }
@@ -36,6 +39,7 @@ impl core::fmt::Display for ImportError {
             ImportError::DemoAccount(line) => {
                 write!(f, "line {line} is an account of the demo, whose password everybody knows; this directory listens beyond loopback")
             }
+            ImportError::Taken(user, number, other) => write!(f, "account {user}: its number {number} is the account {other}'s own"),
             ImportError::Store(e) => write!(f, "the store: {e}"),
         }
     }
@@ -105,6 +109,18 @@ pub(super) fn is_demo(demo: &[Account], account: &Account) -> bool {
     demo.iter().any(|d| d.user == account.user && d.ha1.same_password(&account.ha1))
 }
 
+/// Refuses accounts whose number is another's: who has it is not for a file to change.
+pub(super) fn taken<'a>(accounts: &[Account], owner: impl Fn(&Number) -> Option<&'a User>) -> Result<(), ImportError> {
+    for account in accounts {
+        if let Some(number) = &account.number
+            && let Some(other) = owner(number).filter(|o| **o != account.user)
+        {
+            return Err(ImportError::Taken(account.user.clone(), number.clone(), other.clone()));
+        }
+    }
+    Ok(())
+}
+
 /// Imports `file` into the directory of `config`; says how many accounts there were.
 pub fn import(config: &Config, file: &Path) -> Result<usize, ImportError> {
     let text = std::fs::read_to_string(file).map_err(ImportError::Unreadable)?;
@@ -112,6 +128,8 @@ pub fn import(config: &Config, file: &Path) -> Result<usize, ImportError> {
     std::fs::create_dir_all(&config.state_dir).map_err(ImportError::Unreadable)?;
     let mut db = store::open(&config.state_dir.join(super::directory::DATABASE))?;
     store::bind_realm(&db, &config.domain)?;
+    let owners: BTreeMap<Number, User> = store::load_accounts(&db)?.into_iter().filter_map(|a| Some((a.number?, a.user))).collect();
+    taken(&accounts, |number| owners.get(number))?;
     for chunk in accounts.chunks(CHUNK) {
         let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for account in chunk {

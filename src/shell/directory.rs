@@ -153,7 +153,9 @@ impl Shared {
             while let Some(alarm) = machines.directory.poll_alarm() {
                 tracing::warn!("{alarm}");
             }
-            if writes.is_empty() {
+            // An answer that writes nothing may still rest on what is decided and not yet on disk: it waits its turn.
+            let rests = matches!(response, Response::Deregistered { .. } | Response::Bound { .. } | Response::Registered { .. });
+            if writes.is_empty() && !rests {
                 return Ok(response);
             }
             if about_accounts {
@@ -189,7 +191,10 @@ impl Shared {
         if self.account_changes.load(Ordering::Acquire) > 0 {
             return false;
         }
-        machines.directory.replace_accounts(now, wall, accounts);
+        let ended = machines.directory.replace_accounts(now, wall, accounts);
+        if !ended.is_empty() {
+            self.writer.note(ended);
+        }
         tracing::info!("accounts were changed on disk: {} now", machines.directory.counts().accounts);
         true
     }
@@ -379,6 +384,7 @@ fn load(config: &Config, db: &rusqlite::Connection, now: Instant, wall: WallMs, 
         let in_file = |e| StartError::Accounts(file.clone(), e);
         let text = std::fs::read_to_string(file).map_err(|e| in_file(accounts::ImportError::Unreadable(e)))?;
         let listed = accounts::read(&text, &config.domain, &config.policy.plan, config.loopback_only()).map_err(in_file)?;
+        accounts::taken(&listed, |number| directory.account_of(number)).map_err(in_file)?;
         let fresh: Vec<_> = listed.into_iter().filter(|a| directory.account(a.user.as_str()) != Some(a)).collect();
         db.execute_batch("BEGIN IMMEDIATE").map_err(at_store)?;
         for account in fresh {

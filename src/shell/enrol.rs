@@ -5,6 +5,8 @@
 //! the account to let the terminal enrol anew. Passwords travel by HTTPS or on this machine only. One enrolment at a time: what is looked at
 //! before is still true when the account is made.
 
+#![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
+
 use super::directory::Shared;
 use super::http::{At, From, Peer, again, answer, banned, error, failed, json, ok};
 use super::{accounts, clock, state_folder};
@@ -17,7 +19,7 @@ use crate::directory::{Instance, Mac, Request as Ask, Response as Answer, User};
 use crate::limits::{ENROL_SOURCES_MAX, ENROLMENTS_PER_SOURCE_MAX};
 use crate::sip::source_of;
 use axum::extract::{Extension, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -105,16 +107,12 @@ fn may(shared: &Shared, peer: Peer) -> Result<&Enrol, Response> {
     let passes = enrolment.tally.lock().expect("nothing panics while it holds the tally").pass(clock::now(), peer.ip());
     if !passes {
         enrolment.say(peer.ip(), "too_many_enrolments");
-        return Err(banned_for(60));
+        let words = "too many enrolments from here: come again later";
+        let mut refused = error(StatusCode::TOO_MANY_REQUESTS, "too_many_enrolments", words);
+        refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(WINDOW_MS / 1000));
+        return Err(refused);
     }
     Ok(policy)
-}
-
-fn banned_for(left_s: u32) -> Response {
-    let mut refused = banned(left_s);
-    let words = error(StatusCode::TOO_MANY_REQUESTS, "too_many_enrolments", "too many enrolments from here: come again later");
-    *refused.body_mut() = words.into_body();
-    refused
 }
 
 pub(super) async fn enrol(State(shared): At, Extension(peer): From, request: Request) -> Response {

@@ -72,7 +72,7 @@ enum FromDirectory {
     Located(call::LocateId, Vec<crate::sip::Target>),
     Enrolled(PortId, enrolment::Outcome),
     /// It heard (or did not) how many calls the port has.
-    Reported(usize),
+    Reported(usize, Option<u8>),
 }
 
 /// Counts of the daemon for `status`.
@@ -464,8 +464,8 @@ impl Daemon {
             if let Some((number, calls)) = port.report(calls) {
                 let (client, login, answers) = (client.clone(), port.login(), self.answers.clone());
                 tokio::spawn(async move {
-                    client.report_calls(login, number, calls).await;
-                    let _nobody_waits = answers.send(FromDirectory::Reported(i)).await;
+                    let heard = client.report_calls(login, number, calls).await;
+                    let _nobody_waits = answers.send(FromDirectory::Reported(i, heard)).await;
                 });
             }
             while let Some(request) = port.registrant.poll_request() {
@@ -484,9 +484,9 @@ impl Daemon {
             FromDirectory::Lookup(query, answer) => self.clocked().handle_lookup(now, query, answer),
             FromDirectory::Located(id, found) => self.clocked().handle_located(now, id, found),
             FromDirectory::Enrolled(port, outcome) => self.take_enrolment(port, outcome),
-            FromDirectory::Reported(i) => {
+            FromDirectory::Reported(i, heard) => {
                 if let Some(port) = self.registrants.get_mut(i) {
-                    port.reported();
+                    port.reported(heard);
                 }
             }
             FromDirectory::Registration(i, serial, outcome) => {

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub enum Lab {
     /// The same fax again and again over a network and lines as bad as asked for
     Fax(Fax),
+    /// A city's terminals register at directories: how long it takes, and how many machines
+    Directory(super::lab_directory::LabDirectory),
 }
 
 /// Options of `lab fax`.
@@ -62,6 +64,7 @@ pub struct Fax {
 pub(super) fn run(lab: Lab) -> Outcome {
     match lab {
         Lab::Fax(fax) => run_fax(&fax),
+        Lab::Directory(asked) => super::lab_directory::run(&asked),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod gateway_api;
 pub mod http;
 pub mod lab;
+mod lab_directory;
 pub mod log;
 pub mod media_thread;
 mod metrics;

@@ -13,7 +13,7 @@ use crate::shell::http::people;
 use crate::shell::http::{At, From, Peer, answer, error, is_operator, json, logged_in, not_a_number, ok, operator};
 use axum::Router;
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{delete, get, put};
 use std::sync::Arc;
@@ -49,13 +49,13 @@ pub(super) fn lookup(shared: &Shared, peer: Peer, what: &str, request: &Request)
     let (now, wall) = (clock::now(), clock::wall());
     if is_operator(shared, peer, request.headers()) {
         let found = shared.machines().directory.look_up(now, &number, Asker::Operator);
-        return told(shared, wall, found);
+        return told(shared, wall, found, true);
     }
     if let Some(person) = people::session(shared, peer, request.headers()) {
         // A person's name is no account's, whatever it looks like: as to others' numbers, one who is known here.
         let asker = if people::is_theirs(shared, &person, &number) { Asker::Operator } else { Asker::Referred };
         let found = shared.machines().directory.look_up(now, &number, asker);
-        return told(shared, wall, found);
+        return told(shared, wall, found, true);
     }
     let referral = request.headers().get(REFERRAL).and_then(|v| v.to_str().ok());
     let first = {
@@ -64,21 +64,25 @@ pub(super) fn lookup(shared: &Shared, peer: Peer, what: &str, request: &Request)
         let referred = referral.is_some_and(|r| referral::is_good(r, &number, wall, |from| directory.server(from)));
         directory.look_up(now, &number, if referred { Asker::Referred } else { Asker::Stranger })
     };
-    if first != Answer::LogIn {
-        return told(shared, wall, first);
+    // Who wants to be vouched for at another directory says who it is, though an open one asks nobody.
+    let elsewhere = matches!(first, Answer::Elsewhere(..)) && request.headers().contains_key(header::AUTHORIZATION);
+    if first != Answer::LogIn && !elsewhere {
+        return told(shared, wall, first, false);
     }
     match logged_in(shared, peer, request.method(), request.uri(), request.headers()) {
         Ok(user) => {
             let found = shared.machines().directory.look_up(now, &number, Asker::Account(&user));
-            told(shared, wall, found)
+            told(shared, wall, found, true)
         }
         Err(refused) => refused,
     }
 }
 
-fn told(shared: &Shared, wall: WallMs, found: Answer) -> Response {
+/// `vouched`: the asker is known here, so that we may vouch for it elsewhere; a stranger, or whom another sent, goes there as one.
+fn told(shared: &Shared, wall: WallMs, found: Answer, vouched: bool) -> Response {
     let Answer::Elsewhere(server, number) = found else { return answer(Ok(found)) };
-    let signed = referral::sign(shared.config.policy.plan.server(), &server, &number, wall);
+    let sign = || referral::sign(shared.config.policy.plan.server(), &server, &number, wall);
+    let signed = if vouched { sign() } else { None };
     ok(&elsewhere(&server, &number, signed))
 }
 

@@ -26,6 +26,9 @@ use std::sync::{Arc, Mutex};
 /// A name server that is silent for so long keeps nobody from starting.
 const RESOLVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// A directory that did not hear how many calls a port has is told again after this.
+const REPORT_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// One port at the directory.
 pub struct PortRegistration {
     /// Which port.
@@ -42,17 +45,21 @@ pub struct PortRegistration {
 impl PortRegistration {
     /// What the directory is to hear now that the port has so many calls (D-6): the number, and how many.
     pub fn report(&mut self, calls: u8) -> Option<(Number, u8)> {
+        self.registrant.set_calls(calls);
         if self.reports || calls == self.told_calls || !self.registrant.is_registered() {
             return None;
         }
         let number = self.registrant.number()?.clone();
-        (self.reports, self.told_calls) = (true, calls);
+        self.reports = true;
         Some((number, calls))
     }
 
-    /// The report is over. What was not heard is put right by the next one, or by the end of the registration.
-    pub fn reported(&mut self) {
+    /// The report is over: the directory heard of so many calls, or did not hear (`None`). Then every registration says it anew.
+    pub fn reported(&mut self, heard: Option<u8>) {
         self.reports = false;
+        if let Some(calls) = heard {
+            self.told_calls = calls;
+        }
     }
 
     /// How it stands, in words.
@@ -126,7 +133,7 @@ impl Directory {
             };
         }
         let presence = match &answer {
-            Ok(LookupAnswer::Found(found)) => found.presence.clone(),
+            Ok(LookupAnswer::Found(found)) => found.presence,
             _ => None,
         };
         let answer = match answer {
@@ -197,9 +204,15 @@ impl Directory {
     }
 
     /// A number of ours has so many calls.
-    pub async fn report_calls(&self, login: Login, number: Number, calls: u8) {
-        if let Err(e) = self.client.report_calls(&login, number.as_str(), calls).await {
-            tracing::debug!("the directory does not hear that {number} has {calls} calls: {e}");
+    pub async fn report_calls(&self, login: Login, number: Number, calls: u8) -> Option<u8> {
+        match self.client.report_calls(&login, number.as_str(), calls).await {
+            Ok(()) => Some(calls),
+            Err(e) => {
+                tracing::debug!("the directory does not hear that {number} has {calls} calls: {e}");
+                // Not at once again: whoever cannot hear is not to be shouted at.
+                tokio::time::sleep(REPORT_AGAIN).await;
+                None
+            }
         }
     }
 
@@ -268,6 +281,7 @@ pub fn registrants(
             private: None,
             mac: None,
             lease_s: Some(directory.lease_s),
+            calls: 0,
         };
         let registrant = Registrant::new(register, rng.fork());
         all.push(PortRegistration { port: PortId(i as u16), registrant, login, told_calls: 0, reports: false });

@@ -40,15 +40,16 @@ impl Door {
             Response::LogIn => match self.login(now, asked, rooms) {
                 Ok(user) => {
                     let response = rooms.directory.look_up(now, &number, Asker::Account(&user));
-                    Served::proven(self.told(wall, asked, rooms, response))
+                    Served::proven(self.told(wall, asked, rooms, response, true))
                 }
                 Err(reply) => Served::of(reply),
             },
-            response => Served::of(self.told(wall, asked, rooms, response)),
+            response => Served::of(self.told(wall, asked, rooms, response, false)),
         }
     }
 
-    fn told(&self, wall: WallMs, asked: &Asked<'_>, rooms: &Rooms<'_>, response: Response) -> Reply {
+    /// `vouched`: the asker has an account here, so that we may vouch for it elsewhere; a stranger, or whom another sent, goes there as one.
+    fn told(&self, wall: WallMs, asked: &Asked<'_>, rooms: &Rooms<'_>, response: Response, vouched: bool) -> Reply {
         let options = *asked.method == Method::Options;
         match response {
             Response::Found(found) if found.presence.is_some_and(|p| p.do_not_disturb) => self.reply(asked, 480, "Do Not Disturb"),
@@ -67,7 +68,8 @@ impl Door {
             }
             Response::Away(_) => self.reply(asked, 480, "Temporarily Unavailable"),
             Response::Elsewhere(server, number) => {
-                let referral = referral::sign(rooms.directory.policy().plan.server(), &server, &number, wall);
+                let signed = || referral::sign(rooms.directory.policy().plan.server(), &server, &number, wall);
+                let referral = if vouched { signed() } else { None };
                 let referral = referral.map(|r| format!(";{}={r}", referral::URI_PARAMETER)).unwrap_or_default();
                 self.reply(asked, 302, "Another Directory's").with("Contact", format!("<sip:{number}@{}{referral}>", server.sip))
             }

@@ -234,8 +234,8 @@ impl Door {
                 None => {}
             }
         }
-        let Served { reply, proven, writes } = self.answer_to(now, wall, asked, rooms, carries && !may_write);
-        if !writes.is_empty() {
+        let Served { reply, proven, rests, writes } = self.answer_to(now, wall, asked, rooms, carries && !may_write);
+        if rests || !writes.is_empty() {
             if let Some(key) = key {
                 self.repeats.keep(now, key, Kept::Waits);
             }
@@ -314,15 +314,17 @@ struct Served {
     reply: Reply,
     /// A password was proven for it.
     proven: bool,
+    /// It tells what was decided, perhaps a moment ago: it waits for the disk though it writes nothing itself.
+    rests: bool,
     writes: Vec<Record>,
 }
 
 impl Served {
     fn of(reply: Reply) -> Served {
-        Served { reply, proven: false, writes: Vec::new() }
+        Served { reply, proven: false, rests: false, writes: Vec::new() }
     }
     fn proven(reply: Reply) -> Served {
-        Served { reply, proven: true, writes: Vec::new() }
+        Served { reply, proven: true, rests: false, writes: Vec::new() }
     }
 }
 

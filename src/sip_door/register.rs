@@ -47,6 +47,7 @@ impl Door {
             order: (call_print(asked.message.call_id().unwrap_or_default()), cseq),
         };
         let Decision { response, writes } = rooms.directory.handle(now, wall, Request::Bind(bind));
+        let rests = matches!(response, Response::Bound { .. });
         let reply = match response {
             Response::Bound { contacts, .. } => {
                 let ok = self.reply(asked, 200, "OK").with("Date", date(wall));
@@ -55,7 +56,7 @@ impl Door {
             Response::Refused(why) => self.refused(asked, &why),
             _ => self.reply(asked, 500, "Server Internal Error"),
         };
-        Served { reply, proven: true, writes }
+        Served { reply, proven: true, rests, writes }
     }
 
     fn refused(&self, asked: &Asked<'_>, why: &Refusal) -> Reply {

@@ -109,7 +109,7 @@ impl Directory {
             Ok(found) => found,
             Err(why) => return Decision::refuse(why),
         };
-        let mut contacts = self.contacts_of(now, &number);
+        let mut contacts = self.contacts_of(now, &number, &ask.user);
         if self.ring_of(&number) == Ring::Newest {
             // A terminal of the API and phones do not share a number then: who comes last has it.
             contacts.retain(|c| !c.binding.is_of_the_api());
@@ -182,8 +182,10 @@ impl Directory {
         let row = self.rows.get(number);
         let known = row.map_or(&[][..], |row| &row.keys);
         let fresh = contacts.iter().filter_map(|c| c.binding.fingerprint()).find(|key| !known.contains(key));
-        let was_there =
-            |c: &Live| row.is_some_and(|row| row.live(now).any(|b| b.binding.is_same(&c.binding.uri, c.binding.instance.as_ref())));
+        // A name is told to everybody who looks the number up; who comes without the key is the same only where it stood without it before.
+        let stood_there =
+            |c: &Binding, b: &Binding| b.fingerprint().is_none() && b.address == c.address && b.is_same(&c.uri, c.instance.as_ref());
+        let was_there = |c: &Live| row.is_some_and(|row| row.live(now).any(|b| stood_there(&c.binding, &b.binding)));
         let keyless = contacts.iter().any(|c| c.binding.fingerprint().is_none() && !was_there(c));
         let mut keys: Vec<Fingerprint> = known.to_vec();
         if !known.is_empty()
@@ -206,9 +208,10 @@ impl Directory {
         Ok(keys.into())
     }
 
-    /// The live contacts of a number.
-    pub(super) fn contacts_of(&self, now: Instant, number: &Number) -> Vec<Live> {
-        self.rows.get(number).map_or_else(Vec::new, |row| row.live(now).cloned().collect())
+    /// The live contacts of a number that are this user's: those of who had it before do not stay.
+    pub(super) fn contacts_of(&self, now: Instant, number: &Number, user: &User) -> Vec<Live> {
+        let own = self.rows.get(number).filter(|row| row.user == *user);
+        own.map_or_else(Vec::new, |row| row.live(now).cloned().collect())
     }
 
     /// A contact with its lease from now on.

@@ -129,6 +129,7 @@ fn a_terminal_of_the_api_and_phones_take_turns() {
             private: None,
             mac: None,
             lease_s: None,
+            calls: 0,
         })
     };
     w.ask(register("10.0.0.9:5061"));

@@ -123,6 +123,11 @@ impl Directory {
         }
         let settings = self.settings.get(&number);
         let row = self.rows.get(&number);
+        let hidden = settings.is_some_and(|s| s.do_not_disturb && !s.presence);
+        if hidden && asker != Asker::Operator {
+            // Who does not want to be seen is away, as far as others are told.
+            return Response::Away(number);
+        }
         let contacts = row.map_or_else(Vec::new, |row| live(row, now));
         if let Some((best, _)) = contacts.first() {
             let (contact, transport, fingerprint) = (best.address, best.transport, best.fingerprint());
@@ -170,7 +175,11 @@ impl Directory {
                 fingerprint: fixed.fingerprint,
                 capabilities: Capabilities { voice: true, ..Capabilities::default() },
                 private: None,
-                presence: None,
+                presence: settings.filter(|s| s.presence).map(|s| Presence {
+                    calls: 0,
+                    call_waiting: s.call_waiting,
+                    do_not_disturb: s.do_not_disturb,
+                }),
                 expires_in_s: lease_s,
             }));
         }

@@ -65,6 +65,7 @@ impl World {
             private: None,
             mac: None,
             lease_s: None,
+            calls: 0,
         }))
     }
     fn phone(&mut self, name: &str, contact: &str, instance: Option<&str>) -> Response {
@@ -197,8 +198,7 @@ fn req_d3_d6_who_is_in_a_call_is_busy_for_those_who_may_see_it_until_the_call_en
     w.set(Some("2001"), Settings { call_waiting: true, do_not_disturb: true, ..settings.clone() });
     assert_eq!(seen(&w), Some((false, true)), "a second call is taken");
     w.set(Some("2001"), settings);
-    w.gateway("2001", "a", "10.0.0.1:5060", None);
-    assert_eq!(seen(&w), Some((true, false)), "a renewal ends no call");
+    assert_eq!(seen(&w), Some((true, false)));
     w.ask(calls("2001", 0));
     assert_eq!(seen(&w), Some((false, false)));
     // Who leaves in the middle of a call and comes back has none.
@@ -342,4 +342,124 @@ fn req_c4_a_host_is_one_terminals_where_the_policy_says_so_and_nats_hide_many() 
     assert!(matches!(hidden(&mut w, "anna", 40001), Response::Bound { .. }));
     assert!(matches!(hidden(&mut w, "2001", 40002), Response::Bound { .. }));
     assert_eq!(hidden(&mut w, "2002", 40001), Response::Refused(Refusal::AddressInUse(vec![number("2003")])), "the very same door");
+}
+
+#[test]
+fn a_gateways_name_without_its_key_is_not_the_gateway() {
+    for by_sip in [false, true] {
+        let mut w = World::new(|p| p.new_key = NewKey::Refuse);
+        w.gateway("2001", "gw", "10.0.0.1:5060", Some(KEY));
+        let refused = match by_sip {
+            true => w.phone("2001", "203.0.113.66:5060", Some("gw")),
+            false => w.gateway("2001", "gw", "203.0.113.66:5060", None),
+        };
+        assert_eq!((refused, w.directory.counts().alarms), (Response::Refused(Refusal::NewKey), 1), "by SIP: {by_sip}");
+        assert_eq!(w.places("2001"), ["10.0.0.1:5060"]);
+    }
+    // A phone that was let in without a key renews where it stands, and nothing is said of it again.
+    let mut w = World::new(|_| ());
+    w.gateway("2001", "gw", "10.0.0.1:5060", Some(KEY));
+    w.phone("2001", "10.0.0.2:5060", Some("phone"));
+    w.phone("2001", "10.0.0.2:5060", Some("phone"));
+    assert_eq!(w.directory.counts().alarms, 1);
+}
+
+#[test]
+fn a_number_that_changes_hands_leaves_its_terminals_and_its_settings_behind() {
+    let account = |u: &str, n: &str| Account { user: user(u), number: Some(number(n)), ha1: Ha1::of(u, "lan.test", "x") };
+    for by_import in [false, true] {
+        let mut w = World::new(|p| p.ring = Ring::All);
+        w.phone("2001", "10.0.0.1:5060", None);
+        w.set(Some("2001"), Settings { disclosure: Some(Disclosure::Anyone), ..Settings::usual(number("2001")) });
+        if by_import {
+            let mut all: Vec<Account> = w.directory.accounts().filter(|a| a.user != user("2001")).cloned().collect();
+            all.extend([account("2001", "2009"), account("bob", "2001")]);
+            all.sort_by(|a, b| a.user.cmp(&b.user));
+            let ended = w.directory.replace_accounts(w.now, w.wall, all.clone());
+            // The accounts are on disk already; what ended with them comes behind.
+            w.disk.extend(all.into_iter().map(Record::Account));
+            w.disk.extend(ended);
+        } else {
+            assert_eq!(w.ask(Request::SetAccount(account("2001", "2009"))), Response::Done);
+            assert_eq!(w.ask(Request::SetAccount(account("bob", "2001"))), Response::Done);
+        }
+        for restarted in [false, true] {
+            if restarted {
+                w.restart();
+            }
+            assert!(w.places("2001").is_empty(), "import {by_import} restarted {restarted}");
+            assert_eq!(w.look_up("2001", Asker::Stranger), Response::LogIn, "import {by_import} restarted {restarted}");
+        }
+        w.phone("bob", "10.0.0.2:5060", None);
+        assert_eq!(w.places("2001"), ["10.0.0.2:5060"]);
+    }
+}
+
+#[test]
+fn the_next_holder_of_a_pool_number_does_not_inherit_what_the_last_one_wanted() {
+    let mut w = World::new(|p| {
+        p.dynamic = Some((number("2500"), number("2501")));
+        p.dynamic_kept_s = 10;
+        p.disclosure = Disclosure::Consent;
+    });
+    for u in ["eve", "bob"] {
+        w.ask(Request::SetAccount(Account { user: user(u), number: None, ha1: Ha1::of(u, "lan.test", "x") }));
+    }
+    w.phone("eve", "10.0.0.1:5060", None);
+    let wanted = Settings { disclosure: Some(Disclosure::Anyone), do_not_disturb: true, ..Settings::usual(number("2500")) };
+    assert_eq!(w.set(Some("eve"), wanted), Response::Done);
+    for seconds in [3601, 11] {
+        w.now = w.now + ms(seconds * 1000);
+        let writes = w.directory.handle_timeout(w.now, w.wall);
+        w.disk.extend(writes);
+    }
+    assert_eq!(w.look_up("2500", Asker::Operator), Response::Unknown(number("2500")));
+    w.restart();
+    w.phone("bob", "10.0.0.2:5060", None);
+    assert_eq!(w.look_up("2500", Asker::Stranger), Response::LogIn);
+    assert!(matches!(w.look_up("2500", Asker::Operator), Response::Found(_)), "and nobody is disturbed by eve's wish");
+}
+
+#[test]
+fn req_d6_a_gateway_that_comes_back_after_a_crash_is_idle() {
+    let mut w = World::new(|_| ());
+    w.gateway("2001", "gw", "10.0.0.1:5060", Some(KEY));
+    w.set(None, Settings { presence: true, ..Settings::usual(number("2001")) });
+    w.ask(Request::Calls { user: user("2001"), number: number("2001"), calls: 1 });
+    let busy = |w: &World| match w.look_up("2001", Asker::Operator) {
+        Response::Found(found) => found.presence.is_some_and(|p| p.is_busy()),
+        other => panic!("{other:?}"),
+    };
+    assert!(busy(&w));
+    // A new process registers, and says that it has no calls.
+    w.gateway("2001", "gw", "10.0.0.1:5060", Some(KEY));
+    assert!(!busy(&w));
+}
+
+#[test]
+fn req_c5_an_ended_lease_stays_ended_over_a_wall_clock_that_was_put_back_and_a_restart() {
+    let mut w = World::new(|_| ());
+    w.phone("2001", "10.0.0.1:5060", None);
+    w.now = w.now + ms(3_700_000);
+    w.wall = WallMs(w.wall.0 + 3_700_000);
+    let writes = w.directory.handle_timeout(w.now, w.wall);
+    w.disk.extend(writes);
+    w.wall = WallMs(w.wall.0 - 3_600_000);
+    w.restart();
+    assert!(w.places("2001").is_empty());
+}
+
+#[test]
+fn who_does_not_want_to_be_disturbed_is_away_where_he_may_not_be_seen() {
+    let mut w = World::new(|_| ());
+    w.phone("2001", "10.0.0.1:5060", None);
+    let anna = user("anna");
+    for presence in [false, true] {
+        w.set(Some("2001"), Settings { do_not_disturb: true, presence, ..Settings::usual(number("2001")) });
+        match (presence, w.look_up("2001", Asker::Account(&anna))) {
+            (false, Response::Away(_)) => {}
+            (true, Response::Found(found)) => assert!(found.presence.is_some_and(|p| p.do_not_disturb)),
+            other => panic!("{other:?}"),
+        }
+    }
 }

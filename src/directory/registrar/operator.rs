@@ -16,10 +16,7 @@ impl Directory {
         }
         reservation.number = number;
         let mut writes = Vec::new();
-        // Whoever holds the number without a right to it any more is not called under it any more.
-        if self.rows.get(&reservation.number).is_some_and(|row| row.user != reservation.user) {
-            writes.push(Record::Forgotten(reservation.number.clone()));
-        }
+        self.hand_over(&reservation.number, &reservation.user, &mut writes);
         writes.push(Record::Reservation(reservation));
         self.done(now, wall, writes)
     }
@@ -42,15 +39,54 @@ impl Directory {
             }
             account.number = Some(number);
         }
-        self.done(now, wall, vec![Record::Account(account)])
+        let mut writes = Vec::new();
+        self.hand_over_of_account(&account, &mut writes);
+        writes.push(Record::Account(account));
+        self.done(now, wall, writes)
+    }
+
+    /// What ends when this account is as it says: others' registrations of its number, and its own of the number that it had.
+    pub(super) fn hand_over_of_account(&self, account: &Account, writes: &mut Vec<Record>) {
+        let before = self.accounts.get(&account.user).and_then(|a| a.number.as_ref());
+        if let Some(number) = before.filter(|n| Some(*n) != account.number.as_ref()) {
+            if self.rows.get(number).is_some_and(|row| row.user == account.user) {
+                writes.push(Record::Forgotten(number.clone()));
+            }
+            writes.extend(self.settings_of_nobody(number));
+        }
+        if let Some(number) = &account.number {
+            self.hand_over(number, &account.user, writes);
+        }
+    }
+
+    /// Whoever holds a number without a right to it any more is not called under it any more, and what he wanted of it is forgotten.
+    fn hand_over(&self, number: &Number, to: &User, writes: &mut Vec<Record>) {
+        let held = self.rows.get(number).is_some_and(|row| row.user != *to);
+        if held {
+            writes.push(Record::Forgotten(number.clone()));
+        }
+        if held || self.owner(number).is_some_and(|owner| owner != to) {
+            writes.extend(self.settings_of_nobody(number));
+        }
+    }
+
+    /// What is left of a number's settings when its holder is gone: where the operator said that it is always found.
+    pub(super) fn settings_of_nobody(&self, number: &Number) -> Option<Record> {
+        let settings = self.settings.get(number)?;
+        Some(match &settings.fixed {
+            Some(fixed) => Record::Settings(Settings { fixed: Some(fixed.clone()), ..Settings::usual(number.clone()) }),
+            None => Record::SettingsRemoved(number.clone()),
+        })
     }
 
     pub(super) fn remove_account(&mut self, now: Instant, wall: WallMs, user: &User) -> Decision {
         if !self.accounts.contains_key(user) {
             return Decision::refuse(Refusal::NoSuchRow);
         }
-        let held = self.rows.range(..).filter(|row| row.user == *user).map(|row| row.number.clone());
-        let mut writes: Vec<Record> = held.map(Record::Forgotten).collect();
+        let held: Vec<Number> = self.rows.range(..).filter(|row| row.user == *user).map(|row| row.number.clone()).collect();
+        let own = self.accounts.get(user).and_then(|a| a.number.clone()).filter(|n| !held.contains(n));
+        let mut writes: Vec<Record> = held.iter().cloned().map(Record::Forgotten).collect();
+        writes.extend(held.iter().chain(&own).filter_map(|number| self.settings_of_nobody(number)));
         writes.push(Record::AccountRemoved(user.clone()));
         self.done(now, wall, writes)
     }

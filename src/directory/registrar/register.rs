@@ -35,6 +35,8 @@ pub struct Register {
     pub mac: Option<Mac>,
     /// The lease asked for, in seconds.
     pub lease_s: Option<u32>,
+    /// Calls that it has now (D-6): each registration says so anew, so that no report that was lost holds for long.
+    pub calls: u8,
 }
 
 /// A number was registered with a key that it never had, or with none though it had one.
@@ -95,12 +97,15 @@ impl Directory {
         let mut contacts = match self.ring_of(&number) {
             // Who registers last has the number.
             Ring::Newest => Vec::new(),
-            Ring::All | Ring::InOrder => self.contacts_of(now, &number),
+            Ring::All | Ring::InOrder => self.contacts_of(now, &number, &ask.user),
         };
         contacts.retain(|c| c.binding.instance.as_ref() != Some(&ask.instance));
         contacts.push(self.leased(now, binding));
         match self.grant(now, wall, Grant { claim: &claim, number: &number, dynamic, contacts, newest: Some(ask.contact) }) {
             Ok(Granted { writes, also_here }) => {
+                if let Some(row) = self.rows.get_mut(&number) {
+                    row.calls = ask.calls;
+                }
                 let full = self.policy.plan.full(&number);
                 Decision { response: Response::Registered { number, full, lease_s, renewed, also_here }, writes }
             }
@@ -129,7 +134,7 @@ impl Directory {
         }
         let mut left = Vec::new();
         if let Some(instance) = instance {
-            left = self.contacts_of(now, &number);
+            left = row.live(now).cloned().collect();
             let before = left.len();
             left.retain(|c| c.binding.instance.as_ref() != Some(instance));
             if before > 0 && left.len() == before {

@@ -242,6 +242,7 @@ impl Site {
             private: None,
             mac: None,
             lease_s: None,
+            calls: 0,
         }
     }
 
