@@ -15,7 +15,7 @@ mod writer;
 
 pub use journal::Journal;
 pub use rows::{Loaded, load, load_accounts, load_whole, write};
-pub use writer::{NotWritten, Settled, Waiter, Work, Writer, Written};
+pub use writer::{Beat, NotWritten, Settled, Waiter, Work, Writer, Written};
 
 use rusqlite::Connection;
 use std::path::Path;

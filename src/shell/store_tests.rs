@@ -240,6 +240,75 @@ fn a_full_disk_refuses_what_comes_and_what_was_acknowledged_stays() {
     thread.join().unwrap();
 }
 
+/// A writer whose thread stands still until the sender is used or dropped.
+fn held_up(db: Connection) -> (Writer, std::thread::JoinHandle<()>, std::sync::mpsc::Sender<()>) {
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let (writer, thread) = Writer::start(db, |_| true, |_| {}).unwrap();
+    let (tell, stands) = std::sync::mpsc::channel();
+    let wait = Box::new(move |_| {
+        tell.send(()).unwrap();
+        drop(held.recv());
+    });
+    writer.submit_all(vec![Work { records: Vec::new(), waiter: Waiter::Call(wait) }]);
+    stands.recv().unwrap();
+    (writer, thread, go_on)
+}
+
+#[tokio::test]
+async fn whoever_asks_how_the_store_is_takes_one_place_in_its_queue_a_second_and_none_when_it_is_full() {
+    let folder = folder("beat");
+    let (writer, thread, go_on) = held_up(open(&folder.0.join("d.sqlite")).unwrap());
+    let free = || (0..=crate::limits::STORE_QUEUE).rev().find(|n| writer.has_room_for(*n)).unwrap();
+    assert_eq!(free(), crate::limits::STORE_QUEUE);
+    let asked = std::array::from_fn::<_, 50, _>(|_| {
+        tokio::spawn({
+            let writer = writer.clone();
+            async move { writer.beat().await }
+        })
+    });
+    for asked in asked {
+        assert_eq!(asked.await.unwrap(), Beat::Silent);
+    }
+    assert_eq!(free(), crate::limits::STORE_QUEUE - 1, "one place for all of them");
+    go_on.send(()).unwrap();
+    writer.submit(Vec::new()).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(writer.beat().await, Beat::Works, "what was found does not hold for ever");
+    writer.stop();
+    thread.join().unwrap();
+    let (writer, thread, go_on) = held_up(open(&folder.0.join("e.sqlite")).unwrap());
+    let number = |n: usize| Number::parse(&format!("{n:06}")).unwrap();
+    let mut n = 0;
+    while writer.has_room() {
+        writer.note(vec![Record::Unreserved(number(n))]);
+        n += 1;
+    }
+    assert_eq!(n, crate::limits::STORE_QUEUE);
+    assert_eq!(writer.beat().await, Beat::Full, "and it takes no place");
+    // What nobody asked for room for is kept as well, and whoever waits hears of it.
+    let record = Record::Reservation(Reservation { number: number(n), user: User::parse("late").unwrap(), mac: None });
+    let waits = writer.submit(vec![record.clone()]);
+    go_on.send(()).unwrap();
+    assert_eq!(waits.await, Ok(Ok(())));
+    writer.stop();
+    thread.join().unwrap();
+    assert!(records(&open(&folder.0.join("e.sqlite")).unwrap()).contains(&record));
+}
+
+#[test]
+fn what_waits_for_a_writer_that_is_gone_is_told_that_nothing_was_written() {
+    let folder = folder("gone");
+    let (heard, settled) = std::sync::mpsc::channel();
+    let tell = move |(of_sip, on_disk): Settled| heard.send((of_sip.len(), on_disk)).unwrap();
+    let (writer, thread) = Writer::start(open(&folder.0.join("d.sqlite")).unwrap(), |_| true, tell).unwrap();
+    writer.stop();
+    thread.join().unwrap();
+    let of_sip = || Work { records: Vec::new(), waiter: Waiter::Sip(crate::sip_door::tests::pending()) };
+    writer.submit_all(vec![of_sip(), of_sip()]);
+    assert_eq!(settled.try_recv(), Ok((2, false)), "who waits by SIP is answered 503, and its repeats are not taken for answered");
+    assert_eq!(writer.submit(Vec::new()).blocking_recv(), Ok(Err(NotWritten)));
+}
+
 #[test]
 fn what_owners_want_and_other_directories_come_back_as_they_were_written() {
     let folder = folder("settings");

@@ -329,4 +329,4 @@ impl Served {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -110,6 +110,18 @@ impl Stage {
     }
 }
 
+/// An answer that waits for the disk, for tests of what it waits for.
+pub(crate) fn pending() -> Pending {
+    let mut s = Stage::new(false);
+    let c = s.challenge(udp(PHONE), Algorithm::Sha256);
+    let login = credentials(&c, "2001", "pw2001", "REGISTER", "sip:lan.test", Qop::Auth, 1);
+    let ask = s.request("REGISTER", "sip:lan.test", "sip:2001@lan.test", &format!("{login}Contact: <sip:2001@10.0.0.7>\r\n"));
+    match s.handle(udp(PHONE), ask.as_bytes(), true) {
+        Handled::Write { pending, .. } => pending,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn pick(answer: &Message, algorithm: Algorithm) -> Challenge {
     let all: Vec<_> = answer.headers.iter().filter(|h| h.is("WWW-Authenticate")).collect();
     let all: Vec<_> = all.iter().flat_map(|h| Challenge::parse_all(core::str::from_utf8(h.value).unwrap())).collect();

@@ -6,6 +6,7 @@ use crate::enum_door::Outcome;
 use crate::shell::clock;
 use crate::shell::directory::Shared;
 use crate::shell::metrics::Page;
+use crate::shell::store::Beat;
 use axum::Router;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
@@ -13,10 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-/// The writer's thread must take and give back an empty job within this time.
-const STORE_WITHIN: Duration = Duration::from_secs(2);
 /// The SIP door says every second that it lives; silent for so long, it does not, in milliseconds.
 const SIP_SILENT_MS: u64 = 5000;
 /// The ENUM door's threads look around five times a second, likewise.
@@ -61,13 +59,11 @@ async fn fault(shared: &Shared) -> Option<&'static str> {
     if let Some(why) = closed(shared) {
         return Some(why);
     }
-    if shared.writer.written.is_failing() {
-        return Some("the store cannot write: registrations are refused, look-ups go on");
-    }
-    match tokio::time::timeout(STORE_WITHIN, shared.writer.submit(Vec::new())).await {
-        Ok(Ok(Ok(()))) => None,
-        Ok(_) => Some("the store cannot write: registrations are refused, look-ups go on"),
-        Err(_) => Some("the store does not answer"),
+    match shared.writer.beat().await {
+        Beat::Works => None,
+        Beat::NotWritten => Some("the store cannot write: registrations are refused, look-ups go on"),
+        Beat::Full => Some("too many writes wait for the disk: registrations are refused, look-ups go on"),
+        Beat::Silent => Some("the store does not answer"),
     }
 }
 

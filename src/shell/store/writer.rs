@@ -95,11 +95,33 @@ enum Job {
     Last,
 }
 
+/// Whether the writer works, as it was found last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beat {
+    /// Its thread took an empty job and gave it back.
+    Works,
+    /// The disk refused.
+    NotWritten,
+    /// As many wait as may.
+    Full,
+    /// It did not answer within [`BEAT_WITHIN_MS`].
+    Silent,
+}
+
+/// The writer's thread must take and give back an empty job within this time, in milliseconds.
+const BEAT_WITHIN_MS: u64 = 2000;
+/// What was found holds for so long, in milliseconds: whoever asks meanwhile costs the store nothing.
+const BEAT_HOLDS_MS: u64 = 1000;
+
 /// The writer thread's front.
 #[derive(Clone)]
 pub struct Writer {
-    jobs: mpsc::SyncSender<Job>,
+    /// Without a bound of its own: whoever is decided on asked for room ([`Writer::has_room`]), and what was not asked for (leases that
+    /// end, no more than there are) must not be lost, because memory has it already.
+    jobs: mpsc::Sender<Job>,
     waiting: Arc<AtomicU64>,
+    settled: Arc<dyn Fn(Settled) + Send + Sync>,
+    heard: Arc<tokio::sync::Mutex<Option<(Instant, Beat)>>>,
     /// What was done so far.
     pub written: Arc<Written>,
 }
@@ -111,10 +133,11 @@ impl Writer {
     pub fn start(
         db: Connection,
         accounts_changed: impl FnMut(Vec<Account>) -> bool + Send + 'static,
-        settled: impl FnMut(Settled) + Send + 'static,
+        settled: impl Fn(Settled) + Send + Sync + 'static,
     ) -> Result<(Writer, std::thread::JoinHandle<()>), StoreError> {
         let journal = Journal::open(&db)?;
-        let (jobs, inbox) = mpsc::sync_channel(STORE_QUEUE);
+        let (jobs, inbox) = mpsc::channel();
+        let settled: Arc<dyn Fn(Settled) + Send + Sync> = Arc::new(settled);
         let (written, waiting) = (Arc::new(Written::default()), Arc::new(AtomicU64::new(0)));
         let mut thread = Thread {
             version: data_version(&db),
@@ -125,11 +148,11 @@ impl Writer {
             written: written.clone(),
             waiting: waiting.clone(),
             changed: Box::new(accounts_changed),
-            settled: Box::new(settled),
+            settled: settled.clone(),
         };
         let spawned = std::thread::Builder::new().name("store".into()).spawn(move || thread.run(&inbox));
         let handle = spawned.map_err(|e| StoreError::ToSqlConversionFailure(Box::new(e)))?;
-        Ok((Writer { jobs, waiting, written }, handle))
+        Ok((Writer { jobs, waiting, settled, heard: Arc::default(), written }, handle))
     }
 
     /// True when the next write surely finds a place, and the disk takes writes as far as we know. Ask before a decision is made, under the same lock as [`Writer::submit`].
@@ -165,27 +188,64 @@ impl Writer {
         self.send(Job::Write(Work { records, waiter: Waiter::Nobody }), 1);
     }
 
-    /// Writes what was handed over and ends the thread. Waits for a place in the queue.
+    /// Whether the writer works. One empty job a second at most, however many ask, and none while there is no room.
+    pub async fn beat(&self) -> Beat {
+        if self.written.is_failing() {
+            return Beat::NotWritten;
+        }
+        // Whoever comes while the disk is being asked waits for what it says.
+        let mut heard = self.heard.lock().await;
+        if let Some((at, beat)) = *heard
+            && clock::now() - at < Duration::from_millis(BEAT_HOLDS_MS)
+        {
+            return beat;
+        }
+        let beat = match self.has_room() {
+            // The place is not taken from one who was promised it: beside those the queue takes this one, too.
+            true => match tokio::time::timeout(Duration::from_millis(BEAT_WITHIN_MS), self.submit(Vec::new())).await {
+                Ok(Ok(Ok(()))) => Beat::Works,
+                Ok(_) => Beat::NotWritten,
+                Err(_) => Beat::Silent,
+            },
+            false if self.written.is_failing() => Beat::NotWritten,
+            false => Beat::Full,
+        };
+        *heard = Some((clock::now(), beat));
+        beat
+    }
+
+    /// Writes what was handed over and ends the thread.
     pub fn stop(&self) {
         let _ = self.jobs.send(Job::Last);
     }
 
     fn send(&self, job: Job, works: u64) {
         self.waiting.fetch_add(works, Ordering::AcqRel);
-        if let Err(mpsc::TrySendError::Full(job) | mpsc::TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
+        if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
             self.waiting.fetch_sub(works, Ordering::AcqRel);
             let works = match job {
                 Job::Write(work) => vec![work],
                 Job::Many(works) => works,
                 Job::Last => Vec::new(),
             };
-            // The thread is gone (there is a place for each that asked for room): SIP's waiters are answered by silence, as it ends too.
-            for work in works {
-                if let Waiter::Call(then) = work.waiter {
-                    then(Err(NotWritten));
-                }
-            }
+            // The thread is gone: nobody waits for what does not come.
+            tell(works.into_iter().map(|work| work.waiter), Err(NotWritten), &*self.settled);
         }
+    }
+}
+
+/// Each hears how it went.
+fn tell(waiters: impl IntoIterator<Item = Waiter>, outcome: Result<(), NotWritten>, settled: &dyn Fn(Settled)) {
+    let mut of_sip = Vec::new();
+    for waiter in waiters {
+        match waiter {
+            Waiter::Nobody => {}
+            Waiter::Call(then) => then(outcome),
+            Waiter::Sip(pending) => of_sip.push(pending),
+        }
+    }
+    if !of_sip.is_empty() {
+        settled((of_sip, outcome.is_ok()));
     }
 }
 
@@ -196,7 +256,7 @@ struct Thread {
     written: Arc<Written>,
     waiting: Arc<AtomicU64>,
     changed: Box<dyn FnMut(Vec<Account>) -> bool + Send>,
-    settled: Box<dyn FnMut(Settled) + Send>,
+    settled: Arc<dyn Fn(Settled) + Send + Sync>,
     version: i64,
     /// Folding failed; not before then again.
     fold_after: Option<Instant>,
@@ -320,17 +380,7 @@ impl Thread {
                 Err(NotWritten)
             }
         };
-        let mut of_sip = Vec::new();
-        for waiter in waiters {
-            match waiter {
-                Waiter::Nobody => {}
-                Waiter::Call(then) => then(outcome),
-                Waiter::Sip(pending) => of_sip.push(pending),
-            }
-        }
-        if !of_sip.is_empty() {
-            (self.settled)((of_sip, outcome.is_ok()));
-        }
+        tell(waiters, outcome, &*self.settled);
     }
 }
 
