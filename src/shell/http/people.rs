@@ -7,10 +7,10 @@ use super::{At, From, Peer, answer, banned, bearer, error, failed, json, ok, ope
 use crate::api::directory::BadField;
 use crate::api::people as api;
 use crate::directory::people::Change;
-use crate::directory::sessions::{SESSION_IDLE_S, TokenPrint};
+use crate::directory::sessions::{SESSION_IDLE_S, Sessions, TokenPrint};
 use crate::directory::{Directory, Person, Request as Ask, Response as Answer, Role, User};
 use crate::number::Number;
-use crate::shell::directory::Shared;
+use crate::shell::directory::{Machines, Shared};
 use crate::shell::passwords::{self, Busy};
 use crate::shell::{clock, state_folder};
 use axum::Router;
@@ -131,13 +131,27 @@ async fn login(State(shared): At, Extension(peer): From, request: Request) -> Re
         let ask: api::LoginRequest = json(request).await?;
         let person = prove(&shared, peer, &ask.user, ask.password).await?;
         let token = state_folder::fresh_secret();
-        if !shared.machines().sessions.begin(clock::now(), print_of(&token), &person.user) {
-            return Err(super::again("full", "too many people are logged in"));
+        {
+            let mut machines = shared.machines();
+            let Machines { directory, sessions, .. } = &mut *machines;
+            begin_session(directory, sessions, print_of(&token), &person)?;
         }
         let (user, role) = (person.user.to_string(), person.role.as_str().to_owned());
         Ok(ok(&api::LoginAnswer { token, user, role, idle_s: SESSION_IDLE_S }))
     };
     begin.await.unwrap_or_else(|refused| refused)
+}
+
+/// Begins the session of a person whose password was proven a moment ago. Under the lock under which passwords change and people go: who did so
+/// in between ended the sessions that there were, and this one is not begun after them.
+fn begin_session(directory: &Directory, sessions: &mut Sessions, print: TokenPrint, proven: &Person) -> Result<(), Response> {
+    if directory.people().get(proven.user.as_str()).is_none_or(|p| p.password != proven.password) {
+        return Err(wrong());
+    }
+    match sessions.begin(clock::now(), print, &proven.user) {
+        true => Ok(()),
+        false => Err(super::again("full", "too many people are logged in")),
+    }
 }
 
 async fn logout(State(shared): At, headers: HeaderMap) -> Response {
@@ -273,4 +287,38 @@ async fn remove(State(shared): At, Extension(peer): From, Path(user): Path<Strin
         shared.machines().sessions.end_all_of(&user);
     }
     answer(decided)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::{NumberPlan, Policy};
+
+    #[test]
+    fn req_d17_no_session_begins_once_the_password_that_was_proven_is_another_or_the_person_gone() {
+        let mut directory = Directory::new(Policy::new(NumberPlan::new(Number::parse("1").unwrap(), 4).unwrap()));
+        let mut sessions = Sessions::default();
+        let ann = |password: &str| Person {
+            user: User::parse("ann").unwrap(),
+            password: password.into(),
+            role: Role::Member,
+            accounts: Box::default(),
+            numbers: Box::default(),
+        };
+        let mut change = |directory: &mut Directory, change| {
+            assert_eq!(directory.handle(clock::now(), clock::wall(), Ask::People(change)).response, Answer::Done);
+        };
+        let proven = ann("$argon2id$1");
+        change(&mut directory, Change::Set(proven.clone()));
+        // Who changes something else ends no session.
+        change(&mut directory, Change::Set(Person { accounts: Box::new([User::parse("2003").unwrap()]), ..proven.clone() }));
+        assert!(begin_session(&directory, &mut sessions, [1; 32], &proven).is_ok());
+        change(&mut directory, Change::Set(ann("$argon2id$2")));
+        let status = |refused: Result<(), Response>| refused.map_err(|r| r.status());
+        assert_eq!(status(begin_session(&directory, &mut sessions, [2; 32], &proven)), Err(StatusCode::UNAUTHORIZED));
+        assert!(begin_session(&directory, &mut sessions, [3; 32], &ann("$argon2id$2")).is_ok());
+        change(&mut directory, Change::Remove(proven.user.clone()));
+        assert_eq!(status(begin_session(&directory, &mut sessions, [4; 32], &ann("$argon2id$2"))), Err(StatusCode::UNAUTHORIZED));
+        assert_eq!(sessions.count(), 2);
+    }
 }
