@@ -184,6 +184,8 @@ pub const SESSIONS_PER_PERSON_MAX: usize = 16;
 pub const PASSWORDS_HASHED_MAX: usize = 2;
 /// Requests that wait for that, those under way included: half a second of them. More are told to come again.
 pub const PASSWORDS_WAITING_MAX: usize = 32;
+/// Of those that wait, from one source (an IPv4 address or a /64): one stranger does not keep everybody else out.
+pub const PASSWORDS_PER_SOURCE_MAX: usize = 2;
 /// Bytes of a person's password.
 pub const PASSWORD_BYTES_MAX: usize = 256;
 /// Bytes of a user name. Mail addresses, which people use as such, are rarely longer.

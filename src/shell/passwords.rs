@@ -3,11 +3,14 @@
 //! The parameters are OWASP's for argon2id (19 MiB, two passes, one lane). A hash says its own, so a stronger one of a later version of
 //! this program is checked by what it says.
 
-use crate::limits::{PASSWORD_BYTES_MAX, PASSWORDS_HASHED_MAX, PASSWORDS_WAITING_MAX};
+use crate::limits::{PASSWORD_BYTES_MAX, PASSWORDS_HASHED_MAX, PASSWORDS_PER_SOURCE_MAX, PASSWORDS_WAITING_MAX};
 use crate::shell::clock;
+use crate::sip::source_of;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Argon2, Params};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Characters of the shortest password that is taken.
@@ -28,33 +31,60 @@ pub struct Busy;
 pub struct Passwords {
     waiting: Arc<Semaphore>,
     running: Arc<Semaphore>,
+    /// How many places each source has that has one: no more sources than places.
+    sources: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+}
+
+/// A place among those who wait. It is free again when this is dropped.
+pub struct Place {
+    _of_all: OwnedSemaphorePermit,
+    source: IpAddr,
+    sources: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut sources = self.sources.lock().expect("no thread panics while it counts");
+        match sources.get_mut(&self.source) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(sources.remove(&self.source)),
+        }
+    }
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        Passwords { waiting: Arc::new(Semaphore::new(PASSWORDS_WAITING_MAX)), running: Arc::new(Semaphore::new(PASSWORDS_HASHED_MAX)) }
+        let (waiting, running) = (Semaphore::new(PASSWORDS_WAITING_MAX), Semaphore::new(PASSWORDS_HASHED_MAX));
+        Passwords { waiting: Arc::new(waiting), running: Arc::new(running), sources: Arc::default() }
     }
 }
 
 impl Passwords {
-    /// A place among those who wait; held until the work is done.
-    pub fn place(&self) -> Result<OwnedSemaphorePermit, Busy> {
-        self.waiting.clone().try_acquire_owned().map_err(|_| Busy)
+    /// A place among those who wait for one who comes from here; held until the work is done.
+    pub fn place(&self, from: IpAddr) -> Result<Place, Busy> {
+        let source = source_of(from);
+        let mut sources = self.sources.lock().expect("no thread panics while it counts");
+        if sources.get(&source).is_some_and(|count| *count >= PASSWORDS_PER_SOURCE_MAX) {
+            return Err(Busy);
+        }
+        let of_all = self.waiting.clone().try_acquire_owned().map_err(|_| Busy)?;
+        *sources.entry(source).or_default() += 1;
+        Ok(Place { _of_all: of_all, source, sources: self.sources.clone() })
     }
 
-    /// The hash of a new password.
-    pub async fn hash(&self, password: String) -> Result<Box<str>, Busy> {
-        let place = self.place()?;
+    /// The hash of a new password, for one who comes from here.
+    pub async fn hash(&self, from: IpAddr, password: String) -> Result<Box<str>, Busy> {
+        let place = self.place(from)?;
         self.work(place, move || hash(&password)).await
     }
 
     /// Whether `password` is that of `phc`; `None`: of nobody, at the same cost.
-    pub async fn is(&self, password: String, phc: Option<Box<str>>) -> Result<bool, Busy> {
-        let place = self.place()?;
+    pub async fn is(&self, from: IpAddr, password: String, phc: Option<Box<str>>) -> Result<bool, Busy> {
+        let place = self.place(from)?;
         self.work(place, move || is(&password, phc.as_deref())).await
     }
 
-    async fn work<T: Send + 'static>(&self, place: OwnedSemaphorePermit, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
+    async fn work<T: Send + 'static>(&self, place: Place, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
         let turn = self.running.clone().acquire_owned().await.map_err(|_| Busy)?;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
@@ -131,10 +161,28 @@ mod tests {
     #[tokio::test]
     async fn req_d17_more_than_may_wait_are_told_to_come_again() {
         let passwords = Passwords::default();
-        let held: Vec<_> = (0..PASSWORDS_WAITING_MAX).map(|_| passwords.place().unwrap()).collect();
-        assert_eq!(passwords.hash("long enough".into()).await, Err(Busy));
+        let host = |n: usize| IpAddr::from([192, 0, 2, n as u8]);
+        let held: Vec<_> = (0..PASSWORDS_WAITING_MAX).map(|n| passwords.place(host(n)).unwrap()).collect();
+        assert_eq!(passwords.hash(host(99), "long enough".into()).await, Err(Busy));
         drop(held);
-        let phc = passwords.hash("long enough".into()).await.unwrap();
-        assert_eq!(passwords.is("long enough".into(), Some(phc)).await, Ok(true));
+        let phc = passwords.hash(host(99), "long enough".into()).await.unwrap();
+        assert_eq!(passwords.is(host(99), "long enough".into(), Some(phc)).await, Ok(true));
+        assert!(passwords.sources.lock().unwrap().is_empty(), "nothing is kept of who is gone");
+    }
+
+    #[tokio::test]
+    async fn req_d17_one_source_does_not_keep_others_from_logging_in() {
+        let passwords = Passwords::default();
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (stranger, same, other) in
+            [("203.0.113.5", "::ffff:203.0.113.5", "203.0.113.6"), ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1")]
+        {
+            let held: Vec<_> = (0..PASSWORDS_WAITING_MAX).filter_map(|_| passwords.place(at(stranger)).ok()).collect();
+            assert_eq!(held.len(), PASSWORDS_PER_SOURCE_MAX);
+            assert_eq!(passwords.is(at(same), "x".into(), None).await, Err(Busy));
+            assert_eq!(passwords.is(at(other), "x".into(), None).await, Ok(false), "who comes from elsewhere is heard");
+            drop(held);
+            assert_eq!(passwords.is(at(same), "x".into(), None).await, Ok(false));
+        }
     }
 }

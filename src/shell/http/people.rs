@@ -105,7 +105,7 @@ async fn prove(shared: &Shared, peer: Peer, user: &str, password: String) -> Res
     let known = shared.machines().directory.people().get(user).map(|p| p.password.clone());
     let is = match password.len() > crate::limits::PASSWORD_BYTES_MAX {
         true => false,
-        false => shared.passwords.is(password, known.clone()).await.map_err(|Busy| busy())?,
+        false => shared.passwords.is(peer.ip(), password, known.clone()).await.map_err(|Busy| busy())?,
     };
     let now = clock::now();
     let mut machines = shared.machines();
@@ -178,7 +178,7 @@ async fn first_admin(State(shared): At, Extension(peer): From, request: Request)
         let made =
             api::PersonRequest { user: ask.user, password: None, role: Role::Admin.as_str().into(), accounts: vec![], numbers: vec![] };
         let person = made.read().map_err(bad)?;
-        let person = Person { password: hashed(&shared, &person.user, ask.password).await?, ..person };
+        let person = Person { password: hashed(&shared, peer, &person.user, ask.password).await?, ..person };
         let decided = shared.ask(Ask::People(Change::First(person))).await;
         if decided == Ok(Answer::Done) {
             shared.first_admin.used();
@@ -189,10 +189,10 @@ async fn first_admin(State(shared): At, Extension(peer): From, request: Request)
 }
 
 /// The hash of a new password, if it is one that we take.
-async fn hashed(shared: &Shared, user: &User, password: String) -> Result<Box<str>, Response> {
+async fn hashed(shared: &Shared, peer: Peer, user: &User, password: String) -> Result<Box<str>, Response> {
     match passwords::fault(user.as_str(), &password) {
         Some(why) => Err(error(StatusCode::BAD_REQUEST, "weak_password", &why)),
-        None => shared.passwords.hash(password).await.map_err(|Busy| busy()),
+        None => shared.passwords.hash(peer.ip(), password).await.map_err(|Busy| busy()),
     }
 }
 
@@ -231,7 +231,7 @@ async fn change_password(State(shared): At, Extension(peer): From, request: Requ
         let Person { user, .. } = person(&shared, peer, request.headers())?;
         let ask: api::PasswordRequest = json(request).await?;
         let Person { password: was, .. } = prove(&shared, peer, user.as_str(), ask.old).await?;
-        let now = hashed(&shared, &user, ask.new).await?;
+        let now = hashed(&shared, peer, &user, ask.new).await?;
         let decided = shared.ask(Ask::People(Change::Password { user: user.clone(), was, now })).await;
         if decided == Ok(Answer::Done) {
             shared.machines().sessions.end_all_of(&user);
@@ -259,7 +259,7 @@ async fn set(State(shared): At, Extension(peer): From, request: Request) -> Resp
         }
         let user = person.user.clone();
         let person = match ask.password {
-            Some(password) => Person { password: hashed(&shared, &user, password).await?, ..person },
+            Some(password) => Person { password: hashed(&shared, peer, &user, password).await?, ..person },
             None => person,
         };
         let changes_password = !person.password.is_empty();
