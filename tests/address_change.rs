@@ -6,7 +6,10 @@
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
+mod skip;
+
 use serde_json::Value;
+use skip::skip;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -284,8 +287,8 @@ fn in_namespaces(family: &str) {
     };
     match unshare(&["true"]).output() {
         Ok(out) if out.status.success() => {}
-        Ok(out) => return println!("skipped: no namespaces here: {}", String::from_utf8_lossy(&out.stderr).trim()),
-        Err(e) => return println!("skipped: unshare: {e}"),
+        Ok(out) => return skip(&format!("no namespaces here: {}", String::from_utf8_lossy(&out.stderr).trim())),
+        Err(e) => return skip(&format!("unshare: {e}")),
     }
     let me = std::env::current_exe().expect("this test has a file");
     let me = me.to_str().expect("a plain path");
@@ -305,7 +308,7 @@ fn inside() {
     };
     let net = Net { v6: family == "6" };
     if let Err(why) = bridge(net) {
-        return println!("skipped: {why}");
+        return skip(&why);
     }
     let folder = std::env::temp_dir().join(format!("tipring-moves-{}-{}", net.ip("0"), std::process::id()));
     let _old = std::fs::remove_dir_all(&folder);

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used)] // a test may
 #![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
+mod skip;
+
 use hickory_resolver::Resolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
+use skip::skip;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
@@ -137,7 +140,7 @@ fn query(id: u16, name: &str) -> Vec<u8> {
 fn dig_is_here() -> bool {
     let here = Command::new("dig").arg("-v").output().is_ok();
     if !here {
-        eprintln!("skipped: dig is not installed (scripts/setup test)");
+        skip("dig is not installed (scripts/setup test)");
     }
     here
 }

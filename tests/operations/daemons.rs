@@ -1,5 +1,6 @@
 //! How daemons tell that they are well: to the service manager, to a scraper, to whoever asks; and the units that run them.
 
+use super::skip::skip;
 use super::stage::*;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
@@ -186,7 +187,7 @@ fn a_second_directory_on_one_state_does_not_start() {
 fn the_units_are_what_systemd_reads() {
     let folder = Folder::new("units");
     if std::process::Command::new("systemd-analyze").arg("--version").output().is_err() {
-        println!("skip: there is no systemd-analyze");
+        skip("there is no systemd-analyze");
         return;
     }
     for name in ["tipring-directory.service", "tipring-gateway.service"] {

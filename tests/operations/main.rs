@@ -8,5 +8,7 @@
 mod daemons;
 mod https;
 mod people;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod stage;
 mod store;

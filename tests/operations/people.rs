@@ -1,5 +1,6 @@
 //! People: the first admin, roles, sessions, and what a guesser hears.
 
+use super::skip::skip;
 use super::stage::*;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -158,7 +159,7 @@ async fn passwords_and_sessions_travel_by_https_or_not_at_all() {
     let folder = Folder::new("travel");
     // A listener beyond loopback, reached by an address of this machine that is none of loopback's, where there is one.
     let Some(outside) = outside_address() else {
-        println!("skip: this machine has no address but loopback");
+        skip("this machine has no address but loopback");
         return;
     };
     let (api, tls) = (free_port(), free_port());

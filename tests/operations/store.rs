@@ -1,5 +1,6 @@
 //! Backup, restore, CSV and a disk that is full: through the real program, while it runs.
 
+use super::skip::skip;
 use super::stage::*;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -271,7 +272,7 @@ async fn req_c2_a_full_disk_refuses_registrations_and_loses_nothing_and_look_ups
     // A small disk of its own: a tmpfs in a mount namespace, into which /proc leads.
     let able = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk.to_str().unwrap()]).output();
     if !able.is_ok_and(|out| out.status.success()) {
-        println!("skip: this system does not let us mount a tmpfs in a namespace (unshare -rm)");
+        skip("this system does not let us mount a tmpfs in a namespace (unshare -rm)");
         return;
     }
     folder.accounts(500);
