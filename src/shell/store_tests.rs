@@ -247,7 +247,7 @@ fn held_up(db: Connection) -> (Writer, std::thread::JoinHandle<()>, std::sync::m
     let (tell, stands) = std::sync::mpsc::channel();
     let wait = Box::new(move |_| {
         tell.send(()).unwrap();
-        drop(held.recv());
+        let _goes_on = held.recv();
     });
     writer.submit_all(vec![Work { records: Vec::new(), waiter: Waiter::Call(wait) }]);
     stands.recv().unwrap();

@@ -305,7 +305,7 @@ mod tests {
             accounts: Box::default(),
             numbers: Box::default(),
         };
-        let mut change = |directory: &mut Directory, change| {
+        let change = |directory: &mut Directory, change| {
             assert_eq!(directory.handle(clock::now(), clock::wall(), Ask::People(change)).response, Answer::Done);
         };
         let proven = ann("$argon2id$1");
