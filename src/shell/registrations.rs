@@ -76,12 +76,15 @@ impl PortRegistration {
     }
 }
 
+/// Clients by API and pinned key.
+type Others = Arc<Mutex<BTreeMap<(String, Option<String>), Arc<DirectoryClient>>>>;
+
 /// The directory as this gateway uses it.
 #[derive(Clone)]
 pub struct Directory {
     client: Arc<DirectoryClient>,
     /// Other directories that ours sent us to, by their API as it wrote it, and the certificate that it named.
-    others: Arc<Mutex<BTreeMap<(String, Option<String>), Arc<DirectoryClient>>>>,
+    others: Others,
     /// Whom we believe to be one of them where no certificate was named.
     trust: Trust,
     timeouts: Timeouts,
