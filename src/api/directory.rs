@@ -1,7 +1,8 @@
-//! The directory's API.
+//! The directory's API: registrations, look-ups, reservations, accounts, status.
 
-use crate::directory::registrar::{Found, Listed, Presence, Refusal, Register};
-use crate::directory::{Account, Binding, Capabilities, Disclosure, Fixed, Instance, Mac, Reservation, Ring, Server, Settings, User};
+use super::numbers::PresenceJson;
+use crate::directory::registrar::{Found, Listed, Refusal, Register};
+use crate::directory::{Account, Binding, Capabilities, Instance, Mac, Reservation, Ring, User};
 use crate::key::Fingerprint;
 use crate::number::Number;
 use crate::sip::Transport;
@@ -113,85 +114,6 @@ pub enum LookupAnswer {
     },
 }
 
-/// A row of `/v1/servers`. The shared secret goes in and never comes out.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerJson {
-    /// The server number.
-    pub number: String,
-    /// Digits of its terminal numbers.
-    pub terminal_digits: u8,
-    /// Its SIP door, `HOST`, `HOST:PORT`, with `;transport=..` where it is not UDP.
-    pub sip: String,
-    /// Its API.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api: Option<String>,
-    /// The one certificate that its API shows by HTTPS, as `sha-256 AA:BB:..`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-    /// The secret shared with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
-    /// There is a shared secret.
-    #[serde(default)]
-    pub has_secret: bool,
-}
-
-/// A row of `/v1/settings`, and the body that changes one: what is left out is as the directory's policy says.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SettingsJson {
-    /// The number.
-    pub number: String,
-    /// `anyone`, `accounts` or `consent`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disclosure: Option<String>,
-    /// `newest`, `all` or `in-order`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ring: Option<String>,
-    /// It takes a second call.
-    #[serde(default)]
-    pub call_waiting: bool,
-    /// It takes no call now.
-    #[serde(default)]
-    pub do_not_disturb: bool,
-    /// Askers are told whether it is busy.
-    #[serde(default)]
-    pub presence: bool,
-    /// Where a terminal is that never registers, `ADDRESS:PORT` (the operator).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fixed: Option<String>,
-    /// Over what it is called there: `udp` (where left out), `tcp` or `tls`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fixed_transport: Option<String>,
-    /// The key to expect there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fixed_fingerprint: Option<String>,
-}
-
-/// `PUT /v1/registrations/{number}/calls`: how many calls a number has (D-6).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct CallsRequest {
-    /// Calls now; 0 when the last one ended.
-    pub calls: u8,
-}
-
-/// `GET /v1/identifiers/{fingerprint}`: where the gateway of this key is (A-6).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct IdentifierAnswer {
-    /// Each number registered with the key, and where.
-    pub contacts: Vec<IdentifierContact>,
-}
-
-/// One of them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct IdentifierContact {
-    /// The terminal number.
-    pub number: String,
-    /// Where.
-    #[serde(flatten)]
-    pub contact: ContactJson,
-}
-
 /// Where a number is reached.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FoundJson {
@@ -227,17 +149,6 @@ fn newest() -> String {
     Ring::Newest.word().to_owned()
 }
 
-/// What a number is at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct PresenceJson {
-    /// A call would be refused as busy.
-    pub busy: bool,
-    /// It has a call and takes a second.
-    pub call_waiting: bool,
-    /// It takes no call.
-    pub do_not_disturb: bool,
-}
-
 /// One contact of a number.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ContactJson {
@@ -268,7 +179,7 @@ fn udp() -> String {
 }
 
 /// The transport as the API writes it.
-fn transport_word(transport: Transport) -> String {
+pub(super) fn transport_word(transport: Transport) -> String {
     transport.as_str().to_ascii_lowercase()
 }
 
@@ -483,108 +394,6 @@ impl ReservationJson {
     }
 }
 
-impl ServerJson {
-    /// The entry as the directory takes it.
-    pub fn read(self) -> Result<Server, BadField> {
-        let fits = |text: &str| !text.is_empty() && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic());
-        if !fits(&self.sip) || self.sip.contains(['<', '>', '"', '@', ',']) {
-            return Err(BadField("sip"));
-        }
-        if self.api.as_ref().is_some_and(|api| !fits(api)) {
-            return Err(BadField("api"));
-        }
-        let fingerprint = match &self.fingerprint {
-            // In the clear nothing shows a certificate.
-            Some(_) if !self.api.as_ref().is_some_and(|api| api.starts_with("https://")) => {
-                return Err(BadField("fingerprint (of an API by https)"));
-            }
-            Some(text) => Some(Fingerprint::parse(text).ok_or(BadField("fingerprint"))?),
-            None => None,
-        };
-        // Long enough that nobody finds it by trying.
-        if self.secret.as_ref().is_some_and(|secret| secret.len() < 16) {
-            return Err(BadField("secret (16 characters at least)"));
-        }
-        Ok(Server {
-            number: Number::parse(&self.number).map_err(|_| BadField("number"))?,
-            terminal_digits: self.terminal_digits,
-            sip: self.sip.into(),
-            api: self.api.map(Into::into),
-            fingerprint,
-            secret: self.secret.map(Into::into),
-        })
-    }
-}
-impl From<&Server> for ServerJson {
-    fn from(s: &Server) -> Self {
-        ServerJson {
-            number: s.number.to_string(),
-            terminal_digits: s.terminal_digits,
-            sip: s.sip.to_string(),
-            api: s.api.as_deref().map(str::to_owned),
-            fingerprint: s.fingerprint.map(|f| f.to_string()),
-            secret: None,
-            has_secret: s.secret.is_some(),
-        }
-    }
-}
-
-impl SettingsJson {
-    /// The settings as the directory takes them.
-    pub fn read(&self) -> Result<Settings, BadField> {
-        let fixed = match &self.fixed {
-            Some(address) => Some(Fixed {
-                address: address.parse().map_err(|_| BadField("fixed"))?,
-                transport: match &self.fixed_transport {
-                    Some(word) => Transport::parse(word.as_bytes()).ok_or(BadField("fixed_transport"))?,
-                    None => Transport::Udp,
-                },
-                fingerprint: match &self.fixed_fingerprint {
-                    Some(text) => Some(Fingerprint::parse(text).ok_or(BadField("fixed_fingerprint"))?),
-                    None => None,
-                },
-            }),
-            None => None,
-        };
-        Ok(Settings {
-            number: Number::parse(&self.number).map_err(|_| BadField("number"))?,
-            disclosure: match &self.disclosure {
-                Some(d) => Some(Disclosure::parse(d).ok_or(BadField("disclosure"))?),
-                None => None,
-            },
-            ring: match &self.ring {
-                Some(r) => Some(Ring::parse(r).ok_or(BadField("ring"))?),
-                None => None,
-            },
-            call_waiting: self.call_waiting,
-            do_not_disturb: self.do_not_disturb,
-            presence: self.presence,
-            fixed,
-        })
-    }
-}
-impl From<&Settings> for SettingsJson {
-    fn from(s: &Settings) -> Self {
-        let fixed = s.fixed.as_ref();
-        SettingsJson {
-            number: s.number.to_string(),
-            disclosure: s.disclosure.map(|d| d.word().to_owned()),
-            ring: s.ring.map(|r| r.word().to_owned()),
-            call_waiting: s.call_waiting,
-            do_not_disturb: s.do_not_disturb,
-            presence: s.presence,
-            fixed: fixed.map(|f| f.address.to_string()),
-            fixed_transport: fixed.filter(|f| f.transport != Transport::Udp).map(|f| transport_word(f.transport)),
-            fixed_fingerprint: fixed.and_then(|f| f.fingerprint).map(|f| f.to_string()),
-        }
-    }
-}
-impl From<Presence> for PresenceJson {
-    fn from(p: Presence) -> Self {
-        PresenceJson { busy: p.is_busy(), call_waiting: p.calls > 0 && p.call_waiting, do_not_disturb: p.do_not_disturb }
-    }
-}
-
 impl From<CapabilitiesJson> for Capabilities {
     fn from(c: CapabilitiesJson) -> Self {
         Capabilities { voice: c.voice, fax: c.fax, t38_version: c.t38_version, srtp: c.srtp }
@@ -660,36 +469,31 @@ impl From<&Account> for AccountRow {
 
 /// The HTTP status, the code for programs and the words for people of a refusal.
 pub fn refusal(why: &Refusal) -> (u16, &'static str, String) {
-    match why {
-        Refusal::NotOurNumber => (404, "not_our_number", "the number is not one of this server's".into()),
-        Refusal::NumberTaken => (403, "number_taken", "the number is kept for or held by somebody else".into()),
-        Refusal::NotEntitled => (403, "not_entitled", "nothing gives this user this number".into()),
-        Refusal::WrongMac => (403, "wrong_mac", "the number is bound to another hardware address".into()),
+    let (status, words) = match why {
+        Refusal::NotOurNumber => (404, "the number is not one of this server's".to_owned()),
+        Refusal::NumberTaken => (403, "the number is kept for or held by somebody else".into()),
+        Refusal::NotEntitled => (403, "nothing gives this user this number".into()),
+        Refusal::WrongMac => (403, "the number is bound to another hardware address".into()),
         Refusal::AddressInUse(by) => {
             let by: Vec<&str> = by.iter().map(Number::as_str).collect();
-            (409, "address_in_use", format!("the contact is already registered for {}", by.join(", ")))
+            (409, format!("the contact is already registered for {}", by.join(", ")))
         }
-        Refusal::BadContact => (400, "bad_contact", "the contact is no address that can be called".into()),
-        Refusal::NoneFree => (409, "none_free", "no number is free".into()),
+        Refusal::BadContact => (400, "the contact is no address that can be called".into()),
+        Refusal::NoneFree => (409, "no number is free".into()),
         Refusal::TooManyNumbers => {
             let most = crate::limits::DYNAMIC_NUMBERS_PER_USER_MAX;
-            (
-                403,
-                "too_many_numbers",
-                format!("this user holds {most} numbers of the pool, which is the most; those that left are kept for a while"),
-            )
+            (403, format!("this user holds {most} numbers of the pool, which is the most; those that left are kept for a while"))
         }
-        Refusal::NoSuchRow => (404, "no_such_row", "there is no such row".into()),
-        Refusal::NotThisTerminal => (409, "not_this_terminal", "another terminal registered the number since".into()),
-        Refusal::TooBrief { min_s } => (400, "too_brief", format!("the shortest lease is {min_s} s")),
-        Refusal::OutOfOrder => (409, "out_of_order", "a later request of this terminal was here already".into()),
-        Refusal::TooManyContacts => {
-            (403, "too_many_contacts", format!("a number has {} contacts at most", crate::limits::BINDINGS_PER_NUMBER_MAX))
-        }
-        Refusal::LastAdmin => (409, "last_admin", "nobody would be left to look after the directory: make another admin first".into()),
+        Refusal::NoSuchRow => (404, "there is no such row".into()),
+        Refusal::NotThisTerminal => (409, "another terminal registered the number since".into()),
+        Refusal::TooBrief { min_s } => (400, format!("the shortest lease is {min_s} s")),
+        Refusal::OutOfOrder => (409, "a later request of this terminal was here already".into()),
+        Refusal::TooManyContacts => (403, format!("a number has {} contacts at most", crate::limits::BINDINGS_PER_NUMBER_MAX)),
+        Refusal::LastAdmin => (409, "nobody would be left to look after the directory: make another admin first".into()),
         Refusal::NewKey => {
-            (403, "new_key", "the number had another key: the operator must forget that before a new one is taken (alarm raised)".into())
+            (403, "the number had another key: the operator must forget that before a new one is taken (alarm raised)".into())
         }
-        Refusal::Full => (503, "full", "the directory is full".into()),
-    }
+        Refusal::Full => (503, "the directory is full".into()),
+    };
+    (status, why.word(), words)
 }

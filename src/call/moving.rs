@@ -13,11 +13,11 @@
 //!
 //! The peer's: its re-INVITE is answered like any other (switchover.rs); beyond that, what was learned of its number is corrected.
 
-use super::session::{Flow, Want, read_some};
+use super::session::{Flow, Want, take_answer};
 use super::{End, Gateway, LegSockets, State, Wait};
 use crate::clock::{Instant, ms};
 use crate::id::CallId;
-use crate::negotiate::{self, Refusal};
+use crate::negotiate;
 use crate::number::Number;
 use crate::sip::{Hop, is_inside};
 use std::net::{IpAddr, SocketAddr};
@@ -193,15 +193,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return false };
         let Moving::Offered { again, .. } = call.talk.moving else { return false };
         call.talk.moving = if again { Moving::Due(0) } else { Moving::Still };
-        let negotiation = &mut call.talk.negotiation;
-        let taken = match read_some(sdp) {
-            Ok(Some(answer)) => negotiation.receive_answer(answer).map_err(|e| Refusal::Unreadable(e.to_string())),
-            Ok(None) => Err(Refusal::NoOffer),
-            Err(why) => Err(why),
-        };
-        if taken.is_err() {
-            let _it_is_over_without_an_answer = negotiation.offer_refused();
-        }
+        let taken = take_answer(&mut call.talk.negotiation, sdp);
         match taken.and_then(|()| self.settle(now, id)) {
             Ok(()) => self.log(Some(id), false, "the peer knows our new address".into()),
             Err(why) => {

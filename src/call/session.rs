@@ -366,6 +366,19 @@ pub(super) fn read_some(sdp: Option<&[u8]>) -> Result<Option<Session>, Refusal> 
     sdp.map(negotiate::read).transpose()
 }
 
+/// Takes the answer to an offer of ours; an offer without one that can be used is over.
+pub(super) fn take_answer(negotiation: &mut Negotiation, sdp: Option<&[u8]>) -> Result<(), Refusal> {
+    let taken = match read_some(sdp) {
+        Ok(Some(answer)) => negotiation.receive_answer(answer).map_err(|e| Refusal::Unreadable(e.to_string())),
+        Ok(None) => Err(Refusal::NoOffer),
+        Err(why) => Err(why),
+    };
+    if taken.is_err() {
+        let _it_is_over_without_an_answer = negotiation.offer_refused();
+    }
+    taken
+}
+
 #[cfg(feature = "spandsp")]
 fn new_t38_leg(config: &T38Config) -> Result<T38Leg, String> {
     T38Leg::new(config).map_err(|e| e.to_string())

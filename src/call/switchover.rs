@@ -13,7 +13,7 @@
 //! ```
 //! T.38 is offered once a call. It is accepted from the peer at any time, whatever was heard before.
 
-use super::session::{Flow, Switch, Want, read_some};
+use super::session::{Flow, Switch, Want, take_answer};
 use super::{Cause, End, Gateway, State, Wait};
 use crate::clock::{Instant, ms};
 use crate::id::{CallId, PortId};
@@ -134,15 +134,7 @@ impl Gateway {
         let Switch::Offered(want) = call.talk.switch else { return };
         call.talk.switch = Switch::Over;
         call.timers.stop(Wait::Switchover);
-        let negotiation = &mut call.talk.negotiation;
-        let taken = match read_some(sdp) {
-            Ok(Some(answer)) => negotiation.receive_answer(answer).map_err(|e| Refusal::Unreadable(e.to_string())),
-            Ok(None) => Err(Refusal::NoOffer),
-            Err(why) => Err(why),
-        };
-        if taken.is_err() {
-            let _it_is_over_without_an_answer = negotiation.offer_refused();
-        }
+        let taken = take_answer(&mut call.talk.negotiation, sdp);
         let settled = taken.and_then(|()| self.settle(now, id));
         let fax = self.calls.get(&id).is_some_and(|c| c.talk.flow == Flow::T38);
         match (settled, want) {
@@ -276,14 +268,7 @@ impl Gateway {
     pub(super) fn late_answer(&mut self, now: Instant, id: CallId, sdp: Option<&[u8]>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let first = call.talk.negotiation.agreed().is_none();
-        let taken = match read_some(sdp) {
-            Ok(Some(answer)) => call.talk.negotiation.receive_answer(answer).map_err(|e| Refusal::Unreadable(e.to_string())),
-            Ok(None) => Err(Refusal::NoOffer),
-            Err(why) => Err(why),
-        };
-        if taken.is_err() {
-            let _it_is_over_without_an_answer = call.talk.negotiation.offer_refused();
-        }
+        let taken = take_answer(&mut call.talk.negotiation, sdp);
         if let Err(why) = taken.and_then(|()| self.settle(now, id)) {
             self.log(Some(id), true, format!("the answer in the peer's ACK cannot be used: {}", why.words()));
             if first {

@@ -9,6 +9,7 @@ use crate::digest::Algorithm;
 use crate::directory::bans::BanPolicy;
 use crate::directory::registrar::{AddressConflict, NewKey};
 use crate::directory::{Disclosure, NumberPlan, Policy, Ring};
+use crate::limits::REGISTRATIONS_MAX;
 use crate::number::Number;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -101,6 +102,7 @@ struct RegistrationTable {
     address_is: Spanned<String>,
     new_key: Spanned<String>,
     ring: Spanned<String>,
+    numbers_max: Spanned<usize>,
     nonce_lifetime_s: u32,
     hashes: Spanned<Vec<String>>,
 }
@@ -114,6 +116,7 @@ impl Default for RegistrationTable {
             address_is: Spanned::new(0..0, "contact".into()),
             new_key: Spanned::new(0..0, "report".into()),
             ring: Spanned::new(0..0, Ring::Newest.word().into()),
+            numbers_max: Spanned::new(0..0, REGISTRATIONS_MAX),
             nonce_lifetime_s: 300,
             hashes: Spanned::new(0..0, Algorithm::ALL.iter().map(|a| a.name().to_owned()).collect()),
         }
@@ -236,6 +239,10 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
         wrong(r.ring.span(), "registration.ring", format!("{:?} is not newest, all or in-order", r.ring.get_ref()));
         Ring::Newest
     });
+    let numbers_max = *r.numbers_max.get_ref();
+    if !(1..=REGISTRATIONS_MAX).contains(&numbers_max) {
+        wrong(r.numbers_max.span(), "registration.numbers_max", format!("{numbers_max} is not between 1 and {REGISTRATIONS_MAX}"));
+    }
     let mut hashes = Vec::new();
     for name in r.hashes.get_ref() {
         match Algorithm::parse(name) {
@@ -284,6 +291,7 @@ fn check(source: &Source, file: File, state_root: &Path, problems: &mut Vec<Conf
                 Lookups::Accounts => Disclosure::Accounts,
             },
             ring,
+            numbers_max,
         },
         api: api?,
         access,

@@ -33,6 +33,11 @@ impl fmt::Display for LogLine {
     }
 }
 
+/// The log's line on a registration that was refused to who proved a password.
+pub fn registration_refused(source: IpAddr, user: &str, why: &str, passed_over: u64, door: &str) -> String {
+    format!("registration refused: source={source} account={user:?} why={why} passed_over={passed_over} door={door}")
+}
+
 /// The failures of late.
 #[derive(Debug, Default)]
 pub struct Failures {

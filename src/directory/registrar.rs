@@ -26,7 +26,7 @@ use super::rows::{Contacts, Live, Row, Rows};
 use super::servers::{Server, Servers};
 use super::settings::{Disclosure, Ring, Settings};
 use crate::clock::{Instant, WallMs};
-use crate::limits::EXPIRIES_PER_TURN_MAX;
+use crate::limits::{EXPIRIES_PER_TURN_MAX, REGISTRATIONS_MAX};
 use crate::number::Number;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -67,6 +67,8 @@ pub struct Policy {
     pub disclosure: Disclosure,
     /// Which terminals of a number ring, where its settings do not say.
     pub ring: Ring,
+    /// Numbers that are remembered at the most, `limits::REGISTRATIONS_MAX` at most.
+    pub numbers_max: usize,
 }
 
 impl Policy {
@@ -84,6 +86,7 @@ impl Policy {
             new_key: NewKey::Report,
             disclosure: Disclosure::Accounts,
             ring: Ring::Newest,
+            numbers_max: REGISTRATIONS_MAX,
         }
     }
 }
@@ -193,6 +196,34 @@ pub enum Refusal {
     TooManyContacts,
     /// The number had another key, and a new one is not let in by itself.
     NewKey,
+}
+
+impl Refusal {
+    /// For programs and for the log, the same through every door.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Refusal::NotOurNumber => "not_our_number",
+            Refusal::NumberTaken => "number_taken",
+            Refusal::NotEntitled => "not_entitled",
+            Refusal::WrongMac => "wrong_mac",
+            Refusal::AddressInUse(_) => "address_in_use",
+            Refusal::BadContact => "bad_contact",
+            Refusal::NoneFree => "none_free",
+            Refusal::TooManyNumbers => "too_many_numbers",
+            Refusal::NoSuchRow => "no_such_row",
+            Refusal::NotThisTerminal => "not_this_terminal",
+            Refusal::Full => "full",
+            Refusal::LastAdmin => "last_admin",
+            Refusal::TooBrief { .. } => "too_brief",
+            Refusal::OutOfOrder => "out_of_order",
+            Refusal::TooManyContacts => "too_many_contacts",
+            Refusal::NewKey => "new_key",
+        }
+    }
+    /// Whether it is a line in the log: what a well-behaved terminal meets on its way, and mends by itself, is none.
+    pub fn is_news(&self) -> bool {
+        !matches!(self, Refusal::TooBrief { .. } | Refusal::OutOfOrder)
+    }
 }
 
 /// The answer.

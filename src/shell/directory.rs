@@ -31,6 +31,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// The database's file in the state directory.
 pub const DATABASE: &str = "directory.sqlite";
+/// Turns of ending leases in one go, each of `EXPIRIES_PER_TURN_MAX`: a city that lost its power is written down within a minute, and not held in
+/// memory all at once. Look-ups see each lease's end at its time, whatever is still to be written.
+const EXPIRY_TURNS: usize = 16;
 /// How long open connections may finish what they are at when the daemon ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -123,6 +126,7 @@ pub(super) struct Machines {
     pub failures: Failures,
     pub bans: Bans,
     pub ban_lines: LogGate,
+    pub refusal_lines: LogGate,
     pub sessions: Sessions,
 }
 
@@ -202,7 +206,7 @@ impl Shared {
     /// Ends leases that are over.
     fn expire(&self) {
         let (now, wall) = (clock::now(), clock::wall());
-        loop {
+        for _ in 0..EXPIRY_TURNS {
             let mut machines = self.machines();
             if machines.directory.poll_timeout().is_none_or(|at| at > now) {
                 return;
@@ -304,6 +308,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             failures: Failures::default(),
             bans: Bans::new(config.bans),
             ban_lines: LogGate::default(),
+            refusal_lines: LogGate::default(),
             sessions: Sessions::default(),
         }),
         writer,

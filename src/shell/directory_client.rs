@@ -5,7 +5,8 @@
 //! the time, and the next is asked.
 
 use crate::api::ErrorAnswer;
-use crate::api::directory::{CallsRequest, DeregisterAnswer, IdentifierAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
+use crate::api::directory::{DeregisterAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
+use crate::api::numbers::{CallsRequest, IdentifierAnswer};
 use crate::api::enrol::{EnrolAnswer, EnrolRequest};
 use crate::config::server::{Host, Server};
 use crate::digest::{Algorithm, Asked, Challenge, Ha1};

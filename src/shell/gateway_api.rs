@@ -124,7 +124,12 @@ fn routes_of(door: Arc<Door>) -> Router {
 
 /// Serves the API until the task is dropped.
 pub async fn serve(listener: tokio::net::TcpListener, door: Arc<Door>) {
-    let service = TowerToHyperService::new(routes_of(door));
+    serve_bounded(listener, routes_of(door), "API").await;
+}
+
+/// Serves these routes on a listener, [`CONNECTIONS_MAX`] connections at a time. `name` is for the log.
+async fn serve_bounded(listener: tokio::net::TcpListener, routes: Router, name: &'static str) {
+    let service = TowerToHyperService::new(routes);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let stream = match listener.accept().await {
@@ -133,7 +138,7 @@ pub async fn serve(listener: tokio::net::TcpListener, door: Arc<Door>) {
                 // Out of descriptors, most likely: without a pause this would spin.
                 static TOLD: Seldom = Seldom::new();
                 if let Some(more) = TOLD.pass() {
-                    tracing::warn!("API: accept: {e} ({more} more were not logged)");
+                    tracing::warn!("{name}: accept: {e} ({more} more were not logged)");
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;

@@ -13,6 +13,7 @@ use crate::api::directory as api;
 use crate::api::{ErrorAnswer, ErrorBody};
 use crate::clock::Instant;
 use crate::digest::{self, Algorithm, Asked, Authenticator, Credentials, Qop, Verdict};
+use crate::directory::logins::registration_refused;
 use crate::directory::{Instance as Terminal, Request as Ask, Response as Answer, Role, User};
 use crate::enum_door::Outcome;
 use crate::limits::API_BODY_BYTES_MAX;
@@ -198,8 +199,17 @@ async fn register(State(shared): At, Extension(peer): From, request: Request) ->
         Ok(ask) => ask,
         Err(refused) => return refused,
     };
-    match ask.read(user) {
-        Ok(ask) => answer(shared.ask(Ask::Register(ask)).await),
+    match ask.read(user.clone()) {
+        Ok(ask) => {
+            let decided = shared.ask(Ask::Register(ask)).await;
+            if let Ok(Answer::Refused(why)) = &decided
+                && why.is_news()
+                && let Some(more) = shared.machines().refusal_lines.pass(clock::now(), peer.ip())
+            {
+                tracing::warn!("{}", registration_refused(peer.ip(), user.as_str(), why.word(), more, "http"));
+            }
+            answer(decided)
+        }
         Err(api::BadField(field)) => error(StatusCode::BAD_REQUEST, "bad_field", &format!("{field} cannot be read")),
     }
 }
@@ -474,18 +484,15 @@ pub(super) fn answer(decided: Result<Answer, Unanswered>) -> Response {
         Ok(Answer::Withheld(number)) => {
             error(StatusCode::FORBIDDEN, "withheld", &format!("where {number} is reached is told to nobody before its owner consents"))
         }
-        Ok(Answer::Elsewhere(server, number)) => ok(&api::LookupAnswer::Elsewhere {
-            number: number.to_string(),
-            server: server.number.to_string(),
-            sip: server.sip.to_string(),
-            api: server.api.as_deref().map(str::to_owned),
-            fingerprint: server.fingerprint.map(|f| f.to_string()),
-            referral: None,
-        }),
+        Ok(Answer::Elsewhere(server, number)) => ok(&numbers::elsewhere(&server, &number, None)),
         Ok(Answer::Done) => ok(&serde_json::json!({ "done": true })),
         Ok(Answer::Refused(why)) => {
             let (status, code, message) = api::refusal(&why);
-            error(StatusCode::from_u16(status).expect("the table holds HTTP statuses"), code, &message)
+            let mut refused = error(StatusCode::from_u16(status).expect("the table holds HTTP statuses"), code, &message);
+            if status == 503 {
+                refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+            }
+            refused
         }
         Err(Unanswered::Overload) => again("overload", "too many writes wait for the disk"),
         Err(Unanswered::NotWritten) => again("not_written", "the registration could not be written to disk"),

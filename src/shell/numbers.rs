@@ -3,6 +3,7 @@
 #![allow(clippy::result_large_err)] // the error of a check is the response to send; it is moved once
 
 use crate::api::directory as api;
+use crate::api::numbers as said;
 use crate::clock::WallMs;
 use crate::directory::{Asker, Disclosure, Request as Ask, Response as Answer, Server, User, referral};
 use crate::key::Fingerprint;
@@ -86,7 +87,7 @@ fn told(shared: &Shared, wall: WallMs, found: Answer, vouched: bool) -> Response
     ok(&elsewhere(&server, &number, signed))
 }
 
-fn elsewhere(server: &Server, number: &Number, referral: Option<String>) -> api::LookupAnswer {
+pub(super) fn elsewhere(server: &Server, number: &Number, referral: Option<String>) -> api::LookupAnswer {
     api::LookupAnswer::Elsewhere {
         number: number.to_string(),
         server: server.number.to_string(),
@@ -122,11 +123,11 @@ async fn identifier(State(shared): At, Extension(peer): From, Path(key): Path<St
         match found.is_empty() {
             true => error(StatusCode::NOT_FOUND, "unknown_identifier", "no gateway of this key is registered, or not for you to know"),
             false => {
-                let contact = |(number, binding, left)| api::IdentifierContact {
+                let contact = |(number, binding, left)| said::IdentifierContact {
                     number: Number::to_string(&number),
                     contact: (&(binding, left)).into(),
                 };
-                ok(&api::IdentifierAnswer { contacts: found.into_iter().map(contact).collect() })
+                ok(&said::IdentifierAnswer { contacts: found.into_iter().map(contact).collect() })
             }
         }
     };
@@ -146,8 +147,8 @@ async fn calls(State(shared): At, Extension(peer): From, Path(number): Path<Stri
         Ok(user) => user,
         Err(refused) => return refused,
     };
-    match json::<api::CallsRequest>(request).await {
-        Ok(api::CallsRequest { calls }) => answer(shared.ask(Ask::Calls { user, number, calls }).await),
+    match json::<said::CallsRequest>(request).await {
+        Ok(said::CallsRequest { calls }) => answer(shared.ask(Ask::Calls { user, number, calls }).await),
         Err(refused) => refused,
     }
 }
@@ -166,7 +167,7 @@ async fn list_settings(State(shared): At, Extension(peer): From, headers: Header
     if let Err(refused) = operator(&shared, peer, &headers) {
         return refused;
     }
-    let rows: Vec<api::SettingsJson> = shared.machines().directory.all_settings().map(Into::into).collect();
+    let rows: Vec<said::SettingsJson> = shared.machines().directory.all_settings().map(Into::into).collect();
     ok(&rows)
 }
 
@@ -207,7 +208,7 @@ async fn settings(State(shared): At, Extension(peer): From, Path(number): Path<S
     let machines = shared.machines();
     let Machines { directory, .. } = &*machines;
     match directory.settings_for(by.as_ref(), &number) {
-        Ok(settings) => ok(&api::SettingsJson::from(&settings)),
+        Ok(settings) => ok(&said::SettingsJson::from(&settings)),
         Err(why) => answer(Ok(Answer::Refused(why))),
     }
 }
@@ -218,11 +219,11 @@ async fn set(State(shared): At, Extension(peer): From, Path(number): Path<String
         Ok(by) => by,
         Err(refused) => return refused,
     };
-    let ask: api::SettingsJson = match json(request).await {
+    let ask: said::SettingsJson = match json(request).await {
         Ok(ask) => ask,
         Err(refused) => return refused,
     };
-    let mut settings = match (api::SettingsJson { number, ..ask }).read() {
+    let mut settings = match (said::SettingsJson { number, ..ask }).read() {
         Ok(settings) => settings,
         Err(api::BadField(field)) => return error(StatusCode::BAD_REQUEST, "bad_field", &format!("{field} cannot be read")),
     };
@@ -237,7 +238,7 @@ async fn list_servers(State(shared): At, Extension(peer): From, headers: HeaderM
     if let Err(refused) = operator(&shared, peer, &headers) {
         return refused;
     }
-    let rows: Vec<api::ServerJson> = shared.machines().directory.servers().map(Into::into).collect();
+    let rows: Vec<said::ServerJson> = shared.machines().directory.servers().map(Into::into).collect();
     ok(&rows)
 }
 
@@ -245,7 +246,7 @@ async fn set_server(State(shared): At, Extension(peer): From, request: Request) 
     if let Err(refused) = operator(&shared, peer, request.headers()) {
         return refused;
     }
-    match json::<api::ServerJson>(request).await.map(api::ServerJson::read) {
+    match json::<said::ServerJson>(request).await.map(said::ServerJson::read) {
         Ok(Ok(server)) => answer(shared.ask(Ask::SetServer(server)).await),
         Ok(Err(api::BadField(field))) => error(StatusCode::BAD_REQUEST, "bad_field", &format!("{field} cannot be read")),
         Err(refused) => refused,

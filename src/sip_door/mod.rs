@@ -18,7 +18,7 @@ mod repeats;
 use crate::clock::{Instant, WallMs};
 use crate::digest::{Algorithm, Authenticator};
 use crate::directory::bans::Bans;
-use crate::directory::logins::{Failures, LogGate};
+use crate::directory::logins::{Failures, LogGate, registration_refused};
 use crate::directory::{Directory, Record};
 use crate::limits::LOG_LINES_MAX;
 use crate::sip::message::{Host, Message, Method, ParseError, Uri, Via};
@@ -124,6 +124,7 @@ pub struct Door {
     repeats: Repeats,
     offers: Offers,
     noise: LogGate,
+    refusal_lines: LogGate,
     ban_lines: LogGate,
     lines: VecDeque<String>,
     counters: Counters,
@@ -139,6 +140,7 @@ impl Door {
             repeats: Repeats::default(),
             offers: Offers::default(),
             noise: LogGate::default(),
+            refusal_lines: LogGate::default(),
             ban_lines: LogGate::default(),
             lines: VecDeque::new(),
             counters: Counters::default(),
@@ -300,6 +302,13 @@ impl Door {
     fn log_noise(&mut self, now: Instant, src: Hop, why: &str) {
         if let Some(more) = self.noise.pass(now, src.addr.ip()) {
             self.log(format!("SIP from {src} is refused or dropped: {why} ({more} more were not logged)"));
+        }
+    }
+    /// Somebody with the right password wants what he may not have: one line a source and minute, as [`registration_refused`] writes it.
+    fn log_refusal(&mut self, now: Instant, asked: &Asked<'_>, user: &str, why: &str, is_news: bool) {
+        let source = asked.src.addr.ip();
+        if is_news && let Some(more) = self.refusal_lines.pass(now, source) {
+            self.log(registration_refused(source, user, why, more, "sip"));
         }
     }
     fn log(&mut self, line: String) {

@@ -38,7 +38,7 @@ impl Door {
         };
         let cseq = asked.message.cseq().map_or(0, |c| c.number);
         let bind = Bind {
-            user,
+            user: user.clone(),
             wanted,
             change: match contacts {
                 Contacts::All => Change::AllGone,
@@ -53,7 +53,10 @@ impl Door {
                 let ok = self.reply(asked, 200, "OK").with("Date", date(wall));
                 contacts.iter().fold(ok, |reply, (binding, left_s)| reply.with("Contact", contact::listed(binding, *left_s)))
             }
-            Response::Refused(why) => self.refused(asked, &why),
+            Response::Refused(why) => {
+                self.log_refusal(now, asked, user.as_str(), why.word(), why.is_news());
+                self.refused(asked, &why)
+            }
             _ => self.reply(asked, 500, "Server Internal Error"),
         };
         Served { reply, proven: true, rests, writes }

@@ -7,9 +7,7 @@ use crate::directory::contact::Binding;
 use crate::directory::record::{Instance, Mac, Record, Registration, User};
 use crate::directory::settings::Ring;
 use crate::key::Fingerprint;
-use crate::limits::{
-    ALARMS_MAX, BINDINGS_PER_NUMBER_MAX, INSTANCE_BYTES_MAX, KEYS_PER_NUMBER_MAX, OTHERS_TOLD_MAX, REGISTRATIONS_MAX, USER_BYTES_MAX,
-};
+use crate::limits::{ALARMS_MAX, BINDINGS_PER_NUMBER_MAX, INSTANCE_BYTES_MAX, KEYS_PER_NUMBER_MAX, OTHERS_TOLD_MAX, USER_BYTES_MAX};
 use crate::number::Number;
 use crate::sip::Transport;
 use std::net::SocketAddr;
@@ -146,7 +144,7 @@ impl Directory {
         if contacts.len() > BINDINGS_PER_NUMBER_MAX {
             return Err(Refusal::TooManyContacts);
         }
-        if self.rows.len() >= REGISTRATIONS_MAX && !self.rows.contains(number) {
+        if self.rows.len() >= self.policy.numbers_max && !self.rows.contains(number) {
             return Err(Refusal::Full);
         }
         let others = self.others_of(now, claim, &contacts, number);

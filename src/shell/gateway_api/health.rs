@@ -1,22 +1,18 @@
 //! How a gateway is, for who watches it: `/health` (200 only while everything of its own works), `/ready` (its numbers are registered too),
 //! `/metrics`. On the API without a token, and on the address of `[metrics]` for whoever reaches it: they tell counts, and nothing of anybody.
 
-use super::{Answer, Ask, At, CONNECTIONS_MAX, Door, IDLE, refused, requested};
+use super::{Answer, Ask, At, Door, refused, requested};
 use crate::shell::gateway::Daemon;
-use crate::shell::log::Seldom;
 use crate::shell::metrics::Page;
-use crate::shell::{clock, http};
+use crate::shell::clock;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// The daemon's loop must answer within this time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -36,27 +32,7 @@ pub(super) fn routes() -> Router<Arc<Door>> {
 /// Serves the address of `[metrics]` until the task is dropped.
 pub async fn serve(listener: tokio::net::TcpListener, door: Arc<Door>) {
     let nothing = || async { refused(StatusCode::NOT_FOUND, "there is no such resource") };
-    let service = TowerToHyperService::new(routes().fallback(nothing).with_state(door));
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(e) => {
-                static TOLD: Seldom = Seldom::new();
-                if let Some(more) = TOLD.pass() {
-                    tracing::warn!("metrics: accept: {e} ({more} more were not logged)");
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        let service = service.clone();
-        tokio::spawn(async move {
-            let _broken_off = http::http1(IDLE).serve_connection(TokioIo::new(stream), service).await;
-            drop(place);
-        });
-    }
+    super::serve_bounded(listener, routes().fallback(nothing).with_state(door), "metrics").await;
 }
 
 async fn within(at: At, ask: Ask) -> Answer {
