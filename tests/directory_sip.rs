@@ -361,6 +361,12 @@ fn req_c7_d14_numbers_are_as_their_settings_say_for_any_phone() {
     assert_eq!((status, at[0].split('>').next()), (302, Some("<sip:2555@192.0.2.55:5070;transport=tcp")));
     stage.tipring(&["numbers", "reset", "2555"]);
     assert_eq!(invite("2555").0, 404);
+    stage.tipring(&["registrations", "add", "2556", "192.0.2.56:5060"]);
+    let listed = stage.tipring(&["registrations"]);
+    assert!(listed.lines().any(|l| l.starts_with("2556") && l.contains("192.0.2.56:5060")), "{listed}");
+    assert_eq!(invite("2556").0, 302);
+    stage.tipring(&["registrations", "remove", "2556"]);
+    assert_eq!(invite("2556").0, 404);
     // Several terminals of one number, one after the other.
     for p in [&Phone::udp(stage.sip), &Phone::udp(stage.sip)] {
         assert_eq!(p.register(Algorithm::Md5, "2002", "pw2002", &p.contact()).status(), Some(200));
@@ -375,4 +381,67 @@ fn req_c7_d14_numbers_are_as_their_settings_say_for_any_phone() {
     stage.tipring(&["numbers", "set", "2002", "--do-not-disturb", "false", "--disclosure", "consent"]);
     assert_eq!(invite("2002").0, 401);
     assert!(stage.tipring(&["numbers"]).contains("in-order"));
+}
+
+/// Each kind of bad input has its SIP code and its one line in the log, and changes nothing.
+#[test]
+fn what_is_refused_has_its_code_and_its_line_and_changes_nothing() {
+    let stage = Stage::new(
+        "refused",
+        "[lookup]\ncredentials = \"anyone\"\n[registration]\nlease_min_s = 1\nnumbers_max = 2\n[bans]\naccount_failures = 0",
+    );
+    stage.tipring(&["reservations", "add", "2001", "2001", "--mac", "00:0b:82:01:02:03"]);
+    stage.tipring(&["reservations", "add", "2100", "2009"]);
+    // Two numbers fill the table; one of them is away again by the end.
+    let (stays, leaves) = (Phone::udp(stage.sip), Phone::udp(stage.sip));
+    assert_eq!(stays.register(Algorithm::Sha256, "2002", "pw2002", &stays.contact()).status(), Some(200));
+    assert_eq!(leaves.register(Algorithm::Sha256, "2003", "pw2003", &format!("{}Expires: 1\r\n", leaves.contact())).status(), Some(200));
+    let before = stage.tipring(&["registrations", "list"]);
+    // Each from an address of its own, for a source has one line a minute; twice, for the second makes none.
+    let wanting = |from: &str, user: &str, number: &str, password: &str, contact: &str| {
+        let phone = Phone::udp_from(from, stage.sip);
+        let c = phone.challenge(Algorithm::Sha256);
+        let ha1 = Ha1::of(user, "lan.test", password);
+        let login =
+            c.answer(user, &ha1, &Asked { method: "REGISTER", uri: "sip:lan.test", body: b"" }, Some(Qop::Auth), 1, "c").unwrap().emit();
+        let contact = contact.replace("HERE", &phone.here.to_string());
+        let text =
+            phone.text("REGISTER", "sip:lan.test", &format!("sip:{number}@lan.test"), &format!("Authorization: {login}\r\n{contact}"));
+        phone.send(&text).unwrap().status()
+    };
+    let plain = "Contact: <sip:x@HERE>\r\n";
+    for (i, (user, number, password, contact, status, line)) in [
+        ("2004", "2004", "guess", plain, 401, "log-in failed: source=127.0.1.1 account=\"2004\""),
+        ("2001", "2001", "pw2001", plain, 403, "registration refused: source=127.0.1.2 account=\"2001\" why=wrong_mac"),
+        ("2004", "2100", "pw2004", plain, 403, "registration refused: source=127.0.1.3 account=\"2004\" why=number_taken"),
+        ("2004", "2777", "pw2004", plain, 403, "registration refused: source=127.0.1.4 account=\"2004\" why=not_entitled"),
+        ("2004", "2004", "pw2004", plain, 503, "registration refused: source=127.0.1.5 account=\"2004\" why=full"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let from = format!("127.0.1.{}", i + 1);
+        for _ in 0..2 {
+            assert_eq!(wanting(&from, user, number, password, contact), Some(status), "{line}");
+        }
+        assert_eq!(stage.log().matches(line).count(), 1, "{line}: {}", stage.log());
+    }
+    for (from, whole, broken) in
+        [("127.0.1.8", "Content-Length: 0", "Content-Length: 9999"), ("127.0.1.9", "Max-Forwards: 70", "Contact: <sip:")]
+    {
+        let phone = Phone::udp_from(from, stage.sip);
+        for _ in 0..2 {
+            let text = phone.text("REGISTER", "sip:lan.test", "sip:2001@lan.test", "").replace(whole, broken);
+            assert_eq!(phone.send(&text).unwrap().status(), Some(400), "{broken}");
+        }
+        assert_eq!(stage.log().matches(&format!("SIP from {from}")).count(), 1, "{broken}: {}", stage.log());
+    }
+    let numbers = |list: &str| list.lines().map(|l| l.split_whitespace().take(3).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    let until = Instant::now() + Duration::from_secs(10);
+    while Phone::udp(stage.sip).status("INVITE", "sip:2003@lan.test") != Some(480) {
+        assert!(Instant::now() < until, "an ended lease is away");
+    }
+    let after = stage.tipring(&["registrations", "list"]);
+    let kept = |list: &str| numbers(list).into_iter().filter(|l| !l.starts_with("2003")).collect::<Vec<_>>();
+    assert_eq!(kept(&after), kept(&before), "nothing else changed");
 }

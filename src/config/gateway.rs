@@ -121,6 +121,9 @@ pub struct Directory {
     pub enrol: bool,
     /// Where the key stands that the directory wants for that.
     pub enrol_key_file: Option<PathBuf>,
+    /// The hardware address that the directory is told, for numbers that are bound to one (C-7); without it that of the interface that the contact
+    /// is on.
+    pub mac: Option<String>,
     /// A digit map of the numbers that are the directory's before any `[[route]]` is looked at.
     pub numbers: Option<String>,
 }
@@ -143,6 +146,9 @@ impl Directory {
             && let Err(e) = std::fs::File::open(file)
         {
             problem("directory.ca", format!("{}: {e}", file.display()));
+        }
+        if self.mac.as_deref().is_some_and(|mac| crate::directory::Mac::parse(mac).is_none()) {
+            problem("directory.mac", "is not six bytes of hex: 02:00:00:00:00:01".into());
         }
         match self.fingerprint.as_deref().map(crate::key::Fingerprint::parse) {
             Some(None) => problem("directory.fingerprint", "is not sha-256 and 32 bytes of hex: sha-256 AA:BB:..".into()),

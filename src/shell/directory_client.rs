@@ -6,8 +6,8 @@
 
 use crate::api::ErrorAnswer;
 use crate::api::directory::{DeregisterAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
-use crate::api::numbers::{CallsRequest, IdentifierAnswer};
 use crate::api::enrol::{EnrolAnswer, EnrolRequest};
+use crate::api::numbers::{CallsRequest, IdentifierAnswer};
 use crate::config::server::{Host, Server};
 use crate::digest::{Algorithm, Asked, Challenge, Ha1};
 use crate::limits::{API_BODY_BYTES_MAX, DIRECTORY_CONNECTIONS_KEPT};

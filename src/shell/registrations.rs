@@ -3,13 +3,14 @@
 use super::clock;
 use super::directory_client::{ClientError, DirectoryClient, Login, Timeouts};
 use super::log::Seldom;
+use super::sys;
 use super::tls::https::Trust;
 use crate::api::directory::LookupAnswer;
 use crate::api::numbers::PresenceJson;
 use crate::clock::Rng;
 use crate::config::gateway::GatewayConfig;
 use crate::config::server::{Host, Server};
-use crate::directory::{Capabilities, Instance, Register, User};
+use crate::directory::{Capabilities, Instance, Mac, Register, User};
 use crate::id::PortId;
 use crate::key::Fingerprint;
 use crate::limits::{BINDINGS_PER_NUMBER_MAX, SERVERS_MAX};
@@ -265,6 +266,8 @@ pub fn registrants(
 ) -> Result<Vec<PortRegistration>, String> {
     let Some(directory) = &config.directory else { return Ok(Vec::new()) };
     let (instance, fingerprint) = identity(state).map_err(|e| format!("{}: {e}", state.display()))?;
+    let given = directory.mac.as_deref().and_then(Mac::parse);
+    let mac = given.or_else(|| sys::interfaces::hardware_address(contact.ip()));
     let mut rng = Rng::new(clock::seed());
     let mut all = Vec::new();
     for (i, port) in config.ports.iter().enumerate().filter(|(i, _)| only.is_none_or(|p| usize::from(p.0) == *i)) {
@@ -283,7 +286,7 @@ pub fn registrants(
                 srtp: false,
             },
             private: None,
-            mac: None,
+            mac,
             lease_s: Some(directory.lease_s),
             calls: 0,
         };

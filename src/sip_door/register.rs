@@ -23,7 +23,10 @@ impl Door {
         }
         let contacts = match contact::read(asked) {
             Ok(contacts) => contacts,
-            Err(why) => return self.plain(asked, 400, why),
+            Err(why) => {
+                self.log_noise(now, asked.src, why);
+                return self.plain(asked, 400, why);
+            }
         };
         let user = match self.login(now, asked, rooms) {
             Ok(user) => user,

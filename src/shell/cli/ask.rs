@@ -178,6 +178,22 @@ pub async fn registrations(daemon: &Daemon) -> Outcome {
             None => break,
         }
     }
+    // Terminals that are always on stand among them, without a user and an end.
+    let fixed = match ask(daemon, "GET", "/v1/settings", None).await {
+        Ok(Value::Array(rows)) => rows,
+        Ok(_) => Vec::new(),
+        Err(outcome) => return outcome,
+    };
+    let live = |number: &Value| all.iter().any(|row| row["number"] == *number && !row["contact"].is_null());
+    let always: Vec<Value> = fixed
+        .into_iter()
+        .filter(|row| row["fixed"].is_string() && !live(&row["number"]))
+        .map(|row| {
+            json!({"number": row["number"], "user": null, "contact": row["fixed"], "transport": row.get("fixed_transport"),
+                   "fingerprint": row.get("fixed_fingerprint"), "expires_in_s": null, "always_on": true})
+        })
+        .collect();
+    all.extend(always);
     print_rows(daemon, &Value::Array(all), &["number", "user", "contact", "expires_in_s", "fingerprint"])
 }
 

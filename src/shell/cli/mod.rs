@@ -178,6 +178,19 @@ pub(super) enum RegistrationChange {
         /// The number
         number: String,
     },
+    /// A terminal that is always on and never registers: where the number is found
+    Add {
+        /// The number
+        number: String,
+        /// ADDRESS:PORT of its SIP
+        contact: String,
+        /// Over what it is called there: udp, tcp or tls
+        #[arg(long)]
+        transport: Option<String>,
+        /// The key to expect there
+        #[arg(long)]
+        fingerprint: Option<String>,
+    },
     /// Forget the keys that a number had, so that a new gateway's is let in without an alarm
     ForgetKeys {
         /// The number
@@ -318,8 +331,15 @@ async fn run(verb: Verb) -> Outcome {
         Verb::Lookup { number, daemon } => ask::lookup(&daemon, &number).await,
         Verb::Routes { change, daemon } => ask::routes(&daemon, change).await,
         Verb::Registrations { change: None | Some(RegistrationChange::List), daemon } => ask::registrations(&daemon).await,
+        Verb::Registrations { change: Some(RegistrationChange::Add { number, contact, transport, fingerprint }), daemon } => {
+            numbers::always_on(&daemon, &number, Some((contact, transport, fingerprint))).await
+        }
         Verb::Registrations { change: Some(RegistrationChange::Remove { number }), daemon } => {
-            ask::change(&daemon, "DELETE", &format!("/v1/registrations/{number}"), None).await
+            // Both kinds of being found: what registered, and what never does.
+            match ask::change(&daemon, "DELETE", &format!("/v1/registrations/{number}"), None).await {
+                Outcome::Yes => numbers::always_on(&daemon, &number, None).await,
+                other => other,
+            }
         }
         Verb::Registrations { change: Some(RegistrationChange::ForgetKeys { number }), daemon } => {
             ask::change(&daemon, "DELETE", &format!("/v1/registrations/{number}/keys"), None).await

@@ -100,6 +100,27 @@ pub(super) struct Wanted {
     fixed_fingerprint: Option<String>,
 }
 
+/// Where a number is found that never registers: there, or nowhere any more.
+pub async fn always_on(daemon: &Daemon, number: &str, at: Option<(String, Option<String>, Option<String>)>) -> Outcome {
+    let path = format!("/v1/settings/{number}");
+    let mut settings = match ask::ask(daemon, "GET", &path, None).await {
+        Ok(Value::Object(settings)) => settings,
+        Ok(other) => return Outcome::Unusable(format!("the directory answered {other}")),
+        Err(outcome) => return outcome,
+    };
+    let was = ["fixed", "fixed_transport", "fixed_fingerprint"].map(|key| settings.remove(key).is_some()).contains(&true);
+    match at {
+        Some((contact, transport, fingerprint)) => {
+            settings.insert("fixed".into(), contact.into());
+            settings.extend(transport.map(|t| ("fixed_transport".to_owned(), t.into())));
+            settings.extend(fingerprint.map(|f| ("fixed_fingerprint".to_owned(), f.into())));
+        }
+        None if !was => return Outcome::Yes,
+        None => {}
+    }
+    ask::change(daemon, "PUT", &path, Some(Value::Object(settings))).await
+}
+
 pub async fn numbers(daemon: &Daemon, wanted: Option<NumberChange>) -> Outcome {
     match wanted {
         None | Some(NumberChange::List) => {

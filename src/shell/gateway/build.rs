@@ -102,4 +102,3 @@ pub(super) fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, at: &Ad
     sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
     Gateway::new(settings, sip, resolver, clock::random::<32>())
 }
-

@@ -2,9 +2,9 @@
 //! `/metrics`. On the API without a token, and on the address of `[metrics]` for whoever reaches it: they tell counts, and nothing of anybody.
 
 use super::{Answer, Ask, At, Door, refused, requested};
+use crate::shell::clock;
 use crate::shell::gateway::Daemon;
 use crate::shell::metrics::Page;
-use crate::shell::clock;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
