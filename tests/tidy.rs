@@ -19,8 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("number", &["limits"]),
     // Tick domain: samples, 20 ms, nothing of calls or SIP.
     ("line", &["clock", "digit_map", "limits", "number"]),
-    ("media", &["clock", "limits"]),
-    ("fax", &["clock", "limits"]),
+    // Packets and keys, no sockets: used by both kinds of legs, and by whoever settles what keys they get.
+    ("srtp", &["limits"]),
+    ("media", &["clock", "limits", "srtp"]),
+    ("fax", &["clock", "limits", "srtp"]),
     ("tick", &["clock", "fax", "id", "limits", "line", "media"]),
     // Event domain: deadlines, nothing of samples.
     ("sdp", &["clock", "limits"]),
@@ -81,7 +83,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // Recordings and captures: reads what the protocol folders can parse, and no machine of the gateway.
-    ("decode", &["clock", "fax", "limits", "media", "sdp", "sip"]),
+    ("decode", &["clock", "fax", "limits", "media", "sdp", "sip", "srtp"]),
     // The other driver of the core, in virtual time.
     (
         "lab",
@@ -103,6 +105,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "resolve",
             "sdp",
             "sip",
+            "srtp",
             "stun",
             "tick",
         ],
@@ -168,6 +171,10 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     // Digests: HTTP digest access (RFC 7616) and fingerprints.
     ("md5", &["digest"]),
     ("sha2", &["digest", "key", "shell"]),
+    ("aes", &["srtp"]),
+    ("aes_gcm", &["srtp"]),
+    ("hmac", &["srtp"]),
+    ("sha1", &["srtp"]),
     ("tipring_hw", &["line", "tick", "lab", "shell"]),
     ("tipring_dsp", &["line", "media", "fax", "tick", "negotiate", "config", "lab", "decode", "shell"]),
 ];
