@@ -376,7 +376,7 @@ impl Survey {
     /// What the payload types of a stream carry; `None` if nothing of it can be read.
     fn uses(&mut self, key: &StreamKey, stream: &Stream) -> Option<(BTreeMap<u8, Use>, Option<srtp::Key>)> {
         let media = self.of_stream(key);
-        let (secure, sdes) = (media.is_some_and(|m| m.secure), self.media.get(&key.source).and_then(|m| m.key));
+        let (secure, sdes) = (media.is_some_and(|m| m.secure), self.media.get(&key.source).and_then(|m| m.key.clone()));
         let told: Vec<(u8, Codec)> = media.map(|m| m.uses.clone()).unwrap_or_default();
         let srtp = self.known.srtp_keys.get(&key.ssrc).cloned().or(sdes.filter(|_| secure));
         if secure && srtp.is_none() {

@@ -49,7 +49,10 @@ proptest! {
             if lost_in_time {
                 prop_assert!(result.is_err());
             } else if index > highest + 0x7FFF {
-                highest = if result.is_ok() { index } else { highest };
+                if result.is_ok() {
+                    passed.insert(index);
+                    highest = index;
+                }
             } else if passed.insert(index) {
                 prop_assert!(highest > index + 127 || result == Ok(packet), "{index} after {highest}: {result:?}");
                 highest = highest.max(index);
