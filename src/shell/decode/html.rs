@@ -2,7 +2,8 @@
 
 use super::spectrogram::{ROWS, Spectrogram};
 use super::words::{Line, page, timeline};
-use super::{Decoded, base64};
+use super::Decoded;
+use crate::proof::base64;
 use crate::decode::{Direction, Report};
 use crate::shell::png;
 use std::fmt::Write;
