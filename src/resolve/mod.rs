@@ -433,8 +433,12 @@ mod tests {
     fn req_a1_a3_of_several_terminals_the_one_that_answered_is_learned_and_called_when_the_directory_is_silent() {
         let mut r = resolver();
         let (one, two): (SocketAddr, SocketAddr) = (contact(), "192.0.2.8:5060".parse().expect("a literal address"));
-        let several =
-            |at: &[SocketAddr]| Answer::Terminals { number: number("3001"), ring: Ring::All, at: at.iter().map(|a| (*a, None)).collect(), signed: false };
+        let several = |at: &[SocketAddr]| Answer::Terminals {
+            number: number("3001"),
+            ring: Ring::All,
+            at: at.iter().map(|a| (*a, None)).collect(),
+            signed: false,
+        };
         let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("nothing is learned yet") };
         let Some(Ok(Route::Terminals(all))) = r.handle_answer(WallMs(1), q, several(&[one, two, one])) else { panic!("two places") };
         assert_eq!(all.at.iter().map(|t| t.contact).collect::<Vec<_>>(), [one, two]);

@@ -189,7 +189,8 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
     let directory = Directory::of(&config).map_err(|e| system("directory", &e))?;
     let told_address = addresses.contacts[0].addr;
-    let registrants = registrations::registrants(&config, &state, keyring.keys().current.fingerprint(), told_address, None).map_err(|e| system("directory", &e))?;
+    let registrants = registrations::registrants(&config, &state, keyring.keys().current.fingerprint(), told_address, None)
+        .map_err(|e| system("directory", &e))?;
     let mut daemon = Daemon {
         name,
         gateway,
@@ -551,7 +552,12 @@ impl Daemon {
             let silent = answer == crate::resolve::Answer::No(crate::resolve::NoRoute::DirectorySilent);
             let mut value = match learned {
                 Some(r) if silent => {
-                    let stored = crate::resolve::Answer::Found { number: r.number, contact: r.contact, fingerprint: r.fingerprint, signed: r.signed };
+                    let stored = crate::resolve::Answer::Found {
+                        number: r.number,
+                        contact: r.contact,
+                        fingerprint: r.fingerprint,
+                        signed: r.signed,
+                    };
                     lookup_json(&stored, "learned; the directory does not answer")
                 }
                 _ => match last {
