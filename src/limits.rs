@@ -123,6 +123,8 @@ pub const DIGIT_MAP_ROWS_MAX: usize = 64;
 pub const EMERGENCY_NUMBERS_MAX: usize = 8;
 /// Events of one line between two turns of the board. A turn carries at most a dozen hook changes, each of which makes at most two.
 pub const LINE_EVENTS_MAX: usize = 32;
+/// DTLS datagrams that wait for the event domain: two whole flights of four peers in one turn. Beyond, they are lost, and sent again.
+pub const HANDSHAKES_QUEUED_MAX: usize = 64;
 
 /// Events that one turn of the board may leave behind. A port rarely makes more than two in 20 ms.
 pub const BOARD_EVENTS_MAX: usize = 8 * PORTS_MAX;
