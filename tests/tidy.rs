@@ -32,7 +32,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Transaction ids are seen outside.
     ("stun", &["clock", "digest::Prints"]),
     // A contact of the directory is a SIP URI over a transport.
-    ("directory", &["clock", "digest", "key", "limits", "number", "proof::Succession", "sip::Transport", "sip::message::Uri", "sip::source_of"]),
+    (
+        "directory",
+        &["clock", "digest", "key", "limits", "number", "proof::Succession", "sip::Transport", "sip::message::Uri", "sip::source_of"],
+    ),
     // The directory as SIP phones see it; as `shell::http` is for the API.
     ("sip_door", &["clock", "digest", "directory", "limits", "number", "sip"]),
     // And as resolvers see it.

@@ -488,7 +488,9 @@ pub(super) fn answer(decided: Result<Answer, Unanswered>) -> Response {
         Ok(Answer::Away(number)) => ok(&api::LookupAnswer::Away { number: number.to_string() }),
         Ok(Answer::Unknown(number)) => error(StatusCode::NOT_FOUND, "unknown_number", &format!("nobody has the number {number}")),
         // Asked by SIP only, and answered where it is asked.
-        Ok(Answer::Bound { .. } | Answer::Registered { .. }) => error(StatusCode::INTERNAL_SERVER_ERROR, "wrong_door", "contacts are told by SIP"),
+        Ok(Answer::Bound { .. } | Answer::Registered { .. }) => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "wrong_door", "contacts are told by SIP")
+        }
         // Before these, `numbers` asked who it is.
         Ok(Answer::LogIn) => error(StatusCode::UNAUTHORIZED, "credentials_wanted", "log in with Digest credentials"),
         Ok(Answer::Withheld(number)) => {

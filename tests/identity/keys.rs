@@ -110,7 +110,14 @@ fn req_a1_a_key_is_taken_only_from_who_has_it() {
         assert_eq!((found.fingerprint, found.proven), (None, false));
         // Its own key, proven.
         let own = claim(&stranger.keys().current.fingerprint().to_string());
-        assert!(lan.client().with_key(stranger).register(&login("3002"), &RegisterRequest { contact: "127.0.1.2:5070".into(), ..own }).await.unwrap().proven);
+        assert!(
+            lan.client()
+                .with_key(stranger)
+                .register(&login("3002"), &RegisterRequest { contact: "127.0.1.2:5070".into(), ..own })
+                .await
+                .unwrap()
+                .proven
+        );
     });
     let lines = lan.log().lines().filter(|l| l.contains("why=key_")).count();
     assert_eq!(lines, 1, "four refusals of one source within a minute are one line:\n{}", lan.log());
