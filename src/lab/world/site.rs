@@ -238,6 +238,7 @@ impl Site {
             contact: self.told_sip(),
             transport: crate::sip::Transport::Udp,
             fingerprint: None,
+            proof: Default::default(),
             capabilities: Capabilities { voice: !fax, fax, t38_version: self.spec.media.t38.map(|_| 0), srtp: false },
             private: None,
             mac: None,
