@@ -2,8 +2,8 @@
 
 use super::certificate::{Certificate, Expected, PeerCertificate};
 use super::engine::{Engine, EngineOutput, Established, Handshake, SrtpKeys};
-use super::records::Records;
 use super::is_dtls;
+use super::records::Records;
 use crate::clock::{Instant, TimerTable, ms};
 use crate::limits::{DTLS_AFTERWARDS_MAX, DTLS_OUTGOING_MAX};
 use std::collections::VecDeque;

@@ -48,11 +48,9 @@ pub(super) fn configuration(mtu: u16, simulated: Option<(u64, CryptoProvider)>) 
         .kx_groups(&[NamedGroup::X25519, NamedGroup::Secp256r1]);
     let builder = match simulated {
         // DTLS 1.2 puts the time of day into its hello.
-        Some((seed, provider)) => builder
-            .dtls12_cipher_suites(&[])
-            .kx_groups(&[NamedGroup::X25519])
-            .dangerously_set_rng_seed(seed)
-            .with_crypto_provider(provider),
+        Some((seed, provider)) => {
+            builder.dtls12_cipher_suites(&[]).kx_groups(&[NamedGroup::X25519]).dangerously_set_rng_seed(seed).with_crypto_provider(provider)
+        }
         None => builder
             .dtls12_cipher_suites(&[Dtls12CipherSuite::ECDHE_ECDSA_AES128_GCM_SHA256, Dtls12CipherSuite::ECDHE_ECDSA_AES256_GCM_SHA384])
             .with_crypto_provider(with_key_log(dimpl::crypto::aws_lc_rs::default_provider())),
@@ -219,9 +217,7 @@ impl Running {
         if complete && !core::mem::replace(&mut self.connected, true) {
             let established = self.peer.take().zip(self.heard.secrets());
             self.out.push_back(match established {
-                Some((peer_der, secrets)) => {
-                    EngineOutput::Established(Box::new(Established { peer_der, secrets, srtp: self.srtp.take() }))
-                }
+                Some((peer_der, secrets)) => EngineOutput::Established(Box::new(Established { peer_der, secrets, srtp: self.srtp.take() })),
                 None => EngineOutput::Failed("the peer showed no certificate".into()),
             });
         }
@@ -253,7 +249,9 @@ fn words(error: &dimpl::Error) -> String {
         Error::SecurityError(SecurityError::FatalAlert { description }) => {
             format!("the peer ended the DTLS handshake: {}", super::engine::alert_words(*description))
         }
-        Error::CryptoError(CryptoError::UnsupportedPublicKeyAlgorithm | CryptoError::MissingEcCurveParameter | CryptoError::InvalidEcCurveParameter)
+        Error::CryptoError(
+            CryptoError::UnsupportedPublicKeyAlgorithm | CryptoError::MissingEcCurveParameter | CryptoError::InvalidEcCurveParameter,
+        )
         | Error::CertificateError(CertificateError::MissingEcCurveParameter | CertificateError::InvalidEcCurveParameter) => {
             "the peer's certificate has a key that is not ECDSA".into()
         }

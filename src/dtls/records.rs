@@ -87,7 +87,8 @@ impl Direction {
         };
         let mut iv = [0; 12];
         iv[..keys.iv.len()].copy_from_slice(&keys.iv);
-        let sn = (!keys.sn.is_empty()).then(|| HeaderProtectionKey::new(header, &keys.sn).expect("the schedule makes keys of the right length"));
+        let sn =
+            (!keys.sn.is_empty()).then(|| HeaderProtectionKey::new(header, &keys.sn).expect("the schedule makes keys of the right length"));
         let key = UnboundKey::new(aead, &keys.key).expect("the schedule makes keys of the right length");
         Direction { key: LessSafeKey::new(key), iv, sn }
     }

@@ -93,9 +93,8 @@ fn another_certificate_than_the_expected_one_gets_nothing() {
     let others = Arc::new(certificate());
     for (client_expects, server_expects) in [(true, false), (false, true)] {
         let p = pair();
-        let expected = |right: bool, i: usize| {
-            Some(Expected::one(if right { p.certificates[i].fingerprint() } else { others.fingerprint() }))
-        };
+        let expected =
+            |right: bool, i: usize| Some(Expected::one(if right { p.certificates[i].fingerprint() } else { others.fingerprint() }));
         let mut client = Association::new(NOW, params(Role::Client, &p.certificates[0], expected(client_expects, 1)), &Dimpl);
         let mut server = Association::new(NOW, params(Role::Server, &p.certificates[1], expected(server_expects, 0)), &Dimpl);
         let (_, events) = speak(NOW, [&mut client, &mut server], &mut all);
@@ -116,7 +115,8 @@ fn another_certificate_than_the_expected_one_gets_nothing() {
 fn who_refuses_says_so_by_an_alert_that_the_other_end_understands() {
     let p = pair();
     let nobody = Some(Expected::one(crate::key::Fingerprint([7; 32])));
-    let mut client = Association::new(NOW, params(Role::Client, &p.certificates[0], Some(Expected::one(p.certificates[1].fingerprint()))), &Dimpl);
+    let mut client =
+        Association::new(NOW, params(Role::Client, &p.certificates[0], Some(Expected::one(p.certificates[1].fingerprint()))), &Dimpl);
     let mut server = Association::new(NOW, params(Role::Server, &p.certificates[1], nobody), &Dimpl);
     let (_, events) = speak(NOW, [&mut client, &mut server], &mut all);
     // The client was complete before; the alert under the keys of the records reaches its engine.

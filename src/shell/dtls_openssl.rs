@@ -10,7 +10,8 @@ use crate::clock::{Instant, ms};
 use crate::dtls::{Engine, EngineOutput, Established, Handshake, Params, RecordHash, Role, SecretBytes, Secrets, SrtpKeys, alert_words};
 use openssl::pkey::PKey;
 use openssl::ssl::{
-    ErrorCode, ShutdownState, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
+    ErrorCode, ShutdownState, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslStream, SslVerifyMode,
+    SslVersion,
 };
 use openssl::x509::X509;
 use std::collections::VecDeque;
@@ -19,8 +20,7 @@ use std::io::{self, Read, Write};
 /// How often OpenSSL is asked whether a flight is due again.
 const REMINDER_MS: u64 = 100;
 /// AES-GCM with forward secrecy, for both kinds of key.
-const CIPHERS: &str =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
 /// Datagrams of OpenSSL that wait to be taken out: a flight is at most a dozen.
 const OUT_MAX: usize = 32;
 
