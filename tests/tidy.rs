@@ -17,13 +17,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("key", &["limits"]),
     ("limits", &[]),
     ("number", &["limits"]),
+    // Signatures over texts; keys are known by their fingerprints.
+    ("proof", &["key", "limits"]),
     // Tick domain: samples, 20 ms, nothing of calls or SIP.
     ("line", &["clock", "digit_map", "limits", "number"]),
     // Packets and keys, no sockets: used by both kinds of legs, and by whoever settles what keys they get.
     ("srtp", &["limits"]),
     ("media", &["clock", "limits", "srtp"]),
     ("fax", &["clock", "limits", "srtp"]),
-    ("tick", &["clock", "fax", "id", "limits", "line", "media"]),
+    ("tick", &["clock", "fax", "id", "limits", "line", "media", "srtp"]),
+    // Handshakes in the event domain, their records in the tick domain.
+    ("dtls", &["clock", "key", "limits"]),
     // Event domain: deadlines, nothing of samples.
     ("sdp", &["clock", "limits"]),
     // `sip` answers challenges with it; the doors of the directory check answers.
@@ -32,12 +36,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Transaction ids are seen outside.
     ("stun", &["clock", "digest::Prints"]),
     // A contact of the directory is a SIP URI over a transport.
-    ("directory", &["clock", "digest", "key", "limits", "number", "sip::Transport", "sip::message::Uri", "sip::source_of"]),
+    (
+        "directory",
+        &["clock", "digest", "key", "limits", "number", "proof::Succession", "sip::Transport", "sip::message::Uri", "sip::source_of"],
+    ),
     // The directory as SIP phones see it; as `shell::http` is for the API.
     ("sip_door", &["clock", "digest", "directory", "limits", "number", "sip"]),
     // And as resolvers see it.
     ("enum_door", &["clock", "directory", "limits", "number", "sip::Network", "sip::Transport", "sip::source_of"]),
-    ("registration", &["clock", "directory", "number"]),
+    ("registration", &["clock", "directory", "key", "number"]),
     // Which numbers are the directory's is written as a digit map.
     ("resolve", &["clock", "digit_map", "id", "limits", "number"]),
     // Offer and answer settle what a leg is built from: values of configuration, no machines.
@@ -111,7 +118,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The outside.
-    ("api", &["directory", "key", "limits", "number", "sip::Transport"]),
+    ("api", &["directory", "key", "limits", "number", "proof", "sip::Transport"]),
     // Rules that the machines hold are asked there, so that a file is not refused by one word and run by another.
     (
         "config",
@@ -158,6 +165,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["shell"]),
     ("webpki", &["shell"]),
     ("rcgen", &["shell"]),
+    ("aws_lc_rs", &["proof", "shell"]),
     ("hickory_resolver", &["shell"]),
     ("getrandom", &["shell"]),
     ("argon2", &["shell"]),
@@ -170,7 +178,9 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("rtp_rs", &["media", "decode"]),
     // Digests: HTTP digest access (RFC 7616) and fingerprints.
     ("md5", &["digest"]),
-    ("sha2", &["digest", "key", "shell"]),
+    ("sha2", &["digest", "dtls", "key", "shell"]),
+    ("dimpl", &["dtls"]),
+    ("openssl", &["shell"]),
     ("aes", &["srtp"]),
     ("aes_gcm", &["srtp"]),
     ("hmac", &["srtp"]),

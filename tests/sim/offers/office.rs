@@ -125,7 +125,11 @@ impl Office {
                 idle = false;
                 match action {
                     Action::Lookup(query, number) => {
-                        self.gateway.handle_lookup(now, query, Answer::Found { number, contact: self.other, fingerprint: None });
+                        self.gateway.handle_lookup(
+                            now,
+                            query,
+                            Answer::Found { number, contact: self.other, fingerprint: None, signed: false },
+                        );
                     }
                     Action::Record(record) => self.records.push(*record),
                     Action::Log(line) => self.log.push(line.words),
@@ -163,6 +167,7 @@ impl Office {
                 self.passes_through = false;
             }
             Command::Disconnect(_) => self.retire(now),
+            Command::Listen(..) => {}
             Command::Retune(_, to) => {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to retune") };
                 let Leg::Audio(audio) = &mut **leg else { panic!("a fax is retuned as audio") };
