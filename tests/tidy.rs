@@ -54,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sdp",
             "media::AudioConfig",
             "media::Direction",
+            "media::Protection",
             "media::jitter",
             "fax::t38::relay::SourcePolicy",
             "fax::t38::relay::T38Config",

@@ -53,6 +53,20 @@ pub struct Counts {
     pub tags_checked: u64,
 }
 
+impl core::ops::AddAssign for Counts {
+    fn add_assign(&mut self, more: Counts) {
+        self.malformed += more.malformed;
+        self.not_encrypted += more.not_encrypted;
+        self.replayed += more.replayed;
+        self.not_authentic += more.not_authentic;
+        self.exhausted += more.exhausted;
+        self.too_many_sources += more.too_many_sources;
+        self.no_room += more.no_room;
+        self.passed += more.passed;
+        self.tags_checked += more.tags_checked;
+    }
+}
+
 impl Counts {
     fn count(&mut self, result: Result<usize, Dropped>) -> Result<usize, Dropped> {
         let which = match result {
