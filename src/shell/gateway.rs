@@ -22,7 +22,7 @@ use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::id::PortId;
 use crate::number::Number;
 use crate::resolve::QueryId;
-use crate::tick::{Command, Event};
+use crate::tick::{Command, Event, HandshakeDatagram};
 use heapless::spsc::{Consumer, Producer};
 use std::io;
 use std::net::SocketAddr;
@@ -107,6 +107,7 @@ pub struct Daemon {
     pub started: crate::clock::Instant,
     commands: Producer<'static, Command>,
     events: Consumer<'static, Event>,
+    handshakes: Consumer<'static, HandshakeDatagram>,
     backlog: std::collections::VecDeque<Command>,
     routes: RoutesFile,
     records: RecordsFile,
@@ -167,7 +168,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     let addresses = here.addresses.clone().unwrap_or_else(|| nowhere(&config));
     let gateway = build_gateway(&config, &routes, &addresses);
     let board = build_board(&config, sockets.len());
-    let (command_in, event_out, queues) = media_thread::queues();
+    let (command_in, event_out, handshakes, queues) = media_thread::queues();
     let (wake_media, wake_events) = std::os::unix::net::UnixDatagram::pair().map_err(|e| system("socket pair", &e))?;
     for end in [&wake_media, &wake_events] {
         end.set_nonblocking(true).map_err(|e| system("socket pair", &e))?;
@@ -202,6 +203,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
         started: clock::now(),
         commands: command_in,
         events: event_out,
+        handshakes,
         backlog: std::collections::VecDeque::new(),
         routes,
         records: RecordsFile::open(&state),
@@ -512,6 +514,9 @@ impl Daemon {
     }
 
     fn take_events(&mut self) {
+        while let Some(_datagram) = self.handshakes.dequeue() {
+            // Nobody has asked for any yet: the calls listen for none.
+        }
         while let Some(event) = self.events.dequeue() {
             match &event {
                 Event::Sim(port, happening) => self.notes.take(*port, happening),

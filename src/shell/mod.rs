@@ -17,6 +17,7 @@ mod directory_https;
 pub mod directory_pin;
 mod directory_sip;
 pub mod dns;
+pub mod dtls_openssl;
 mod enrol;
 mod enrolment;
 mod first_admin;
