@@ -91,7 +91,9 @@ impl Pins {
             match known {
                 Some(known) if known != by => {
                     let led = proof::leads(known, by, &successions(&signed.previous));
-                    led.map_err(|_| format!("{server} answers with the key {by}; it is known by {known}, which did not say that this one follows it"))?;
+                    led.map_err(|_| {
+                        format!("{server} answers with the key {by}; it is known by {known}, which did not say that this one follows it")
+                    })?;
                     tracing::warn!("the key of the directory {server} was replaced: {by} follows {known}, by its own word");
                 }
                 _ => tracing::info!("the directory {server} is known by the key {by} from now on"),
