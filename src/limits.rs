@@ -220,6 +220,10 @@ pub const ENROLMENTS_PER_SOURCE_MAX: u32 = 2 * PORTS_MAX as u32;
 pub const SERVERS_MAX: usize = 1000;
 /// Rotations of one key that a gateway (or a directory) can prove to who missed them: at one a quarter, two years.
 pub const SUCCESSIONS_MAX: usize = 8;
+/// Keys that a directory's operator can revoke. Gateways hold the whole list, 40 bytes each.
+pub const REVOCATIONS_MAX: usize = 4096;
+/// Bytes of the reason that stands beside one.
+pub const REVOCATION_WHY_BYTES_MAX: usize = 200;
 /// Alarms waiting to be logged; more in one turn are counted only.
 pub const ALARMS_MAX: usize = 64;
 /// Bytes of a contact's URI. The longest honest ones carry a mapped address and an opaque token, some 150.
