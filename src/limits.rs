@@ -23,6 +23,9 @@ pub const DATAGRAMS_PER_TICK_MAX: usize = 8;
 pub const DATAGRAMS_FLOOD_MAX: usize = 512;
 /// The largest datagram a media socket reads. RTP G.711 is 172 bytes; UDPTL with redundancy a few hundred.
 pub const DATAGRAM_BYTES_MAX: usize = 1500;
+/// SSRCs whose packets were authentic under one SRTP master key (both tables of a session: ours and the peer's). One is the rule; a PBX that takes a
+/// call on and off hold takes another each time. A place costs 80 bytes, and what is in it can never be replayed, so none is given up.
+pub const SRTP_SOURCES_MAX: usize = 32;
 /// The largest SIP message on UDP that is read.
 pub const SIP_BYTES_MAX: usize = 65_535;
 /// Bytes of a SIP message before its body: start line and headers. The longest honest ones carry an Identity, a dozen Vias and a page of
