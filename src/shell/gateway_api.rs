@@ -385,7 +385,9 @@ fn add_route(daemon: &mut Daemon, route: &Route) -> Answer {
     let number = Number::parse(&route.number).map_err(|e| bad(format!("{}: {e}", route.number)))?;
     let contact = route.contact.parse().map_err(|_| bad(format!("{:?} is not ADDRESS:PORT", route.contact)))?;
     let fingerprint = match &route.fingerprint {
-        Some(text) => Some(Fingerprint::parse(text).ok_or_else(|| bad(format!("{text:?} is no identifier: sha-256 AA:BB:..")))?.to_string()),
+        Some(text) => {
+            Some(Fingerprint::parse(text).ok_or_else(|| bad(format!("{text:?} is no identifier: sha-256 AA:BB:..")))?.to_string())
+        }
         None => None,
     };
     if route.days.is_some_and(|days| !(1..=3650).contains(&days)) {

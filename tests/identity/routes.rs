@@ -23,7 +23,10 @@ fn req_a1_routes_are_added_edited_and_removed_by_hand_and_survive_a_restart() {
     a.stop();
     a.start();
     let row = route(&a, "3001");
-    assert_eq!((row["contact"].as_str(), row["fingerprint"].as_str(), row["signed"].as_bool()), (Some("192.0.2.9:5060"), Some(&*key), Some(false)));
+    assert_eq!(
+        (row["contact"].as_str(), row["fingerprint"].as_str(), row["signed"].as_bool()),
+        (Some("192.0.2.9:5060"), Some(&*key), Some(false))
+    );
     assert!(row["expires_at"].is_null() && route(&a, "3002")["expires_at"].is_string());
     assert!(a.ask(&["routes", "edit", "3001", "--no-fingerprint", "--days", "5"]).status.success());
     assert!(route(&a, "3001")["fingerprint"].is_null() && route(&a, "3001")["expires_at"].is_string());

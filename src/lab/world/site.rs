@@ -523,7 +523,9 @@ impl Site {
                     let key = crate::key::Fingerprint::parse(&key).expect("it was learned from the world's directory");
                     self.out.push(Out::Ask(Ticket::Lookup(query), Request::Identify { number, key }));
                 }
-                Action::Lookup(query, _) | Action::FindIdentifier(query, ..) => running.gateway.handle_lookup(now, query, Answer::No(NoRoute::Unknown)),
+                Action::Lookup(query, _) | Action::FindIdentifier(query, ..) => {
+                    running.gateway.handle_lookup(now, query, Answer::No(NoRoute::Unknown))
+                }
                 // No site has accounts with servers outside of its world.
                 Action::Locate(..) => {}
                 Action::Route(number, Some(route)) => {
