@@ -127,3 +127,32 @@ fn a_whole_call_costs_no_malloc_in_the_tick() {
     }
     std::fs::remove_dir_all(dir).ok();
 }
+
+#[test]
+fn what_goes_by_dtls_costs_no_malloc_either() {
+    use std::sync::Arc;
+    use tipring::dtls::fuzz::{certificate, params, speak};
+    use tipring::dtls::{Association, Dimpl, Engine, Expected, Role, SeededForSimulation};
+    COUNTED.set(true);
+    let certificates = [Arc::new(certificate()), Arc::new(certificate())];
+    let simulated = [1, 2].map(|seed| Arc::new(tipring::dtls::Certificate::for_simulation(seed)));
+    for (engine, certificates) in [(&Dimpl as &dyn Engine, &certificates), (&SeededForSimulation(1), &simulated)] {
+        let now = Instant::from_ms(1000);
+        let expected = |i: usize| Some(Expected::one(certificates[i].fingerprint()));
+        let mut client = Association::new(now, params(Role::Client, &certificates[0], expected(1)), engine);
+        let mut server = Association::new(now, params(Role::Server, &certificates[1], expected(0)), engine);
+        speak(now, [&mut client, &mut server], &mut |_, _| true);
+        let (mut a, mut b) = (client.take_records().expect("proven"), server.take_records().expect("proven"));
+        let (mut wire, mut heard) = ([0; 1500], 0);
+        let before = CALLS.load(Relaxed);
+        for i in 0..10_000usize {
+            let n = a.seal(&wire.clone()[..i % 1000], &mut wire).expect("it fits");
+            if i % 7 == 0 {
+                wire[n - 1] ^= 1;
+            }
+            b.open(&wire[..n], &mut |_| heard += 1);
+        }
+        assert_eq!(CALLS.load(Relaxed), before, "mallocs in 10,000 records");
+        assert_eq!(heard, 10_000 - 10_000usize.div_ceil(7));
+    }
+}
