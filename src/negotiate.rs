@@ -7,7 +7,7 @@
 use crate::fax::t38::relay::{SourcePolicy, T38Config};
 use crate::fax::t38::udptl::ErrorCorrection;
 use crate::media::jitter;
-use crate::media::{AudioConfig, Direction};
+use crate::media::{AudioConfig, Direction, Protection};
 use crate::sdp::build::{self, LineAnswer, Local};
 use crate::sdp::{self, Agreed, Capabilities, Codec, Kind, Media, Proto, Session, Side, T38};
 use std::net::SocketAddr;
@@ -449,6 +449,7 @@ pub fn audio_leg(policy: &MediaPolicy, choice: &AudioChoice, ssrc: u32, first_se
         jitter: jitter::Limits { max_ms: policy.jitter_max_ms.min(500) as u16, ..jitter::Limits::default() },
         watchdog_ms: policy.watchdog_ms,
         pass_through: false,
+        protection: Protection::Clear,
     }
 }
 
