@@ -5,6 +5,7 @@
 
 use super::contact::Binding;
 use super::servers::Server;
+use super::revocations::Revocation;
 use super::settings::Settings;
 use crate::clock::WallMs;
 use crate::key::Fingerprint;
@@ -173,6 +174,10 @@ pub enum Record {
     Server(Server),
     /// A directory, by its server number, is no longer known.
     ServerRemoved(Number),
+    /// A key is worth nothing any more.
+    Revoked(Revocation),
+    /// It is good again; the serial of the list from then on.
+    Unrevoked(Fingerprint, u64),
 }
 
 macro_rules! as_text {
