@@ -4,8 +4,8 @@
 //! rows; [`super::Directory::apply`] turns records into state, at start as in service.
 
 use super::contact::Binding;
-use super::servers::Server;
 use super::revocations::Revocation;
+use super::servers::Server;
 use super::settings::Settings;
 use crate::clock::WallMs;
 use crate::key::Fingerprint;

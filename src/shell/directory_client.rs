@@ -171,7 +171,13 @@ struct Answered {
 impl DirectoryClient {
     /// For the directory whose API listens in the clear on `address`. Connects at the first request.
     pub fn new(address: SocketAddr, timeouts: Timeouts) -> Self {
-        DirectoryClient { keyring: None, revocations: AtomicU64::new(0), places: vec![Place::of(Server::plain(address), None)], first: AtomicUsize::new(0), timeouts }
+        DirectoryClient {
+            keyring: None,
+            revocations: AtomicU64::new(0),
+            places: vec![Place::of(Server::plain(address), None)],
+            first: AtomicUsize::new(0),
+            timeouts,
+        }
     }
 
     /// For one directory or several; `trust` says whom HTTPS believes. The error names the file at fault.

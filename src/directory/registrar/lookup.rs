@@ -155,7 +155,8 @@ impl Directory {
                 presence,
             }));
         }
-        if let Some(fixed) = settings.and_then(|s| s.fixed.as_ref()).filter(|f| !f.fingerprint.is_some_and(|key| self.revocations.has(key))) {
+        if let Some(fixed) = settings.and_then(|s| s.fixed.as_ref()).filter(|f| !f.fingerprint.is_some_and(|key| self.revocations.has(key)))
+        {
             // Always there, so the answer is good for as long as a lease would be.
             let lease_s = self.policy.lease_default_s;
             let binding = Binding {
@@ -267,7 +268,6 @@ impl Directory {
         }
     }
 }
-
 
 /// Seconds until then, begun ones counted.
 fn left_s(until: Instant, now: Instant) -> u32 {

@@ -266,12 +266,16 @@ pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
             s.fingerprint.map(|f| f.to_string()),
         ])?,
         Record::ServerRemoved(number) => db.prepare_cached("DELETE FROM servers WHERE number = ?1")?.execute([number.as_str()])?,
-        Record::Revoked(r) => db
-            .prepare_cached("INSERT OR REPLACE INTO revocations VALUES (?1,?2,?3,?4,0)")?
-            .execute(params![r.key.to_string(), &*r.why, r.at.0, r.serial as i64])?,
+        Record::Revoked(r) => db.prepare_cached("INSERT OR REPLACE INTO revocations VALUES (?1,?2,?3,?4,0)")?.execute(params![
+            r.key.to_string(),
+            &*r.why,
+            r.at.0,
+            r.serial as i64
+        ])?,
         Record::Unrevoked(key, serial) => {
             db.prepare_cached("DELETE FROM revocations WHERE good_again = 1 AND serial < ?1")?.execute([*serial as i64])?;
-            db.prepare_cached("INSERT OR REPLACE INTO revocations VALUES (?1,'',0,?2,1)")?.execute(params![key.to_string(), *serial as i64])?
+            db.prepare_cached("INSERT OR REPLACE INTO revocations VALUES (?1,'',0,?2,1)")?
+                .execute(params![key.to_string(), *serial as i64])?
         }
     };
     Ok(())
