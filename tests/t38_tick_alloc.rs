@@ -180,7 +180,7 @@ fn what_goes_by_dtls_costs_no_malloc_either() {
         let (mut wire, mut heard) = ([0; 1500], 0);
         let before = CALLS.get();
         for i in 0..10_000usize {
-            let n = a.seal(&wire.clone()[..i % 1000], &mut wire).expect("it fits");
+            let n = a.seal(&{ wire }[..i % 1000], &mut wire).expect("it fits");
             if i % 7 == 0 {
                 wire[n - 1] ^= 1;
             }
