@@ -26,7 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Packets and keys, no sockets: used by both kinds of legs, and by whoever settles what keys they get.
     ("srtp", &["limits"]),
     ("media", &["clock", "limits", "srtp"]),
-    ("fax", &["clock", "dtls::RECORD_OVERHEAD_MAX", "dtls::Records", "limits", "srtp"]),
+    // T.38 in RTP is RTP.
+    ("fax", &["clock", "dtls::RECORD_OVERHEAD_MAX", "dtls::Records", "limits", "media::Protection", "media::rtp", "srtp"]),
     ("tick", &["clock", "dtls::Records", "dtls::is_dtls", "fax", "id", "limits", "line", "media", "srtp"]),
     // Handshakes in the event domain, their records in the tick domain.
     ("dtls", &["clock", "key", "limits"]),
