@@ -27,7 +27,11 @@ fn verify(lines: &[String], head: Option<&Head>) -> Result<(), Fault> {
 /// What somebody does to a trail.
 #[derive(Clone, Debug)]
 enum Tamper {
-    Edit { line: usize, at: usize, to: u8 },
+    Edit {
+        line: usize,
+        at: usize,
+        to: u8,
+    },
     Remove(usize),
     Double(usize),
     Swap(usize, usize),

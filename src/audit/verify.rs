@@ -39,8 +39,12 @@ impl fmt::Display for Fault {
             Fault::OutOfOrder { expected, found } => {
                 write!(f, "is line {found} of the trail, and line {expected} comes next: lines were removed, doubled or moved")
             }
-            Fault::Broken => write!(f, "does not hold the hash of the line before it: that one was changed, or this one does not belong here"),
-            Fault::Truncated { last, found } => write!(f, "is the last one, line {found} of the trail; it ends with line {last}: lines were cut off"),
+            Fault::Broken => {
+                write!(f, "does not hold the hash of the line before it: that one was changed, or this one does not belong here")
+            }
+            Fault::Truncated { last, found } => {
+                write!(f, "is the last one, line {found} of the trail; it ends with line {last}: lines were cut off")
+            }
             Fault::LastChanged => write!(f, "is the last one, and was changed: the head has another hash of it"),
             Fault::Added => write!(f, "is the last one, and the head knows of none so late: lines were added, or the head is an old one"),
             Fault::NoHead => write!(f, "is the last one, and there is no head that says so"),

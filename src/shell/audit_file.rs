@@ -55,7 +55,9 @@ impl AuditFile {
             }
             // The head is believed over the lines: what was done to them shows at the place where it was done.
             (Some(head), _) => Head { next: None, ..head },
-            (None, Some(LastLine { line, .. })) => crate::audit::verify::read(line).map_or_else(Head::default, |(seq, _)| Head { seq, hash: hash(line), next: None }),
+            (None, Some(LastLine { line, .. })) => {
+                crate::audit::verify::read(line).map_or_else(Head::default, |(seq, _)| Head { seq, hash: hash(line), next: None })
+            }
             (None, None) => Head::default(),
         };
         if last.as_ref().is_some_and(|last| !last.whole && kept.is_none_or(|h| h.next.is_none())) {

@@ -79,7 +79,9 @@ impl core::fmt::Display for StartError {
                  remove the account or give it another password"
             ),
             StartError::Listen(address, e) => write!(f, "listen on {address}: {e}"),
-            StartError::Sip(why) | StartError::Tls(why) | StartError::Enrol(why) | StartError::Key(why) | StartError::Audit(why) => f.write_str(why),
+            StartError::Sip(why) | StartError::Tls(why) | StartError::Enrol(why) | StartError::Key(why) | StartError::Audit(why) => {
+                f.write_str(why)
+            }
             StartError::Runs(state) => write!(f, "{}: another directory runs on this state", state.display()),
         }
     }

@@ -108,7 +108,9 @@ impl Pins {
                 Some(known) if known != by => {
                     let led = proof::leads(known, by, &successions(&signed.previous));
                     if led.is_err() {
-                        let words = format!("{server} answers with the key {by}; it is known by {known}, which did not say that this one follows it");
+                        let words = format!(
+                            "{server} answers with the key {by}; it is known by {known}, which did not say that this one follows it"
+                        );
                         let mut refused = self.refused.lock().expect("no thread panics while it holds a key");
                         if refused.replace(by) != Some(by) {
                             self.remember("directory-refused", by, words.clone());
