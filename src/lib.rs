@@ -15,6 +15,7 @@ pub mod directory;
 pub mod enum_door;
 pub mod fax;
 pub mod id;
+pub mod identity;
 pub mod key;
 pub mod lab;
 pub mod limits;

@@ -29,6 +29,7 @@ mod outgoing;
 mod question;
 mod record;
 mod refusals;
+mod secure;
 mod session;
 mod switchover;
 mod terminals;
@@ -40,11 +41,13 @@ pub use emergency::{EmergencyPlan, EmergencyTarget};
 pub use moving::Addresses;
 pub use question::PeerSays;
 pub use record::{CallRecord, Direction};
+pub use secure::{MediaTransmit, SecurityConfig};
 pub use view::{CallView, PortView};
 
 use crate::clock::{Instant, TimerTable, WallMs, ms};
 use crate::digest::Prints;
 use crate::id::{AccountId, CallId, LegId, PortId};
+use crate::key::Fingerprint;
 use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
 use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::MediaPolicy;
@@ -109,6 +112,8 @@ pub struct Config {
     pub learned_silence_ms: u64,
     /// Calls at a time; at most [`CALLS_MAX`].
     pub calls_max: usize,
+    /// Keys, and whom pages go to.
+    pub security: SecurityConfig,
 }
 
 /// What the shell must do.
@@ -152,6 +157,8 @@ pub enum Wait {
     Switchover,
     /// Another try to tell the peer where we are now.
     Moved,
+    /// The peer to show who it is.
+    Identity,
     /// Legs to give back their counters.
     Counters,
     /// Too long in a state that should pass quickly (resolving).
@@ -212,7 +219,7 @@ struct Call {
     account: Option<AccountId>,
     /// The number as it is called there.
     outside: Option<String>,
-    timers: TimerTable<Wait, 8>,
+    timers: TimerTable<Wait, 9>,
     cause: Option<Cause>,
     answered_at: Option<Instant>,
     ended_at: Option<Instant>,
@@ -250,6 +257,9 @@ pub struct Gateway {
     service_busy: Vec<Option<CallId>>,
     free_legs: VecDeque<LegId>,
     calls: BTreeMap<CallId, Call>,
+    handshakes: secure::Handshakes,
+    /// Keys that nobody may use any more.
+    revoked: Vec<Fingerprint>,
     accounts: Accounts,
     actions: VecDeque<Action>,
     commands: VecDeque<Command>,
@@ -289,6 +299,8 @@ impl Gateway {
             sip,
             resolver,
             calls: BTreeMap::new(),
+            handshakes: secure::Handshakes::default(),
+            revoked: Vec::new(),
             accounts,
             actions: VecDeque::new(),
             commands: VecDeque::new(),
@@ -328,7 +340,7 @@ impl Gateway {
             Event::AnswerTone(port) => self.fax_tone(now, port, "2100 Hz heard: a modem or fax machine is answering"),
             Event::MediaArrived(port) => self.media_arrived(port),
             Event::LegSilent { port, silent_ms } => self.leg_silent(now, port, silent_ms),
-            Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, &leg),
+            Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, *leg),
             Event::Sim(..) => {}
             Event::SimRefused(port, why) => self.log(None, true, format!("{}: {why}", self.port_name(port))),
         }
@@ -438,6 +450,7 @@ impl Gateway {
         self.sip.handle_timeout(now);
         self.drain_sip(now);
         self.account_timeouts(now);
+        self.handshake_timeouts(now);
         for (query, outcome) in self.resolver.handle_timeout(now) {
             if let Some(id) = self.call_of_query(query) {
                 self.routed(now, id, outcome);
@@ -461,6 +474,7 @@ impl Gateway {
             Wait::LearnedRoute => self.ask_directory_too(now, id),
             Wait::Switchover => self.switch_due(now, id),
             Wait::Moved => self.say_where(now, id),
+            Wait::Identity => self.judge(now, id),
             Wait::Counters => self.finish(now, id),
         }
     }
@@ -469,7 +483,7 @@ impl Gateway {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let calls = self.calls.values().filter_map(|c| c.timers.next().map(|(at, _)| at)).min();
         let sip = self.sip.poll_timeout().map(|(at, _)| at);
-        [calls, sip, self.resolver.poll_timeout(), self.accounts.poll_timeout()].into_iter().flatten().min()
+        [calls, sip, self.resolver.poll_timeout(), self.accounts.poll_timeout(), self.handshake_due()].into_iter().flatten().min()
     }
 
     /// What to send on the SIP socket.
@@ -553,6 +567,7 @@ impl Gateway {
     /// Writes the record and forgets the call.
     fn finish(&mut self, now: Instant, id: CallId) {
         let wall = self.wall(now);
+        self.end_handshakes(id);
         let Some(mut call) = self.calls.remove(&id) else { return };
         if let Some(leg) = call.talk.leg.take() {
             self.free_legs.push_back(leg);
@@ -645,6 +660,11 @@ impl Gateway {
             peer_says: None,
             fax_choice: None,
             fax_as_audio: false,
+            protection: None,
+            cipher: None,
+            peer_key: None,
+            verified: None,
+            suspicion: None,
         };
         let timers = TimerTable::new([
             Wait::Answer,
@@ -653,6 +673,7 @@ impl Gateway {
             Wait::Question,
             Wait::Switchover,
             Wait::Moved,
+            Wait::Identity,
             Wait::Counters,
             Wait::Resolve,
         ]);

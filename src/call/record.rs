@@ -3,6 +3,8 @@
 use super::question::PeerSays;
 use crate::clock::WallMs;
 use crate::fax::t38::relay::FaxStats;
+use crate::identity::Proof;
+use crate::key::Fingerprint;
 use crate::media::AudioStats;
 use std::net::SocketAddr;
 
@@ -80,6 +82,16 @@ pub struct CallRecord {
     pub fax_choice: Option<String>,
     /// A fax machine answered, and the peer had no T.38: its tones went as audio. Nobody here can say what became of the pages.
     pub fax_as_audio: bool,
+    /// How media were protected: `in the clear`, `SRTP (SDES)`, `DTLS`. `None`: there were none, or the call was local.
+    pub protection: Option<&'static str>,
+    /// By what: DTLS version and suite, SRTP profile.
+    pub cipher: Option<String>,
+    /// The key that the peer showed in the handshake.
+    pub peer_key: Option<Fingerprint>,
+    /// How the peer was verified before anything left; `None`: it was not.
+    pub verified: Option<Proof>,
+    /// Why something did not leave, or was sent elsewhere.
+    pub suspicion: Option<String>,
 }
 
 /// Counters of a leg that followed another in the same call: counts add up, the rest is the later leg's.

@@ -19,6 +19,7 @@ use crate::resolve::{self, Ring, Target};
 use crate::sdp::Negotiation;
 use crate::sip::{self, DialogId};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// An INVITE to one of several terminals that are called at once.
 struct Branch {
@@ -53,6 +54,11 @@ impl Terminals {
     /// The dialogs of those that have not answered.
     pub(super) fn take_dialogs(&mut self) -> Vec<DialogId> {
         core::mem::take(&mut self.branches).into_iter().map(|b| b.dialog).collect()
+    }
+
+    /// The hosts of those that ring.
+    pub(super) fn hosts(&self) -> Vec<IpAddr> {
+        self.branches.iter().map(|b| b.target.contact.ip()).collect()
     }
 
     fn note(&mut self, cause: Cause) {
@@ -192,6 +198,11 @@ impl Gateway {
             self.terminal_failed(now, id, Cause::PeerSilent);
         }
         true
+    }
+
+    /// Whether other terminals of the number can still take the call.
+    pub(super) fn has_terminals_left(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_some_and(|c| !c.terminals.branches.is_empty() || !c.terminals.waiting.is_empty())
     }
 
     /// Whether this is (still) the call of a number with several terminals.
