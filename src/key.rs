@@ -1,12 +1,18 @@
 //! Fingerprints of public keys: how a gateway is known for good, whatever its address. RFC 8122 clause 5 has the text form.
 
 use core::fmt;
+use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of a gateway's certificate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
+    /// Of a certificate (DER).
+    pub fn of(certificate: &[u8]) -> Self {
+        Fingerprint(Sha256::digest(certificate).into())
+    }
+
     /// Reads `sha-256 AA:BB:..` (RFC 8122), with or without the algorithm's name and the colons. `None` when it is not 32 bytes of hex.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();

@@ -23,6 +23,7 @@ pub mod line;
 pub mod media;
 pub mod negotiate;
 pub mod number;
+pub mod proof;
 pub mod registration;
 pub mod resolve;
 pub mod sdp;

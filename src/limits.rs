@@ -218,6 +218,8 @@ pub const ENROL_SOURCES_MAX: usize = 1024;
 pub const ENROLMENTS_PER_SOURCE_MAX: u32 = 2 * PORTS_MAX as u32;
 /// Other directories that one knows by their server numbers. Three digits' worth.
 pub const SERVERS_MAX: usize = 1000;
+/// Rotations of one key that a gateway (or a directory) can prove to who missed them: at one a quarter, two years.
+pub const SUCCESSIONS_MAX: usize = 8;
 /// Alarms waiting to be logged; more in one turn are counted only.
 pub const ALARMS_MAX: usize = 64;
 /// Bytes of a contact's URI. The longest honest ones carry a mapped address and an opaque token, some 150.

@@ -14,6 +14,7 @@
 
 use crate::clock::{Instant, Rng, TimerTable, ms};
 use crate::directory::Register;
+use crate::key::Fingerprint;
 use crate::number::Number;
 use core::time::Duration;
 use std::net::SocketAddr;
@@ -151,6 +152,11 @@ impl Registrant {
             return;
         }
         (self.register.contact, self.register.private) = (contact, private);
+        self.register_anew(now);
+    }
+
+    /// What is registered is no longer true.
+    fn register_anew(&mut self, now: Instant) {
         match self.state {
             State::Registering | State::Registered | State::BackOff => {
                 self.failures = 0;
@@ -158,6 +164,14 @@ impl Registrant {
             }
             State::Idle | State::Deregistering | State::Stopped => {}
         }
+    }
+
+    /// Our key was replaced. Registers again at once.
+    pub fn set_key(&mut self, now: Instant, key: Fingerprint) {
+        if self.register.fingerprint.replace(key) == Some(key) {
+            return;
+        }
+        self.register_anew(now);
     }
 
     /// There is a way to the directory again, under the same address as before (a cable is back in): whoever failed, or asked into nothing,

@@ -17,6 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("key", &["limits"]),
     ("limits", &[]),
     ("number", &["limits"]),
+    // Signatures over texts; keys are known by their fingerprints.
+    ("proof", &["key", "limits"]),
     // Tick domain: samples, 20 ms, nothing of calls or SIP.
     ("line", &["clock", "digit_map", "limits", "number"]),
     ("media", &["clock", "limits"]),
@@ -35,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sip_door", &["clock", "digest", "directory", "limits", "number", "sip"]),
     // And as resolvers see it.
     ("enum_door", &["clock", "directory", "limits", "number", "sip::Network", "sip::Transport", "sip::source_of"]),
-    ("registration", &["clock", "directory", "number"]),
+    ("registration", &["clock", "directory", "key", "number"]),
     // Which numbers are the directory's is written as a digit map.
     ("resolve", &["clock", "digit_map", "id", "limits", "number"]),
     // Offer and answer settle what a leg is built from: values of configuration, no machines.
@@ -155,6 +157,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["shell"]),
     ("webpki", &["shell"]),
     ("rcgen", &["shell"]),
+    ("aws_lc_rs", &["proof", "shell"]),
     ("hickory_resolver", &["shell"]),
     ("getrandom", &["shell"]),
     ("argon2", &["shell"]),

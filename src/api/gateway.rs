@@ -13,6 +13,9 @@ pub struct Status {
     pub uptime_s: u64,
     /// SIP address.
     pub sip: String,
+    /// The SHA-256 of the certificate that it proves itself with, as `sha-256 AA:BB:..`: its identifier.
+    #[serde(default)]
+    pub identity: Option<String>,
     /// Ports in all.
     pub ports: usize,
     /// Ports in a call.

@@ -135,7 +135,9 @@ impl Gateway {
         call.hunt = Hunt { now_at: Some(i), next: i + 1, second_round, rang, ..Hunt::default() };
         match self.config.emergency.targets[i].clone() {
             EmergencyTarget::Port(port) => self.call_port(now, id, port, "emergency"),
-            EmergencyTarget::Peer(contact) => self.call_peer(now, id, Target { number, contact, fingerprint: None, learned: false }),
+            EmergencyTarget::Peer(contact) => {
+                self.call_peer(now, id, Target { number, contact, fingerprint: None, signed: false, learned: false })
+            }
             EmergencyTarget::Account(account) => self.call_account(now, id, account, number.as_str(), "emergency"),
         }
     }

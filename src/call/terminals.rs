@@ -362,6 +362,7 @@ mod tests {
             number: Number::parse("3001").expect("digits"),
             contact: std::net::SocketAddr::from(([192, 0, 2, n], 5060)),
             fingerprint: None,
+            signed: false,
             learned: false,
         };
         let of = |ring, n: u8| Terminals { ring, all: (0..n).map(target).collect(), ..Terminals::default() }.share_ms(60_000);

@@ -14,6 +14,8 @@ pub struct LearnedRoute {
     pub contact: SocketAddr,
     /// The peer's identifier.
     pub fingerprint: Option<String>,
+    /// The directory signed that number and identifier belong together: the pin of this number.
+    pub signed: bool,
     /// When it was learned.
     pub learned_at: WallMs,
     /// The number has several terminals, of which this one answered last: the directory is asked before it is called.

@@ -47,14 +47,21 @@ pub struct Target {
     pub contact: SocketAddr,
     /// The gateway's identifier (fingerprint of its key), where it has one. Compared before pages leave (a later stop of the path).
     pub fingerprint: Option<String>,
+    /// The directory signed that the number, this fingerprint and (when it was asked) this contact belong together.
+    pub signed: bool,
     /// Called without asking anybody: the answer was learned earlier and may be stale.
     pub learned: bool,
 }
 
 impl Target {
     fn learned(route: &LearnedRoute) -> Target {
-        let LearnedRoute { number, contact, fingerprint, .. } = route.clone();
-        Target { number, contact, fingerprint, learned: true }
+        let LearnedRoute { number, contact, fingerprint, signed, .. } = route.clone();
+        Target { number, contact, fingerprint, signed, learned: true }
+    }
+
+    fn as_learned(&self, wall: WallMs, several: bool) -> LearnedRoute {
+        let Target { number, contact, fingerprint, signed, .. } = self.clone();
+        LearnedRoute { number, contact, fingerprint, signed, learned_at: wall, several }
     }
 }
 
@@ -139,6 +146,8 @@ pub enum Answer {
         contact: SocketAddr,
         /// Its gateway's identifier.
         fingerprint: Option<String>,
+        /// By the key that the directory is known by.
+        signed: bool,
     },
     /// Registered at several places.
     Terminals {
@@ -148,6 +157,8 @@ pub enum Answer {
         ring: Ring,
         /// SIP address and identifier of each one's gateway, the best first.
         at: Vec<(SocketAddr, Option<String>)>,
+        /// By the key that the directory is known by.
+        signed: bool,
     },
     /// Not there, for this reason.
     No(NoRoute),
@@ -260,21 +271,20 @@ impl Resolver {
     pub fn handle_answer(&mut self, wall: WallMs, query: QueryId, answer: Answer) -> Option<Result<Route, NoRoute>> {
         let (dialled, _) = self.waiting.remove(&query)?;
         Some(match answer {
-            Answer::Found { number, contact, fingerprint } => Ok(self.found(wall, dialled, number, contact, fingerprint)),
-            Answer::Terminals { number, ring, at } => {
+            Answer::Found { number, contact, fingerprint, signed } => {
+                Ok(self.found(wall, dialled, Target { number, contact, fingerprint, signed, learned: false }))
+            }
+            Answer::Terminals { number, ring, at, signed } => {
                 let mut places: Vec<Target> = Vec::new();
                 for (contact, fingerprint) in at {
                     // Two ports of one gateway are one place: it knows which of them has the number.
                     if places.len() < BINDINGS_PER_NUMBER_MAX && places.iter().all(|p| p.contact != contact) {
-                        places.push(Target { number: number.clone(), contact, fingerprint, learned: false });
+                        places.push(Target { number: number.clone(), contact, fingerprint, signed, learned: false });
                     }
                 }
                 match places.len() {
                     0 => Err(NoRoute::Away),
-                    1 => {
-                        let Target { contact, fingerprint, .. } = places.remove(0);
-                        Ok(self.found(wall, dialled, number, contact, fingerprint))
-                    }
+                    1 => Ok(self.found(wall, dialled, places.remove(0))),
                     _ => Ok(Route::Terminals(Terminals { ring, at: places })),
                 }
             }
@@ -293,10 +303,8 @@ impl Resolver {
         })
     }
 
-    fn found(&mut self, wall: WallMs, dialled: Number, number: Number, contact: SocketAddr, fingerprint: Option<String>) -> Route {
-        let route = LearnedRoute { number, contact, fingerprint, learned_at: wall, several: false };
-        let target = Target { learned: false, ..Target::learned(&route) };
-        self.store(dialled, route);
+    fn found(&mut self, wall: WallMs, dialled: Number, target: Target) -> Route {
+        self.store(dialled, target.as_learned(wall, false));
         Route::Peer(target)
     }
 
@@ -315,8 +323,7 @@ impl Resolver {
 
     /// This one of a number's several terminals answered.
     pub fn learn_of_several(&mut self, wall: WallMs, dialled: Number, target: &Target) {
-        let Target { number, contact, fingerprint, .. } = target.clone();
-        self.store(dialled, LearnedRoute { number, contact, fingerprint, learned_at: wall, several: true });
+        self.store(dialled, target.as_learned(wall, true));
     }
 
     /// Drops a learned route, here and on disk.
@@ -341,8 +348,8 @@ impl Resolver {
 
     /// Adds a route by hand (`tipring routes add`).
     pub fn learn(&mut self, wall: WallMs, number: Number, contact: SocketAddr, fingerprint: Option<String>) {
-        let route = LearnedRoute { number: number.clone(), contact, fingerprint, learned_at: wall, several: false };
-        self.store(number, route);
+        let target = Target { number: number.clone(), contact, fingerprint, signed: false, learned: false };
+        self.store(number, target.as_learned(wall, false));
     }
 
     /// All learned routes, by number.
@@ -387,7 +394,7 @@ mod tests {
         Resolver::new(BTreeMap::from([(number("2001"), PortId(0))]), Some(number("9000")), RouteCache::new(4), 1500)
     }
     fn found() -> Answer {
-        Answer::Found { number: number("3001"), contact: contact(), fingerprint: None }
+        Answer::Found { number: number("3001"), contact: contact(), fingerprint: None, signed: false }
     }
 
     #[test]
@@ -426,8 +433,12 @@ mod tests {
     fn req_a1_a3_of_several_terminals_the_one_that_answered_is_learned_and_called_when_the_directory_is_silent() {
         let mut r = resolver();
         let (one, two): (SocketAddr, SocketAddr) = (contact(), "192.0.2.8:5060".parse().expect("a literal address"));
-        let several =
-            |at: &[SocketAddr]| Answer::Terminals { number: number("3001"), ring: Ring::All, at: at.iter().map(|a| (*a, None)).collect() };
+        let several = |at: &[SocketAddr]| Answer::Terminals {
+            number: number("3001"),
+            ring: Ring::All,
+            at: at.iter().map(|a| (*a, None)).collect(),
+            signed: false,
+        };
         let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("nothing is learned yet") };
         let Some(Ok(Route::Terminals(all))) = r.handle_answer(WallMs(1), q, several(&[one, two, one])) else { panic!("two places") };
         assert_eq!(all.at.iter().map(|t| t.contact).collect::<Vec<_>>(), [one, two]);
@@ -450,7 +461,7 @@ mod tests {
         let mut r = resolver();
         let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("nothing is learned yet") };
         let at = (1..=200u8).map(|n| (SocketAddr::from(([192, 0, 2, n], 5060)), None)).collect();
-        let answer = r.handle_answer(WallMs(1), q, Answer::Terminals { number: number("3001"), ring: Ring::InOrder, at });
+        let answer = r.handle_answer(WallMs(1), q, Answer::Terminals { number: number("3001"), ring: Ring::InOrder, at, signed: false });
         assert!(matches!(answer, Some(Ok(Route::Terminals(t))) if t.at.len() == BINDINGS_PER_NUMBER_MAX));
     }
 

@@ -145,7 +145,13 @@ impl Daemon {
         }
         let at = &mut self.config.ports[usize::from(port.0)];
         (at.user, at.password) = (Some(login.user), Some(login.password));
-        match registrations::registrants(&self.config, &self.state, self.told_address, Some(port)) {
+        match registrations::registrants(
+            &self.config,
+            &self.state,
+            self.keyring.keys().current.fingerprint(),
+            self.told_address,
+            Some(port),
+        ) {
             Ok(fresh) => {
                 let now = clock::now();
                 for mut one in fresh {

@@ -6,6 +6,7 @@
 use super::clock;
 use super::enrolment::{self, Enrolled, Enrolling};
 use super::gateway_api::{self, Request};
+use super::identity_key::{self, Keyring};
 use super::media_thread::{self, MediaStats, MediaThread};
 use super::own_address::{Look, OwnAddress, Watch};
 use super::records::RecordsFile;
@@ -116,6 +117,8 @@ pub struct Daemon {
     pub(super) enrolling: Vec<Enrolling>,
     pub(super) state: PathBuf,
     own: OwnAddress,
+    /// What this gateway proves itself with.
+    pub keyring: Arc<Keyring>,
     /// Where peers were last told to reach us.
     pub told_address: SocketAddr,
     /// How we see ourselves, where they were told what a NAT makes of it.
@@ -136,6 +139,8 @@ pub struct Daemon {
 pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Result<(), StartError> {
     let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
     std::fs::create_dir_all(&state).map_err(|e| system(&state.display().to_string(), &e))?;
+    let keyring = Arc::new(Keyring::open(&state, identity_key::GATEWAY).map_err(|e| system("identity", &e))?);
+    tell_identity(&keyring);
     let enrolled = Enrolled::open(&state).map_err(|e| system("state", &e))?;
     let enrolling = enrolled.fill(&mut config);
     let enrolling = enrolment::all(&config, &state, enrolling).map_err(|e| system("directory.enrol", &e))?;
@@ -184,7 +189,8 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
     let directory = Directory::of(&config).map_err(|e| system("directory", &e))?;
     let told_address = addresses.contacts[0].addr;
-    let registrants = registrations::registrants(&config, &state, told_address, None).map_err(|e| system("directory", &e))?;
+    let registrants = registrations::registrants(&config, &state, keyring.keys().current.fingerprint(), told_address, None)
+        .map_err(|e| system("directory", &e))?;
     let mut daemon = Daemon {
         name,
         gateway,
@@ -204,6 +210,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
         enrolling,
         state,
         own,
+        keyring,
         told_address,
         private_address: None,
         here,
@@ -525,7 +532,7 @@ impl Daemon {
         let resolver = self.gateway.resolver();
         if resolver.port_of(&number).is_some() || resolver.is_echo(&number) {
             let contact = self.told_address;
-            let here = crate::resolve::Answer::Found { number, contact, fingerprint: None };
+            let here = crate::resolve::Answer::Found { number, contact, fingerprint: None, signed: false };
             let _nobody_waits = reply.send(Ok(lookup_json(&here, "this gateway")));
             return;
         }
@@ -545,7 +552,12 @@ impl Daemon {
             let silent = answer == crate::resolve::Answer::No(crate::resolve::NoRoute::DirectorySilent);
             let mut value = match learned {
                 Some(r) if silent => {
-                    let stored = crate::resolve::Answer::Found { number: r.number, contact: r.contact, fingerprint: r.fingerprint };
+                    let stored = crate::resolve::Answer::Found {
+                        number: r.number,
+                        contact: r.contact,
+                        fingerprint: r.fingerprint,
+                        signed: r.signed,
+                    };
                     lookup_json(&stored, "learned; the directory does not answer")
                 }
                 _ => match last {
@@ -560,6 +572,17 @@ impl Daemon {
             }
             let _nobody_waits = reply.send(Ok(value));
         });
+    }
+
+    /// `tipring identity rotate`: a new key, which the directory is told at once. Handshakes under way finish with the old one.
+    pub fn rotate_identity(&mut self) -> Result<(), String> {
+        let keys = self.keyring.rotate()?;
+        let (now, key) = (clock::now(), keys.current.fingerprint());
+        tracing::warn!("the key of this gateway is replaced: {key}");
+        for port in &mut self.registrants {
+            port.registrant.set_key(now, key);
+        }
+        Ok(())
     }
 
     /// Puts a command of `tipring sim` on its way.
@@ -599,6 +622,13 @@ impl Daemon {
             && self.registrants.iter().all(|r| r.registrant.state() == crate::registration::State::Stopped);
         gone || clock::now() >= limit
     }
+}
+
+/// Who this gateway is, once in the log.
+fn tell_identity(keyring: &Keyring) {
+    let keys = keyring.keys();
+    let made = if keys.made { ", made just now" } else { "" };
+    tracing::info!("the key of this gateway: {}{made}", keys.current.fingerprint());
 }
 
 /// What is plugged into a port, for `tipring ports`.

@@ -8,7 +8,7 @@ pub mod health;
 use super::clock::{self, rfc3339};
 use super::gateway::{Daemon, kind_word};
 use super::log::Seldom;
-use super::{directory, http, simulate, sip_accounts};
+use super::{directory, http, identity_key, simulate, sip_accounts};
 use crate::api::gateway::{Call, MediaCounters, Port, Registration, Route, SimAction, SipMessageCounters, Status};
 use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::id::PortId;
@@ -71,6 +71,8 @@ pub enum Ask {
     RemoveRoute(String),
     /// `GET /v1/lookup/{number}`
     Lookup(String),
+    /// `POST /v1/identity/rotate`
+    RotateIdentity,
     /// `POST /v1/sim/{port}`
     Simulate(PortId, simulate::Prepared),
     /// `GET /v1/sim/{port}?after=N`
@@ -115,6 +117,7 @@ fn routes_of(door: Arc<Door>) -> Router {
         .route("/v1/routes", get(|d: At| ask(d, Ask::Routes)).post(|d: At, Json(r): Json<Route>| ask(d, Ask::AddRoute(r))))
         .route("/v1/routes/{number}", delete(|d: At, Path(n): Path<String>| ask(d, Ask::RemoveRoute(n))))
         .route("/v1/lookup/{number}", get(|d: At, Path(n): Path<String>| ask(d, Ask::Lookup(n))))
+        .route("/v1/identity/rotate", post(|d: At| ask(d, Ask::RotateIdentity)))
         .route("/v1/sim/{port}", post(prepare))
         .route("/v1/sim/{port}", get(|d: At, Path(p): Path<String>, Query(a): Query<After>| ask(d, Ask::SimNotes(p, a.after))))
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is no such resource") })
@@ -242,6 +245,10 @@ pub fn answer(daemon: &mut Daemon, request: Request) {
         Ask::AddRoute(route) => add_route(daemon, &route),
         Ask::RemoveRoute(number) => remove_route(daemon, &number),
         Ask::Lookup(number) => return daemon.look_up_for(&number, request.reply),
+        Ask::RotateIdentity => daemon
+            .rotate_identity()
+            .map(|()| identity_key::shown(&daemon.keyring))
+            .map_err(|words| (StatusCode::INTERNAL_SERVER_ERROR, words)),
         Ask::Simulate(port, prepared) => simulate(daemon, port, prepared),
         Ask::SimNotes(port, after) => port_of(daemon, &port).map(|p| json!(daemon.notes.after(p, after))),
     };
@@ -292,6 +299,7 @@ fn status(daemon: &mut Daemon) -> Value {
         version: env!("CARGO_PKG_VERSION").into(),
         uptime_s: clock::now().ms_since(daemon.started) / 1000,
         sip: daemon.told_address.to_string(),
+        identity: Some(daemon.keyring.keys().current.fingerprint().to_string()),
         ports: views.len(),
         ports_in_call: views.iter().filter(|p| p.call.is_some()).count(),
         calls: daemon.gateway.calls().len(),
@@ -385,15 +393,16 @@ fn simulate(daemon: &mut Daemon, id: PortId, prepared: simulate::Prepared) -> An
 /// A look-up's answer as JSON.
 pub fn lookup_json(answer: &resolve::Answer, how: &str) -> Value {
     match answer {
-        resolve::Answer::Found { number, contact, fingerprint } => {
-            json!({"found": true, "number": number.to_string(), "contact": contact.to_string(), "fingerprint": fingerprint, "by": how})
+        resolve::Answer::Found { number, contact, fingerprint, signed } => {
+            json!({"found": true, "number": number.to_string(), "contact": contact.to_string(), "fingerprint": fingerprint, "signed": signed,
+                "by": how})
         }
-        resolve::Answer::Terminals { number, ring, at } => {
+        resolve::Answer::Terminals { number, ring, at, signed } => {
             let ring = if *ring == resolve::Ring::All { "all" } else { "in-order" };
             let contacts: Vec<Value> = at.iter().map(|(c, f)| json!({"contact": c.to_string(), "fingerprint": f})).collect();
             let (contact, fingerprint) = at.first().cloned().unzip();
             json!({"found": true, "number": number.to_string(), "contact": contact.map(|c| c.to_string()), "fingerprint": fingerprint.flatten(),
-                "ring": ring, "contacts": contacts, "by": how})
+                "signed": signed, "ring": ring, "contacts": contacts, "by": how})
         }
         resolve::Answer::No(why) => json!({"found": false, "why": why.words(), "by": how}),
     }

@@ -22,6 +22,7 @@ mod first_admin;
 pub mod gateway;
 pub mod gateway_api;
 pub mod http;
+pub mod identity_key;
 pub mod lab;
 mod lab_directory;
 pub mod log;

@@ -3,6 +3,7 @@
 use super::clock;
 use super::directory_client::{ClientError, DirectoryClient, Login, Timeouts};
 use super::log::Seldom;
+use super::state_folder::put;
 use super::sys;
 use super::tls::https::Trust;
 use crate::api::directory::LookupAnswer;
@@ -19,9 +20,7 @@ use crate::registration::{Outcome, Outgoing, Registrant, State};
 use crate::resolve::{Answer, NoRoute, Ring};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -155,11 +154,11 @@ impl Directory {
                     match ring {
                         Some(ring) if found.contacts.len() > 1 => {
                             let at = found.contacts.into_iter().map(|c| (seen(c.address, c.private_address), c.fingerprint));
-                            Answer::Terminals { number, ring, at: at.take(BINDINGS_PER_NUMBER_MAX).collect() }
+                            Answer::Terminals { number, ring, at: at.take(BINDINGS_PER_NUMBER_MAX).collect(), signed: false }
                         }
                         _ => {
                             let contact = seen(found.contact, found.private_address);
-                            Answer::Found { number, contact, fingerprint: found.fingerprint }
+                            Answer::Found { number, contact, fingerprint: found.fingerprint, signed: false }
                         }
                     }
                 }
@@ -257,15 +256,17 @@ pub async fn address_of(servers: &crate::config::server::Servers) -> Option<std:
     tokio::time::timeout(RESOLVE_WITHIN, asked).await.ok()?.ok()?.next()
 }
 
-/// One registrant for each port (or this one `only`) that has an account, to be started once it is known where peers reach us.
+/// One registrant for each port (or this one `only`) that has an account, to be started once it is known where peers reach us. `key` is what the
+/// gateway proves itself with: its identifier.
 pub fn registrants(
     config: &GatewayConfig,
     state: &Path,
+    key: Fingerprint,
     contact: SocketAddr,
     only: Option<PortId>,
 ) -> Result<Vec<PortRegistration>, String> {
     let Some(directory) = &config.directory else { return Ok(Vec::new()) };
-    let (instance, fingerprint) = identity(state).map_err(|e| format!("{}: {e}", state.display()))?;
+    let instance = instance_of(state)?;
     let given = directory.mac.as_deref().and_then(Mac::parse);
     let mac = given.or_else(|| sys::interfaces::hardware_address(contact.ip()));
     let mut rng = Rng::new(clock::seed());
@@ -278,7 +279,7 @@ pub fn registrants(
             instance: instance.clone(),
             contact,
             transport: crate::sip::Transport::Udp,
-            fingerprint: Some(fingerprint),
+            fingerprint: Some(key),
             capabilities: Capabilities {
                 voice: !port.is_fax(),
                 fax: port.is_fax(),
@@ -296,33 +297,26 @@ pub fn registrants(
     Ok(all)
 }
 
-/// The name of this gateway's terminal, the same after every restart.
+/// The name of this gateway's terminal, the same after every restart and whatever its key is. A state folder of before there were keys has a
+/// secret whose SHA-256 it was made from; numbers and accounts that hang on that name stay where they are.
 pub fn instance_of(state: &Path) -> Result<Instance, String> {
-    identity(state).map(|(instance, _)| instance).map_err(|e| format!("{}: {e}", state.display()))
-}
-
-/// Who this gateway is, the same after every restart: a name, and the identifier that peers compare.
-///
-/// The identifier is the SHA-256 of a secret made at first start. It is *stated*, not proven; the key pair that will prove it takes its
-/// place in the same field.
-fn identity(state: &Path) -> std::io::Result<(Instance, Fingerprint)> {
-    let path = state.join("identity.secret");
-    let secret = match std::fs::read(&path) {
-        Ok(bytes) if bytes.len() == 32 => bytes,
-        Ok(_) => return Err(std::io::Error::other(format!("{} is damaged: it must be 32 bytes", path.display()))),
+    let path = state.join("identity.instance");
+    let at = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let name = match std::fs::read_to_string(&path) {
+        Ok(name) => name,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let bytes = clock::random::<32>();
-            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            bytes.to_vec()
+            let from = match std::fs::read(state.join("identity.secret")) {
+                Ok(secret) if secret.len() == 32 => Sha256::digest(&secret).into(),
+                Ok(_) | Err(_) => clock::random::<32>(),
+            };
+            let name: String = from[..8].iter().map(|b| format!("{b:02x}")).collect();
+            let name = format!("tipring-{name}\n");
+            put(&path, name.as_bytes(), 0o644).map_err(|e| at(&e))?;
+            name
         }
-        Err(e) => return Err(e),
+        Err(e) => return Err(at(&e)),
     };
-    let fingerprint: [u8; 32] = Sha256::digest(&secret).into();
-    let name: String = fingerprint[..8].iter().map(|b| format!("{b:02x}")).collect();
-    let instance = Instance::parse(&format!("tipring-{name}")).map_err(|_| std::io::Error::other("an instance name is hex"))?;
-    Ok((instance, Fingerprint(fingerprint)))
+    Instance::parse(name.trim()).map_err(|e| at(&e))
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ struct Row {
     number: String,
     contact: String,
     fingerprint: Option<String>,
+    #[serde(default)]
+    signed: bool,
     learned_ms: i64,
     #[serde(default)]
     several: bool,
@@ -37,8 +39,8 @@ pub struct RoutesFile {
 
 impl Row {
     fn is_refreshed_by(&self, new: &Row) -> bool {
-        (&self.number, &self.contact, &self.fingerprint, self.several) == (&new.number, &new.contact, &new.fingerprint, new.several)
-            && (0..REFRESH_MS).contains(&new.learned_ms.saturating_sub(self.learned_ms))
+        let facts = |r: &Row| (r.number.clone(), r.contact.clone(), r.fingerprint.clone(), r.signed, r.several);
+        facts(self) == facts(new) && (0..REFRESH_MS).contains(&new.learned_ms.saturating_sub(self.learned_ms))
     }
 }
 
@@ -69,8 +71,9 @@ impl RoutesFile {
             let (Ok(dialled), Ok(number), Ok(contact)) = (Number::parse(dialled), Number::parse(&row.number), row.contact.parse()) else {
                 continue;
             };
-            let (fingerprint, learned_at, several) = (row.fingerprint.clone(), WallMs(row.learned_ms), row.several);
-            cache.learn(dialled, LearnedRoute { number, contact, fingerprint, learned_at, several });
+            let (fingerprint, signed) = (row.fingerprint.clone(), row.signed);
+            let (learned_at, several) = (WallMs(row.learned_ms), row.several);
+            cache.learn(dialled, LearnedRoute { number, contact, fingerprint, signed, learned_at, several });
         }
         cache
     }
@@ -83,6 +86,7 @@ impl RoutesFile {
                     number: r.number.to_string(),
                     contact: r.contact.to_string(),
                     fingerprint: r.fingerprint.clone(),
+                    signed: r.signed,
                     learned_ms: r.learned_at.0,
                     several: r.several,
                     learned_at: rfc3339(r.learned_at),
@@ -129,6 +133,7 @@ mod tests {
             number: number.clone(),
             contact: contact.parse().unwrap(),
             fingerprint: None,
+            signed: false,
             learned_at: WallMs(ms),
             several: false,
         };

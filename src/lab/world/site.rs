@@ -655,11 +655,19 @@ fn answer_of(response: Response) -> Answer {
     match response {
         Response::Found(found) if found.ring != directory::Ring::Newest && found.contacts.len() > 1 => {
             let at = found.contacts.iter().map(|(b, _)| (b.address, b.fingerprint().map(|f| f.to_string()))).collect();
-            Answer::Terminals { number: found.number, ring: if found.ring == directory::Ring::All { Ring::All } else { Ring::InOrder }, at }
+            Answer::Terminals {
+                number: found.number,
+                ring: if found.ring == directory::Ring::All { Ring::All } else { Ring::InOrder },
+                at,
+                signed: true,
+            }
         }
-        Response::Found(found) => {
-            Answer::Found { number: found.number, contact: found.contact, fingerprint: found.fingerprint.map(|f| f.to_string()) }
-        }
+        Response::Found(found) => Answer::Found {
+            number: found.number,
+            contact: found.contact,
+            fingerprint: found.fingerprint.map(|f| f.to_string()),
+            signed: true,
+        },
         Response::Away(_) => Answer::No(NoRoute::Away),
         Response::Unknown(_) => Answer::No(NoRoute::Unknown),
         Response::Elsewhere(..) | Response::LogIn | Response::Withheld(_) => Answer::No(NoRoute::Refused),

@@ -51,6 +51,14 @@ pub async fn ask(daemon: &Daemon, method: &str, path: &str, body: Option<&Value>
     api_client::request_as(api, token.as_deref().map(str::trim), method, path, body).await.map_err(failed)
 }
 
+/// Whether somebody listens where the daemon's API would.
+pub(super) async fn is_running(daemon: &Daemon) -> bool {
+    match api_of(daemon) {
+        Ok((api, _)) => tokio::net::TcpStream::connect(api).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
 /// A list: JSON as it came, or a table of the named columns.
 pub async fn rows(daemon: &Daemon, path: &str, columns: &[&str]) -> Outcome {
     match ask(daemon, "GET", path, None).await {
@@ -95,7 +103,7 @@ pub async fn status(daemon: &Daemon) -> Outcome {
 }
 
 /// A JSON object as indented `name: value` lines.
-fn print_tree(value: &Value, depth: usize) {
+pub(super) fn print_tree(value: &Value, depth: usize) {
     let Some(object) = value.as_object() else { return };
     for (key, value) in object {
         let indent = "  ".repeat(depth);

@@ -5,6 +5,7 @@
 mod accounts;
 mod ask;
 mod check;
+mod identity;
 mod keep;
 mod numbers;
 mod sim;
@@ -53,6 +54,13 @@ enum Verb {
     Lookup {
         /// The number
         number: String,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// The key that a gateway (or a directory) proves itself with
+    Identity {
+        #[command(subcommand)]
+        change: Option<identity::Change>,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -329,6 +337,7 @@ async fn run(verb: Verb) -> Outcome {
             ask::rows(&daemon, "/v1/calls", &["call", "direction", "from", "to", "state", "media", "peer", "started"]).await
         }
         Verb::Lookup { number, daemon } => ask::lookup(&daemon, &number).await,
+        Verb::Identity { change, daemon } => identity::run(&daemon, change).await,
         Verb::Routes { change, daemon } => ask::routes(&daemon, change).await,
         Verb::Registrations { change: None | Some(RegistrationChange::List), daemon } => ask::registrations(&daemon).await,
         Verb::Registrations { change: Some(RegistrationChange::Add { number, contact, transport, fingerprint }), daemon } => {

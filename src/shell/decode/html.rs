@@ -1,9 +1,10 @@
 //! The report as one HTML file that needs nothing beside it: verdict, level and spectrogram over time, the ladder of T.30 frames, pages.
 
+use super::Decoded;
 use super::spectrogram::{ROWS, Spectrogram};
 use super::words::{Line, page, timeline};
-use super::{Decoded, base64};
 use crate::decode::{Direction, Report};
+use crate::proof::base64;
 use crate::shell::png;
 use std::fmt::Write;
 

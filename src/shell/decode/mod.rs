@@ -2,7 +2,6 @@
 //!
 //! Files are read in pieces and twice: the first pass finds the streams of a capture and whether both channels of a WAV are the same.
 
-mod base64;
 mod html;
 mod json;
 mod out;

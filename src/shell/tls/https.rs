@@ -7,7 +7,6 @@ use super::{
 use super::{verify_server_cert_signed_by_trust_anchor, verify_server_name, verify_tls12_signature, verify_tls13_signature};
 use crate::key::Fingerprint;
 use rustls::CertificateError;
-use sha2::{Digest as _, Sha256};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +26,7 @@ pub enum Trust {
 
 /// The SHA-256 of a certificate.
 pub fn fingerprint(certificate: &[u8]) -> Fingerprint {
-    Fingerprint(Sha256::digest(certificate).into())
+    Fingerprint::of(certificate)
 }
 
 /// What opens connections under this trust. Sessions are resumed (RFC 8446 s.2.2).

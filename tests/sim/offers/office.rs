@@ -125,7 +125,11 @@ impl Office {
                 idle = false;
                 match action {
                     Action::Lookup(query, number) => {
-                        self.gateway.handle_lookup(now, query, Answer::Found { number, contact: self.other, fingerprint: None });
+                        self.gateway.handle_lookup(
+                            now,
+                            query,
+                            Answer::Found { number, contact: self.other, fingerprint: None, signed: false },
+                        );
                     }
                     Action::Record(record) => self.records.push(*record),
                     Action::Log(line) => self.log.push(line.words),

@@ -1,0 +1,68 @@
+//! `tipring identity`: the key of a daemon.
+
+use super::{Daemon, Outcome, ask, config_path, problems};
+use crate::config::{self, AnyConfig};
+use crate::shell::identity_key::{self, Keyring, shown};
+use clap::Subcommand;
+use serde_json::Value;
+
+#[derive(Subcommand)]
+pub(super) enum Change {
+    /// The key, and those that it followed
+    Show,
+    /// A new key in place of this one, which says with its last signature that the new one follows it
+    Rotate,
+}
+
+pub(super) async fn run(daemon: &Daemon, change: Option<Change>) -> Outcome {
+    match change {
+        None | Some(Change::Show) => match keyring(daemon) {
+            Ok(Some(keyring)) => print(daemon, &shown(&keyring)),
+            Ok(None) => {
+                eprintln!("there is no key yet: the daemon makes it at its first start");
+                Outcome::No
+            }
+            Err(outcome) => outcome,
+        },
+        Some(Change::Rotate) => rotate(daemon).await,
+    }
+}
+
+/// A daemon that runs does it itself, so that it uses the new key at once.
+async fn rotate(daemon: &Daemon) -> Outcome {
+    if ask::is_running(daemon).await {
+        return match ask::ask(daemon, "POST", "/v1/identity/rotate", None).await {
+            Ok(value) => print(daemon, &value),
+            Err(outcome) => outcome,
+        };
+    }
+    match keyring(daemon) {
+        Ok(Some(keyring)) => match keyring.rotate() {
+            Ok(_) => print(daemon, &shown(&keyring)),
+            Err(words) => Outcome::Unusable(words),
+        },
+        Ok(None) => {
+            eprintln!("there is no key yet: the daemon makes it at its first start");
+            Outcome::No
+        }
+        Err(outcome) => outcome,
+    }
+}
+
+fn keyring(daemon: &Daemon) -> Result<Option<Keyring>, Outcome> {
+    let path = config_path(daemon)?;
+    let (state, whose) = match config::any(&path).map_err(|found| problems(&found))? {
+        AnyConfig::Gateway(_) => (config::state_root().join(config::name(&path)), identity_key::GATEWAY),
+        AnyConfig::Directory(c) => (c.state_dir, identity_key::DIRECTORY),
+    };
+    Keyring::read(&state, whose).map_err(Outcome::Unusable)
+}
+
+fn print(daemon: &Daemon, value: &Value) -> Outcome {
+    if daemon.json {
+        println!("{value}");
+    } else {
+        ask::print_tree(value, 0);
+    }
+    Outcome::Yes
+}
