@@ -207,7 +207,8 @@ impl Gateway {
             // Help is not asked for its papers.
             (true, _) => Expected::ByHand,
             (false, Some(key)) => Expected::Keys(vec![key]),
-            (false, None) if target.by_hand => Expected::ByHand,
+            // What the directory says it signs; a route without its word is the operator's.
+            (false, None) if target.learned && !target.signed => Expected::ByHand,
             (false, None) => Expected::Record { signed: target.signed && !target.learned },
         };
         let policy = if emergency && policy == Policy::Required { Policy::Preferred } else { policy };
@@ -531,9 +532,11 @@ impl Gateway {
         if let (true, Some(port)) = (held, port) {
             self.commands.push_back(Command::Line(port, LineCommand::Connect));
         }
-        if let (Proof::Proven, Some(key), true) = (clearance.by(), key, from_us) {
-            self.log(Some(id), false, format!("the peer holds the key on record, {key}"));
-            self.learn_key(id, key);
+        match (clearance.by(), key) {
+            (Proof::Proven, Some(key)) => self.log(Some(id), false, format!("the peer holds the key on record, {key}")),
+            // the number had no key that anybody knew; from now on it has the one that was shown where the directory led.
+            (Proof::Signed, Some(key)) if from_us => self.learn_key(id, key),
+            _ => {}
         }
         if held {
             self.terminal_answered(now, id);

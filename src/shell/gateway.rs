@@ -108,6 +108,8 @@ pub struct Daemon {
     commands: Producer<'static, Command>,
     events: Consumer<'static, Event>,
     backlog: std::collections::VecDeque<Command>,
+    /// The legs' RTP sockets, from which handshakes speak.
+    handshake_sockets: Vec<std::net::UdpSocket>,
     routes: RoutesFile,
     records: RecordsFile,
     pub(super) directory: Option<Directory>,
@@ -165,9 +167,11 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     let mut own = OwnAddress::new(sip.local(), config.sip.main().ip(), api_of_directory).with_stun(config.sip.stun);
     let here = own.look(clock::now());
     let addresses = here.addresses.clone().unwrap_or_else(|| nowhere(&config));
-    let gateway = build_gateway(&config, &routes, &addresses);
+    let gateway = build_gateway(&config, &routes, &addresses, &keyring.keys());
     let board = build_board(&config, sockets.len());
     let (command_in, event_out, queues) = media_thread::queues();
+    let handshake_sockets: Result<Vec<_>, _> = sockets.iter().map(|set| set.rtp.try_clone()).collect();
+    let handshake_sockets = handshake_sockets.map_err(|e| system("media.ports", &e))?;
     let (wake_media, wake_events) = std::os::unix::net::UnixDatagram::pair().map_err(|e| system("socket pair", &e))?;
     for end in [&wake_media, &wake_events] {
         end.set_nonblocking(true).map_err(|e| system("socket pair", &e))?;
@@ -203,6 +207,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
         commands: command_in,
         events: event_out,
         backlog: std::collections::VecDeque::new(),
+        handshake_sockets,
         routes,
         records: RecordsFile::open(&state),
         directory,
@@ -399,6 +404,10 @@ impl Daemon {
         }
         while let Some(transmit) = self.gateway.poll_transmit() {
             sip.send(transmit.dst, transmit.server_name, transmit.bytes);
+        }
+        while let Some(d) = self.gateway.poll_media_transmit() {
+            // Like any datagram it may be lost; the handshake's timers send it again.
+            let _lost = self.handshake_sockets.get(usize::from(d.leg.0)).map(|socket| socket.send_to(&d.bytes, d.dst));
         }
         while let Some(command) = self.gateway.poll_command() {
             self.backlog.push_back(command);

@@ -3,6 +3,7 @@
 use super::leg::Leg;
 use crate::fax::t38::udptl::ErrorCorrection;
 use crate::id::{LegId, PortId};
+use crate::identity::Clearance;
 use crate::line::Command as LineCommand;
 use crate::media::Direction;
 use std::net::{IpAddr, SocketAddr};
@@ -60,6 +61,8 @@ pub enum Command {
     Disconnect(PortId),
     /// The audio leg of this port goes on under new terms.
     Retune(PortId, Retune),
+    /// It is known who the peer of this port's fax is: images may pass.
+    Clear(PortId, Clearance),
     /// The T.38 leg of this port goes on under new terms.
     Redirect(PortId, Redirect),
     /// A digit that came by signalling is played to this port's line, like one that came in RTP: the key, and for how long in ms.

@@ -181,6 +181,13 @@ impl Board {
                     t38.redirect(to.remote, to.also_from, to.max_datagram, to.error_correction);
                 }
             }
+            Command::Clear(port, clearance) => {
+                if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
+                    && let Leg::T38(t38) = &mut **leg
+                {
+                    t38.set_cleared(clearance);
+                }
+            }
             Command::PlayDigit(port, key, duration_ms) => {
                 if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
                     && let Leg::Audio(audio) = &mut **leg

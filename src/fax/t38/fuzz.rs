@@ -189,7 +189,7 @@ impl LineEngine {
     fn poll(&mut self) -> Option<(Packet, u8)> {
         use super::engine::Engine;
         let made = self.engine.poll()?;
-        if self.filter.from_line(&made.0) == super::filter::Outgoing::SendAndReset {
+        if self.filter.from_line(&made.0).resets() {
             self.engine.from_net(super::engine::Step::Reset);
         }
         Some(made)

@@ -6,9 +6,10 @@ use super::nat::Nat;
 use super::network::Ticket;
 use super::place::{Found, Place, SIP_PORT, STUN_SERVER, home, sip_address};
 use super::plug::Plug;
-use super::spec::{GatewaySpec, MachineSpec, PortSpec};
-use crate::call::{self, Action, Addresses, CallRecord, Gateway, LegSockets, LogLine, PortConfig};
+use super::spec::{GatewaySpec, MachineSpec, PortSpec, SecuritySpec};
+use crate::call::{self, Action, Addresses, CallRecord, Gateway, LegSockets, LogLine, PortConfig, SecurityConfig};
 use crate::clock::{Instant, Rng, WallMs};
+use crate::dtls::{Certificate, SeededForSimulation};
 use crate::digit_map::{DigitMap, emergency_numbers};
 use crate::directory::{self, Capabilities, Instance, Register, Request, Response, User};
 use crate::id::{CallId, LegId, PortId};
@@ -115,6 +116,7 @@ pub struct Site {
     pub(super) mute: bool,
     /// Learned routes: they are on disk, and so outlive the gateway.
     pub disk: BTreeMap<Number, LearnedRoute>,
+    certificate: Arc<Certificate>,
     /// Phase of its turns, and how many it has made.
     first_turn_us: u64,
     turns: u64,
@@ -145,6 +147,7 @@ impl Site {
             running: None,
             life: 0,
             disk: BTreeMap::new(),
+            certificate: Arc::new(Certificate::for_simulation(0x7172 + index as u64)),
             // Gateways do not start in the same microsecond: each has its own phase of the 20 ms.
             first_turn_us: 1 + rng.below(20_000),
             turns: 0,
@@ -195,10 +198,12 @@ impl Site {
             no_answer_ms: self.spec.no_answer_ms,
             learned_silence_ms: self.spec.learned_silence_ms,
             calls_max: self.spec.calls_max,
+            security: self.security(),
         };
         let sip = SipConfig { trusted: self.spec.trusted.clone(), ..SipConfig::new(self.told_sip(), "tipring-lab") };
         let mut sip = Endpoint::new(sip, rng.next_u64());
-        sip.set_capabilities(crate::negotiate::capabilities(&self.spec.media, SocketAddr::new(self.place.told, 0)));
+        let identifier = self.certificate().map(|c| c.fingerprint());
+        sip.set_capabilities(crate::negotiate::capabilities(&self.spec.media, identifier, SocketAddr::new(self.place.told, 0)));
         let mut gateway = Gateway::new(config, sip, resolver, rng.next_u64());
         gateway.set_wall(now, wall);
         let mut registrants = Vec::new();
@@ -237,13 +242,28 @@ impl Site {
             instance: Instance::parse(&format!("urn:lab:{}:{}", self.spec.name, port.name)).expect("names of the lab are short"),
             contact: self.told_sip(),
             transport: crate::sip::Transport::Udp,
-            fingerprint: None,
-            capabilities: Capabilities { voice: !fax, fax, t38_version: self.spec.media.t38.map(|_| 0), srtp: false },
+            fingerprint: self.certificate().map(|c| c.fingerprint()),
+            capabilities: Capabilities {
+                voice: !fax,
+                fax,
+                t38_version: self.spec.media.t38.map(|_| 0),
+                srtp: self.spec.security.media.encrypts(),
+            },
             private: None,
             mac: None,
             lease_s: None,
             calls: 0,
         }
+    }
+
+    /// The gateway's key: on disk, so the same in each of its lives.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.spec.security.has_key.then(|| self.certificate.clone())
+    }
+
+    fn security(&self) -> SecurityConfig {
+        let SecuritySpec { media, identity, .. } = self.spec.security;
+        SecurityConfig { media, identity, certificate: self.certificate(), engine: Arc::new(|_, seed| Box::new(SeededForSimulation(seed))) }
     }
 
     fn media_address(&self, leg: LegId, channel: Channel) -> SocketAddr {
@@ -471,7 +491,7 @@ impl Site {
             board.command(now, command, ports, &mut send);
         }
         for ((leg, channel), socket) in &mut running.sockets {
-            if board.leg_in_use(*leg) {
+            if board.leg_in_use(*leg) || board.listens(*leg) {
                 for (arrived, src, bytes) in socket.drain(..socket.len().min(DATAGRAMS_PER_TICK_MAX)) {
                     let at = if self.spec.receive_timestamps { arrived } else { now };
                     board.from_net(at, *leg, *channel, src, &bytes);
@@ -480,6 +500,9 @@ impl Site {
         }
         board.tick(now, &mut send);
         running.gateway.set_wall(now, wall);
+        while let Some(d) = running.board.poll_handshake() {
+            running.gateway.handle_handshake(now, d.leg, d.src, &d.bytes);
+        }
         let mut events = 0;
         while let Some(event) = running.board.poll_event() {
             events += 1;
@@ -554,6 +577,11 @@ impl Site {
             burst += 1;
             let Some(here) = self.place.here else { continue };
             self.out.push(Out::Datagram { src: SocketAddr::new(here, SIP_PORT), dst: transmit.dst.addr, bytes: transmit.bytes });
+        }
+        while let Some(transmit) = running.gateway.poll_media_transmit() {
+            let Some(here) = self.place.here else { continue };
+            let src = SocketAddr::new(here, FIRST_MEDIA_PORT + 4 * transmit.leg.0);
+            self.out.push(Out::Datagram { src, dst: transmit.dst, bytes: transmit.bytes });
         }
         self.journal.burst_max = self.journal.burst_max.max(burst);
         while let Some(command) = running.gateway.poll_command() {
