@@ -127,7 +127,8 @@ pub const LINE_EVENTS_MAX: usize = 32;
 pub const HANDSHAKES_PER_CALL_MAX: usize = 2 * BINDINGS_PER_NUMBER_MAX;
 /// Datagrams of handshakes that wait to be sent. Beyond, they are lost like any, and sent again by their timers.
 pub const HANDSHAKE_DATAGRAMS_MAX: usize = 256;
-
+/// DTLS datagrams that wait for the event domain: two whole flights of four peers in one turn. Beyond, they are lost, and sent again.
+pub const HANDSHAKES_QUEUED_MAX: usize = 64;
 
 /// Events that one turn of the board may leave behind. A port rarely makes more than two in 20 ms.
 pub const BOARD_EVENTS_MAX: usize = 8 * PORTS_MAX;

@@ -44,6 +44,7 @@ impl World {
                 contact: "10.0.0.1:5060".parse().unwrap(),
                 transport: crate::sip::Transport::Udp,
                 fingerprint: None,
+                proof: Default::default(),
                 capabilities: Capabilities::default(),
                 private: None,
                 mac: None,

@@ -190,8 +190,14 @@ async fn req_a6_c8_d3_d6_a_terminal_is_found_by_user_and_by_key_and_is_busy_whil
     let folder = Folder::new("states");
     folder.accounts(20);
     let running = tipring::shell::directory::start(folder.load("127.0.0.1:0", "[accounts]\nfile = \"accounts.csv\"")).await.unwrap();
-    let c = client(running.api);
-    let key = format!("sha-256 {}", ["AB"; 32].join(":"));
+    let ring = |name: &str| {
+        let at = folder.0.join(name);
+        std::fs::create_dir_all(&at).unwrap();
+        std::sync::Arc::new(tipring::shell::identity_key::Keyring::open(&at, tipring::shell::identity_key::GATEWAY).unwrap())
+    };
+    let (own, another) = (ring("own"), ring("another"));
+    let c = client(running.api).with_key(own.clone());
+    let key = own.keys().current.fingerprint().to_string();
     let keyed = |contact: &str| RegisterRequest { contact: contact.into(), fingerprint: Some(key.clone()), ..ask(7) };
     for contact in ["10.1.1.1:5060", "10.2.2.2:5060"] {
         c.register(&login(7), &keyed(contact)).await.unwrap();
@@ -199,7 +205,7 @@ async fn req_a6_c8_d3_d6_a_terminal_is_found_by_user_and_by_key_and_is_busy_whil
         let at: Vec<_> = found.contacts.iter().map(|c| (c.number.as_str(), c.contact.address.to_string())).collect();
         assert_eq!(at, [("0007", contact.to_owned())], "the address of the moment");
     }
-    let nobody = key.replace("AB", "CD");
+    let nobody = another.keys().current.fingerprint().to_string();
     assert_eq!(refused(&c.identifier(&login(3), &nobody).await.unwrap_err()), (404, "unknown_identifier"));
     // The state of a call, from the gateway, to who may see it.
     let token = folder.token();
@@ -224,7 +230,7 @@ async fn req_a6_c8_d3_d6_a_terminal_is_found_by_user_and_by_key_and_is_busy_whil
     assert_eq!(presence().await, Some((false, false, false)));
     // Another key: the alarm is counted and logged.
     let other = RegisterRequest { fingerprint: Some(nobody), ..keyed("10.6.6.6:5060") };
-    c.register(&login(7), &other).await.unwrap();
+    client(running.api).with_key(another).register(&login(7), &other).await.unwrap();
     let status = tipring::shell::api_client::request_as(api, Some(token), "GET", "/v1/status", None::<&serde_json::Value>).await.unwrap();
     assert_eq!(status["alarms"], 1, "{status}");
     running.stop().await;

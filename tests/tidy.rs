@@ -32,7 +32,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Transaction ids are seen outside.
     ("stun", &["clock", "digest::Prints"]),
     // A contact of the directory is a SIP URI over a transport.
-    ("directory", &["clock", "digest", "key", "limits", "number", "sip::Transport", "sip::message::Uri", "sip::source_of"]),
+    (
+        "directory",
+        &["clock", "digest", "key", "limits", "number", "proof::Succession", "sip::Transport", "sip::message::Uri", "sip::source_of"],
+    ),
     // The directory as SIP phones see it; as `shell::http` is for the API.
     ("sip_door", &["clock", "digest", "directory", "limits", "number", "sip"]),
     // And as resolvers see it.
@@ -110,7 +113,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The outside.
-    ("api", &["directory", "key", "limits", "number", "sip::Transport"]),
+    ("api", &["directory", "key", "limits", "number", "proof", "sip::Transport"]),
     // Rules that the machines hold are asked there, so that a file is not refused by one word and run by another.
     (
         "config",

@@ -1,8 +1,9 @@
 //! The directory's API: registrations, look-ups, reservations, accounts, status.
 
+use super::keys::{ProofJson, SuccessionJson};
 use super::numbers::PresenceJson;
 use crate::directory::registrar::{Found, Listed, Refusal, Register};
-use crate::directory::{Account, Binding, Capabilities, Instance, Mac, Reservation, Ring, User};
+use crate::directory::{Account, Binding, Capabilities, Instance, Mac, Proof, Reservation, Ring, User};
 use crate::key::Fingerprint;
 use crate::number::Number;
 use crate::sip::Transport;
@@ -31,6 +32,9 @@ pub struct RegisterRequest {
     /// `sha-256 AA:BB:..` of its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Shows that the key is its own; without it a key is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ProofJson>,
     /// Its address as it sees itself, `ADDRESS:PORT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_address: Option<String>,
@@ -69,6 +73,9 @@ pub struct RegisterAnswer {
     pub renewed: bool,
     /// Other terminals that say they are at the same address.
     pub also_here: Vec<String>,
+    /// The key is known to be this gateway's.
+    #[serde(default)]
+    pub proven: bool,
 }
 
 /// The answer to a deregistration.
@@ -131,6 +138,9 @@ pub struct FoundJson {
     pub contacts: Vec<ContactJson>,
     /// The key to expect there.
     pub fingerprint: Option<String>,
+    /// Its gateway proved it here.
+    #[serde(default)]
+    pub proven: bool,
     /// What it can do.
     pub capabilities: CapabilitiesJson,
     /// Its address behind a NAT.
@@ -167,6 +177,12 @@ pub struct ContactJson {
     /// The key to expect there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Its gateway proved it here.
+    #[serde(default)]
+    pub proven: bool,
+    /// What earlier keys of it said of those that followed them, for who knew those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<SuccessionJson>,
     /// Its address as it sees itself, behind its NAT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_address: Option<SocketAddr>,
@@ -205,6 +221,9 @@ pub struct RegistrationRow {
     pub terminals: usize,
     /// The key; of a number that is away the last it had.
     pub fingerprint: Option<String>,
+    /// Its gateway proved it; of a number that is away nobody does.
+    #[serde(default)]
+    pub proven: bool,
     /// What it can do.
     pub capabilities: CapabilitiesJson,
     /// The hardware address.
@@ -353,6 +372,8 @@ impl RegisterRequest {
                 Some(text) => Some(Fingerprint::parse(text).ok_or(BadField("fingerprint"))?),
                 None => None,
             },
+            // The door says, who checked it.
+            proof: Proof::None,
             capabilities: self.capabilities.into(),
             private: self.private_address.as_deref().map(|a| address(a, "private_address")).transpose()?,
             mac: match &self.mac {
@@ -373,6 +394,7 @@ impl RegisterRequest {
             lease_s: ask.lease_s,
             capabilities: ask.capabilities.into(),
             fingerprint: ask.fingerprint.map(|f| f.to_string()),
+            proof: None,
             private_address: ask.private.map(|a| a.to_string()),
             mac: ask.mac.map(|m| m.to_string()),
             calls: ask.calls,
@@ -413,6 +435,7 @@ impl From<&Found> for FoundJson {
             transport: transport_word(f.transport),
             contacts: f.contacts.iter().map(Into::into).collect(),
             fingerprint: f.fingerprint.map(|f| f.to_string()),
+            proven: f.proven,
             capabilities: f.capabilities.into(),
             private_address: f.private,
             ring: f.ring.word().to_owned(),
@@ -431,6 +454,8 @@ impl From<&(Binding, u32)> for ContactJson {
             instance: b.instance.as_ref().map(Instance::to_string),
             q: b.q,
             fingerprint: b.fingerprint().map(|f| f.to_string()),
+            proven: b.is_proven(),
+            previous: b.successions().iter().map(Into::into).collect(),
             private_address: b.private(),
             expires_in_s: *expires_in_s,
         }
@@ -448,6 +473,7 @@ impl From<Listed<'_>> for RegistrationRow {
             sip_contacts: r.contacts.iter().filter(|(b, _)| !b.is_of_the_api()).count(),
             terminals: r.contacts.len(),
             fingerprint: best.and_then(Binding::fingerprint).or(r.keys.last().copied()).map(|f| f.to_string()),
+            proven: best.is_some_and(Binding::is_proven),
             capabilities: best.map(Binding::capabilities).unwrap_or_default().into(),
             mac: best.and_then(|b| b.facts.as_ref()?.mac).map(|m| m.to_string()),
             dynamic: r.dynamic,
@@ -493,6 +519,8 @@ pub fn refusal(why: &Refusal) -> (u16, &'static str, String) {
         Refusal::NewKey => {
             (403, "the number had another key: the operator must forget that before a new one is taken (alarm raised)".into())
         }
+        Refusal::KeyNotProven => (403, "a key is taken only with the proof that it is yours".into()),
+        Refusal::KeyFalse => (403, "the proof of the key is false: another key signed, or over something else".into()),
         Refusal::Full => (503, "the directory is full".into()),
     };
     (status, why.word(), words)

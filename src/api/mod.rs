@@ -4,6 +4,7 @@
 pub mod directory;
 pub mod enrol;
 pub mod gateway;
+pub mod keys;
 pub mod numbers;
 pub mod people;
 

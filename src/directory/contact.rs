@@ -4,6 +4,7 @@
 use super::record::{Capabilities, Instance, Mac};
 use crate::key::Fingerprint;
 use crate::number::Number;
+use crate::proof::Succession;
 use crate::sip::Transport;
 use crate::sip::message::Uri;
 use std::net::SocketAddr;
@@ -36,6 +37,10 @@ pub struct Binding {
 pub struct Facts {
     /// The key it proves itself with.
     pub fingerprint: Option<Fingerprint>,
+    /// It did: its gateway signed with it when it registered.
+    pub proven: bool,
+    /// Earlier keys of it, each with its word that the next one follows; the last leads to `fingerprint`. All were checked.
+    pub successions: Box<[Succession]>,
     /// What it can do.
     pub capabilities: Capabilities,
     /// Its address behind a NAT, as it sees itself.
@@ -66,6 +71,21 @@ impl Binding {
     /// The key its gateway proves itself with.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.facts.as_ref().and_then(|f| f.fingerprint)
+    }
+
+    /// That key was proven.
+    pub fn is_proven(&self) -> bool {
+        self.facts.as_ref().is_some_and(|f| f.proven)
+    }
+
+    /// What earlier keys said of those that followed them.
+    pub fn successions(&self) -> &[Succession] {
+        self.facts.as_ref().map_or(&[], |f| &f.successions)
+    }
+
+    /// Whether its key is this one, or one that followed it.
+    pub fn is_known_by(&self, key: Fingerprint) -> bool {
+        self.fingerprint() == Some(key) || self.successions().iter().any(|s| s.old() == key)
     }
 
     /// What it can do; a phone that registered by SIP can be talked to.

@@ -20,6 +20,6 @@ pub use contact::{Binding, Facts};
 pub use people::{Person, Role};
 pub use plan::NumberPlan;
 pub use record::{Account, Capabilities, Instance, Mac, Record, Registration, Reservation, User};
-pub use registrar::{Asker, Decision, Directory, Policy, Refusal, Register, Request, Response};
+pub use registrar::{Asker, Decision, Directory, Policy, Proof, Refusal, Register, Request, Response};
 pub use servers::Server;
 pub use settings::{Disclosure, Fixed, Ring, Settings};

@@ -14,7 +14,7 @@ mod register;
 
 pub use bind::{Bind, Change, Wish};
 pub use lookup::{Asker, Found, Listed, Presence};
-pub use register::{Alarm, Register};
+pub use register::{Alarm, Proof, Register};
 
 use entitlement::Claim;
 
@@ -196,6 +196,10 @@ pub enum Refusal {
     TooManyContacts,
     /// The number had another key, and a new one is not let in by itself.
     NewKey,
+    /// A key is claimed and nothing shows that it is the asker's.
+    KeyNotProven,
+    /// What is to show that does not.
+    KeyFalse,
 }
 
 impl Refusal {
@@ -218,6 +222,8 @@ impl Refusal {
             Refusal::OutOfOrder => "out_of_order",
             Refusal::TooManyContacts => "too_many_contacts",
             Refusal::NewKey => "new_key",
+            Refusal::KeyNotProven => "key_not_proven",
+            Refusal::KeyFalse => "key_false",
         }
     }
     /// Whether it is a line in the log: what a well-behaved terminal meets on its way, and mends by itself, is none.

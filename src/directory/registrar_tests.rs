@@ -76,6 +76,7 @@ fn of(name: &str, instance: &str, contact: &str) -> Register {
         contact: contact.parse().unwrap(),
         transport: crate::sip::Transport::Udp,
         fingerprint: Some(Fingerprint([9; 32])),
+        proof: Default::default(),
         capabilities: Capabilities { fax: true, t38_version: Some(0), ..Capabilities::default() },
         private: None,
         mac: None,

@@ -85,10 +85,13 @@ impl Row {
             .filter(|(i, c)| all[..*i].iter().all(|b| b.binding.address != c.binding.address))
             .map(|(_, c)| key(c.binding.address))
     }
+    /// The keys it is found by, each once: those of its contacts, and those that they followed.
     fn fingerprints(&self) -> impl Iterator<Item = Fingerprint> {
         let all = self.contacts.all();
         let of = |c: &Live| c.binding.fingerprint();
-        all.iter().enumerate().filter_map(move |(i, c)| of(c).filter(|f| all[..i].iter().all(|b| of(b) != Some(*f))))
+        let now = all.iter().enumerate().filter_map(move |(i, c)| of(c).filter(|f| all[..i].iter().all(|b| of(b) != Some(*f))));
+        let statements = || all.iter().flat_map(|c| c.binding.successions());
+        now.chain(statements().map(crate::proof::Succession::old))
     }
 }
 

@@ -507,6 +507,7 @@ fn request(message: Message, kind: Kind) -> Request {
             contact: address(t),
             transport,
             fingerprint: None,
+            proof: Default::default(),
             capabilities: Capabilities { voice: true, ..Capabilities::default() },
             private: None,
             mac: None,

@@ -13,7 +13,7 @@ use crate::key::Fingerprint;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, UnparsedPublicKey};
 use core::fmt;
-pub use succession::{Succession, leads};
+pub use succession::{Succession, chain, leads};
 
 /// What is wrong with a signature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -34,6 +34,18 @@ impl Succession {
     }
 }
 
+/// Of these statements those that lead to `to` without a gap, each proven, the oldest first.
+pub fn chain(to: Fingerprint, statements: &[Succession]) -> Vec<Succession> {
+    let (mut at, mut chain) = (to, Vec::new());
+    while chain.len() < statements.len().min(SUCCESSIONS_MAX) {
+        let Some(before) = statements.iter().take(SUCCESSIONS_MAX).find(|s| s.new == at && s.verify().is_ok()) else { break };
+        at = before.old();
+        chain.push(before.clone());
+    }
+    chain.reverse();
+    chain
+}
+
 /// Whether these statements lead from a key that is known to `to`, each proven by the one before. At most [`SUCCESSIONS_MAX`] are looked at,
 /// and none that does not stand on the way costs a signature check.
 pub fn leads(known: Fingerprint, to: Fingerprint, statements: &[Succession]) -> Result<(), Fault> {

@@ -7,22 +7,26 @@
 use crate::api::ErrorAnswer;
 use crate::api::directory::{DeregisterAnswer, LookupAnswer, RegisterAnswer, RegisterRequest};
 use crate::api::enrol::{EnrolAnswer, EnrolRequest};
+use crate::api::keys::ProofJson;
 use crate::api::numbers::{CallsRequest, IdentifierAnswer};
 use crate::config::server::{Host, Server};
 use crate::digest::{Algorithm, Asked, Challenge, Ha1};
 use crate::limits::{API_BODY_BYTES_MAX, DIRECTORY_CONNECTIONS_KEPT};
+use crate::proof::base64;
 use crate::registration;
-use crate::shell::clock;
+use crate::shell::identity_key::{Keyring, Keys};
 use crate::shell::tls::https::{self, Trust};
+use crate::shell::{clock, key_proof};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -88,6 +92,8 @@ const CONNECT_WITHIN_MS: u64 = 2000;
 
 /// A directory, or several that know the same, as their clients see them.
 pub struct DirectoryClient {
+    /// What registrations are signed with.
+    keyring: Option<Arc<Keyring>>,
     places: Vec<Place>,
     /// Which of them answered last.
     first: AtomicUsize,
@@ -109,9 +115,45 @@ struct Question<'a> {
     login: Option<&'a Login>,
     method: Method,
     target: &'a str,
-    body: Bytes,
+    body: Body,
     /// From the directory that sent us here.
     referral: Option<&'a str>,
+}
+
+/// What goes with a question.
+enum Body {
+    Fixed(Bytes),
+    /// A registration whose key is proven for each log-in anew.
+    Proven(Box<RegisterRequest>, Arc<Keys>),
+}
+
+impl Body {
+    fn none() -> Body {
+        Body::Fixed(Bytes::new())
+    }
+
+    fn of<T: Serialize>(ask: &T) -> Body {
+        Body::Fixed(Bytes::from(serde_json::to_vec(ask).expect("a plain struct with string keys")))
+    }
+
+    /// The bytes to send under this log-in; before there is one the directory asks for it and reads nothing.
+    fn bytes(&self, login: Option<(&str, &Challenge)>) -> Bytes {
+        let (ask, keys) = match self {
+            Body::Fixed(bytes) => return bytes.clone(),
+            Body::Proven(ask, keys) => (ask, keys),
+        };
+        let key = keys.current.fingerprint();
+        let mut ask = RegisterRequest { fingerprint: Some(key.to_string()), ..(**ask).clone() };
+        if let Some((user, challenge)) = login {
+            let text = key_proof::text(&challenge.realm, &challenge.nonce, user, &ask, key);
+            ask.proof = Some(ProofJson {
+                certificate: base64::encode(keys.current.certificate()),
+                signature: base64::encode(&keys.current.sign(&text)),
+                previous: keys.successions.iter().map(Into::into).collect(),
+            });
+        }
+        Bytes::from(serde_json::to_vec(&ask).expect("a plain struct with string keys"))
+    }
 }
 
 struct Answered {
@@ -124,14 +166,20 @@ struct Answered {
 impl DirectoryClient {
     /// For the directory whose API listens in the clear on `address`. Connects at the first request.
     pub fn new(address: SocketAddr, timeouts: Timeouts) -> Self {
-        DirectoryClient { places: vec![Place::of(Server::plain(address), None)], first: AtomicUsize::new(0), timeouts }
+        DirectoryClient { keyring: None, places: vec![Place::of(Server::plain(address), None)], first: AtomicUsize::new(0), timeouts }
     }
 
     /// For one directory or several; `trust` says whom HTTPS believes. The error names the file at fault.
     pub fn of(servers: &[Server], trust: &Trust, timeouts: Timeouts) -> Result<Self, String> {
         let tls = if servers.iter().any(|s| s.tls) { Some(https::connector(trust)?) } else { None };
         let places = servers.iter().map(|s| Place::of(s.clone(), tls.clone().filter(|_| s.tls))).collect();
-        Ok(DirectoryClient { places, first: AtomicUsize::new(0), timeouts })
+        Ok(DirectoryClient { keyring: None, places, first: AtomicUsize::new(0), timeouts })
+    }
+
+    /// Whose keys registrations name are proven with this ring.
+    pub fn with_key(mut self, keyring: Arc<Keyring>) -> Self {
+        self.keyring = Some(keyring);
+        self
     }
 
     /// Our address changed, or the cable is back in: connections from before lead nowhere, and would take their time to find out.
@@ -144,7 +192,11 @@ impl DirectoryClient {
 
     /// Registers or renews.
     pub async fn register(&self, login: &Login, ask: &RegisterRequest) -> Result<RegisterAnswer, ClientError> {
-        let body = Bytes::from(serde_json::to_vec(ask).expect("a plain struct with string keys"));
+        let keys = self.keyring.as_ref().filter(|_| ask.fingerprint.is_some()).map(|ring| ring.keys());
+        let body = match keys {
+            Some(keys) => Body::Proven(Box::new(ask.clone()), keys),
+            None => Body::of(ask),
+        };
         let question = Question { login: Some(login), method: Method::POST, target: "/v1/registrations", body, referral: None };
         read(&self.ask(self.timeouts.register_ms, &question).await?)
     }
@@ -152,7 +204,7 @@ impl DirectoryClient {
     /// Ends the registration of `number`, if `instance` still holds it.
     pub async fn deregister(&self, login: &Login, number: &str, instance: &str) -> Result<DeregisterAnswer, ClientError> {
         let target = format!("/v1/registrations/{number}?instance={}", percent(instance));
-        let question = Question { login: Some(login), method: Method::DELETE, target: &target, body: Bytes::new(), referral: None };
+        let question = Question { login: Some(login), method: Method::DELETE, target: &target, body: Body::none(), referral: None };
         read(&self.ask(self.timeouts.register_ms, &question).await?)
     }
 
@@ -168,14 +220,14 @@ impl DirectoryClient {
 
     /// An account for a terminal that has none (C-11). Of several servers the first that answers decides.
     pub async fn enrol(&self, ask: &EnrolRequest) -> Result<EnrolAnswer, ClientError> {
-        let body = Bytes::from(serde_json::to_vec(ask).expect("a plain struct with string keys"));
+        let body = Body::of(ask);
         let question = Question { login: None, method: Method::POST, target: "/v1/enrol", body, referral: None };
         read(&self.ask(self.timeouts.register_ms, &question).await?)
     }
 
     /// How many calls a number has (D-6).
     pub async fn report_calls(&self, login: &Login, number: &str, calls: u8) -> Result<(), ClientError> {
-        let body = Bytes::from(serde_json::to_vec(&CallsRequest { calls }).expect("a plain struct with string keys"));
+        let body = Body::of(&CallsRequest { calls });
         let target = format!("/v1/registrations/{number}/calls");
         let question = Question { login: Some(login), method: Method::PUT, target: &target, body, referral: None };
         read::<serde_json::Value>(&self.ask(self.timeouts.register_ms, &question).await?).map(|_done| ())
@@ -184,13 +236,13 @@ impl DirectoryClient {
     /// Where is the gateway of this key?
     pub async fn identifier(&self, login: &Login, fingerprint: &str) -> Result<IdentifierAnswer, ClientError> {
         let target = format!("/v1/identifiers/{}", percent(fingerprint));
-        let question = Question { login: Some(login), method: Method::GET, target: &target, body: Bytes::new(), referral: None };
+        let question = Question { login: Some(login), method: Method::GET, target: &target, body: Body::none(), referral: None };
         read(&self.ask(self.timeouts.lookup_ms, &question).await?)
     }
 
     async fn lookup_as(&self, login: Option<&Login>, number: &str, referral: Option<&str>) -> Result<LookupAnswer, ClientError> {
         let target = format!("/v1/lookup/{}", percent(number));
-        let question = Question { login, method: Method::GET, target: &target, body: Bytes::new(), referral };
+        let question = Question { login, method: Method::GET, target: &target, body: Body::none(), referral };
         let answered = self.ask(self.timeouts.lookup_ms, &question).await?;
         match read(&answered) {
             Err(ClientError::Refused { code, .. }) if code == "unknown_number" => Ok(LookupAnswer::Unknown { number: number.to_owned() }),
@@ -255,7 +307,8 @@ impl Place {
         let login = *login;
         let sent = login.and_then(|login| self.credentials(login, method, target));
         let had_credentials = sent.is_some();
-        let answered = self.once(sent, referral, method, target, body.clone()).await?;
+        let (sent, bytes) = self.signed(login, sent, body);
+        let answered = self.once(sent, referral, method, target, bytes).await?;
         let (StatusCode::UNAUTHORIZED, Some(challenge), Some(login)) = (answered.status, &answered.challenge, login) else {
             return Ok(answered);
         };
@@ -264,17 +317,27 @@ impl Place {
             return Ok(answered);
         }
         let sent = self.credentials(login, method, target);
-        self.once(sent, referral, method, target, body.clone()).await
+        let (sent, bytes) = self.signed(Some(login), sent, body);
+        self.once(sent, referral, method, target, bytes).await
     }
 
-    fn credentials(&self, login: &Login, method: &Method, target: &str) -> Option<String> {
+    /// The credentials as a header, and the body that goes with them.
+    fn signed(&self, login: Option<&Login>, sent: Option<(String, Challenge)>, body: &Body) -> (Option<String>, Bytes) {
+        let under = login.map(|l| l.user.as_str()).zip(sent.as_ref().map(|(_, challenge)| challenge));
+        let bytes = body.bytes(under);
+        (sent.map(|(header, _)| header), bytes)
+    }
+
+    /// Credentials as a header, and the challenge that they answer.
+    fn credentials(&self, login: &Login, method: &Method, target: &str) -> Option<(String, Challenge)> {
         let mut known = self.challenge.lock().expect("no thread panics while it holds the nonce");
         let (challenge, nc) = known.as_mut()?;
         *nc += 1;
         let ha1 = Ha1::of(&login.user, &challenge.realm, &login.password);
         let cnonce: String = clock::random::<12>().iter().map(|b| format!("{b:02x}")).collect();
         let asked = Asked { method: method.as_str(), uri: target, body: b"" };
-        Some(challenge.answer(&login.user, &ha1, &asked, challenge.qop(false), *nc, &cnonce)?.emit())
+        let answer = challenge.answer(&login.user, &ha1, &asked, challenge.qop(false), *nc, &cnonce)?;
+        Some((answer.emit(), challenge.clone()))
     }
 
     async fn once(

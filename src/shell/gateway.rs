@@ -22,7 +22,7 @@ use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::id::PortId;
 use crate::number::Number;
 use crate::resolve::QueryId;
-use crate::tick::{Command, Event};
+use crate::tick::{Command, Event, HandshakeDatagram};
 use heapless::spsc::{Consumer, Producer};
 use std::io;
 use std::net::SocketAddr;
@@ -107,6 +107,7 @@ pub struct Daemon {
     pub started: crate::clock::Instant,
     commands: Producer<'static, Command>,
     events: Consumer<'static, Event>,
+    handshakes: Consumer<'static, HandshakeDatagram>,
     backlog: std::collections::VecDeque<Command>,
     /// The legs' RTP sockets, from which handshakes speak.
     handshake_sockets: Vec<std::net::UdpSocket>,
@@ -169,7 +170,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     let addresses = here.addresses.clone().unwrap_or_else(|| nowhere(&config));
     let gateway = build_gateway(&config, &routes, &addresses, &keyring.keys());
     let board = build_board(&config, sockets.len());
-    let (command_in, event_out, queues) = media_thread::queues();
+    let (command_in, event_out, handshakes, queues) = media_thread::queues();
     let handshake_sockets: Result<Vec<_>, _> = sockets.iter().map(|set| set.rtp.try_clone()).collect();
     let handshake_sockets = handshake_sockets.map_err(|e| system("media.ports", &e))?;
     let (wake_media, wake_events) = std::os::unix::net::UnixDatagram::pair().map_err(|e| system("socket pair", &e))?;
@@ -191,7 +192,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     }
     doors.spawn(gateway_api::serve(api, door));
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
-    let directory = Directory::of(&config).map_err(|e| system("directory", &e))?;
+    let directory = Directory::of(&config, &keyring).map_err(|e| system("directory", &e))?;
     let told_address = addresses.contacts[0].addr;
     let registrants = registrations::registrants(&config, &state, keyring.keys().current.fingerprint(), told_address, None)
         .map_err(|e| system("directory", &e))?;
@@ -206,6 +207,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
         started: clock::now(),
         commands: command_in,
         events: event_out,
+        handshakes,
         backlog: std::collections::VecDeque::new(),
         handshake_sockets,
         routes,
@@ -521,6 +523,9 @@ impl Daemon {
     }
 
     fn take_events(&mut self) {
+        while let Some(d) = self.handshakes.dequeue() {
+            self.clocked().handle_handshake(clock::now(), d.leg, d.src, &d.bytes);
+        }
         while let Some(event) = self.events.dequeue() {
             match &event {
                 Event::Sim(port, happening) => self.notes.take(*port, happening),

@@ -20,7 +20,7 @@ use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::shell::directory::{Machines, Shared, Unanswered};
 use crate::shell::numbers;
-use crate::shell::{accounts, clock, enrol};
+use crate::shell::{accounts, clock, enrol, key_proof};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Path, Query, Request, State};
@@ -191,6 +191,7 @@ pub(super) fn http1(idle: Duration) -> hyper::server::conn::http1::Builder {
 // ---- terminals ----
 
 async fn register(State(shared): At, Extension(peer): From, request: Request) -> Response {
+    let headers = request.headers().clone();
     let user = match logged_in(&shared, peer, request.method(), request.uri(), request.headers()) {
         Ok(user) => user,
         Err(refused) => return refused,
@@ -200,15 +201,31 @@ async fn register(State(shared): At, Extension(peer): From, request: Request) ->
         Err(refused) => return refused,
     };
     match ask.read(user.clone()) {
-        Ok(ask) => {
-            let decided = shared.ask(Ask::Register(ask)).await;
+        Ok(mut read) => {
+            let decided = match key_proof::of(&shared, &headers, &ask, &read) {
+                Ok(proof) => {
+                    read.proof = proof;
+                    shared.ask(Ask::Register(read)).await
+                }
+                Err(why) => Ok(Answer::Refused(why)),
+            };
             if let Ok(Answer::Refused(why)) = &decided
                 && why.is_news()
                 && let Some(more) = shared.machines().refusal_lines.pass(clock::now(), peer.ip())
             {
                 tracing::warn!("{}", registration_refused(peer.ip(), user.as_str(), why.word(), more, "http"));
             }
-            answer(decided)
+            match decided {
+                Ok(Answer::Registered { number, full, lease_s, renewed, also_here }) => ok(&api::RegisterAnswer {
+                    number: number.to_string(),
+                    lan_number: full.to_string(),
+                    lease_s,
+                    renewed,
+                    also_here: also_here.iter().map(Number::to_string).collect(),
+                    proven: ask.fingerprint.is_some(),
+                }),
+                decided => answer(decided),
+            }
         }
         Err(api::BadField(field)) => error(StatusCode::BAD_REQUEST, "bad_field", &format!("{field} cannot be read")),
     }
@@ -466,19 +483,14 @@ async fn remove_account(State(shared): At, Extension(peer): From, Path(user): Pa
 
 pub(super) fn answer(decided: Result<Answer, Unanswered>) -> Response {
     match decided {
-        Ok(Answer::Registered { number, full, lease_s, renewed, also_here }) => ok(&api::RegisterAnswer {
-            number: number.to_string(),
-            lan_number: full.to_string(),
-            lease_s,
-            renewed,
-            also_here: also_here.iter().map(Number::to_string).collect(),
-        }),
         Ok(Answer::Deregistered { number, was_registered }) => ok(&api::DeregisterAnswer { number: number.to_string(), was_registered }),
         Ok(Answer::Found(found)) => ok(&api::LookupAnswer::Found(found.as_ref().into())),
         Ok(Answer::Away(number)) => ok(&api::LookupAnswer::Away { number: number.to_string() }),
         Ok(Answer::Unknown(number)) => error(StatusCode::NOT_FOUND, "unknown_number", &format!("nobody has the number {number}")),
-        // Asked by SIP only.
-        Ok(Answer::Bound { .. }) => error(StatusCode::INTERNAL_SERVER_ERROR, "wrong_door", "contacts are told by SIP"),
+        // Asked by SIP only, and answered where it is asked.
+        Ok(Answer::Bound { .. } | Answer::Registered { .. }) => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "wrong_door", "contacts are told by SIP")
+        }
         // Before these, `numbers` asked who it is.
         Ok(Answer::LogIn) => error(StatusCode::UNAUTHORIZED, "credentials_wanted", "log in with Digest credentials"),
         Ok(Answer::Withheld(number)) => {

@@ -8,9 +8,9 @@ use super::clock;
 use super::sys::stamps;
 use crate::clock::{Instant, ms};
 use crate::id::LegId;
-use crate::limits::{COMMAND_QUEUE, DATAGRAM_BYTES_MAX, DATAGRAMS_FLOOD_MAX, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
+use crate::limits::{COMMAND_QUEUE, DATAGRAM_BYTES_MAX, DATAGRAMS_FLOOD_MAX, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE, HANDSHAKES_QUEUED_MAX};
 use crate::media::Channel;
-use crate::tick::{Board, Command, Event};
+use crate::tick::{Board, Command, Event, HandshakeDatagram};
 use heapless::spsc::{Consumer, Producer, Queue};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -110,18 +110,21 @@ impl Histogram {
 
 /// Makes the two queues between the domains (leaked once a gateway: they live as long as the process) and splits them: what the event
 /// domain keeps, and what the media thread takes.
-pub fn queues() -> (Producer<'static, Command>, Consumer<'static, Event>, BoardEnd) {
+pub fn queues() -> (Producer<'static, Command>, Consumer<'static, Event>, Consumer<'static, HandshakeDatagram>, BoardEnd) {
     let commands: &'static mut Queue<Command, COMMAND_QUEUE> = Box::leak(Box::new(Queue::new()));
     let events: &'static mut Queue<Event, EVENT_QUEUE> = Box::leak(Box::new(Queue::new()));
+    let handshakes: &'static mut Queue<HandshakeDatagram, HANDSHAKES_QUEUED_MAX> = Box::leak(Box::new(Queue::new()));
     let (command_in, command_out) = commands.split();
     let (event_in, event_out) = events.split();
-    (command_in, event_out, BoardEnd { commands: command_out, events: event_in })
+    let (handshake_in, handshake_out) = handshakes.split();
+    (command_in, event_out, handshake_out, BoardEnd { commands: command_out, events: event_in, handshakes: handshake_in })
 }
 
 /// The board's ends of the queues.
 pub struct BoardEnd {
     commands: Consumer<'static, Command>,
     events: Producer<'static, Event>,
+    handshakes: Producer<'static, HandshakeDatagram>,
 }
 
 /// Everything the thread owns.
@@ -188,6 +191,7 @@ impl MediaThread {
             let Some(command) = queues.commands.dequeue() else { break };
             if let Command::Connect { leg_id, .. } = &command
                 && !board.leg_in_use(*leg_id)
+                && !board.listens(*leg_id)
                 && let Some(set) = sockets.get(usize::from(leg_id.0))
             {
                 flush(set);
@@ -197,6 +201,11 @@ impl MediaThread {
         drain(board, sockets, gathered);
         board.tick(gathered, &mut out);
         let mut woken = false;
+        while queues.handshakes.ready() {
+            let Some(datagram) = board.poll_handshake() else { break };
+            woken = true;
+            let _there_is_room = queues.handshakes.enqueue(datagram);
+        }
         loop {
             let Some(event) = held.take().or_else(|| board.poll_event()) else { break };
             woken = true;
@@ -228,7 +237,8 @@ fn drain(board: &mut Board, sockets: &[LegSocketSet], now: Instant) {
     let idle_turn = board.stats().ticks as usize % sockets.len().max(1);
     for (i, set) in sockets.iter().enumerate() {
         let leg = LegId(i as u16);
-        if i != idle_turn && !board.leg_in_use(leg) {
+        let in_use = board.leg_in_use(leg) || board.listens(leg);
+        if i != idle_turn && !in_use {
             continue;
         }
         for channel in [Channel::Rtp, Channel::Rtcp, Channel::Udptl] {

@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod gateway_api;
 pub mod http;
 pub mod identity_key;
+mod key_proof;
 pub mod lab;
 mod lab_directory;
 pub mod log;

@@ -2,6 +2,7 @@
 
 use super::clock;
 use super::directory_client::{ClientError, DirectoryClient, Login, Timeouts};
+use super::identity_key::Keyring;
 use super::log::Seldom;
 use super::state_folder::put;
 use super::sys;
@@ -11,7 +12,7 @@ use crate::api::numbers::PresenceJson;
 use crate::clock::Rng;
 use crate::config::gateway::GatewayConfig;
 use crate::config::server::{Host, Server};
-use crate::directory::{Capabilities, Instance, Mac, Register, User};
+use crate::directory::{Capabilities, Instance, Mac, Proof, Register, User};
 use crate::id::PortId;
 use crate::key::Fingerprint;
 use crate::limits::{BINDINGS_PER_NUMBER_MAX, SERVERS_MAX};
@@ -95,7 +96,7 @@ pub struct Directory {
 
 impl Directory {
     /// The directory of a configuration. The error names the file at fault.
-    pub fn of(config: &GatewayConfig) -> Result<Option<Self>, String> {
+    pub fn of(config: &GatewayConfig, keyring: &Arc<Keyring>) -> Result<Option<Self>, String> {
         let Some(directory) = &config.directory else { return Ok(None) };
         let timeouts = Timeouts { lookup_ms: directory.lookup_timeout_ms, ..Timeouts::default() };
         let login = config.ports.iter().find_map(login_of);
@@ -104,7 +105,7 @@ impl Directory {
             (Some(file), None) => Trust::File(file.clone()),
             (None, None) => Trust::System,
         };
-        let client = DirectoryClient::of(directory.api.all(), &trust, timeouts)?;
+        let client = DirectoryClient::of(directory.api.all(), &trust, timeouts)?.with_key(keyring.clone());
         // A pin is one certificate's, and no other directory shows that.
         let trust = directory.ca.clone().map_or(Trust::System, Trust::File);
         Ok(Some(Directory { client: Arc::new(client), others: Arc::default(), trust, timeouts, login }))
@@ -280,6 +281,8 @@ pub fn registrants(
             contact,
             transport: crate::sip::Transport::Udp,
             fingerprint: Some(key),
+            // Signed when it is sent, over the nonce of that log-in.
+            proof: Proof::None,
             capabilities: Capabilities {
                 voice: !port.is_fax(),
                 fax: port.is_fax(),
@@ -329,7 +332,10 @@ mod tests {
             "[sip]\nlisten = \"127.0.0.1:5060\"\n[api]\nlisten = \"127.0.0.1:6090\"\n[directory]\napi = \"https://192.0.2.1:6081\"\n{of_home}\n"
         );
         let config: GatewayConfig = toml::from_str(&text).expect("a configuration");
-        Directory::of(&config).expect("it can be used").expect("it has a directory")
+        let folder = std::env::temp_dir().join(format!("tipring-pins-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let ring = Arc::new(Keyring::open(&folder, super::super::identity_key::GATEWAY).expect("a key"));
+        Directory::of(&config, &ring).expect("it can be used").expect("it has a directory")
     }
 
     #[test]

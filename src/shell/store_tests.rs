@@ -8,6 +8,7 @@ use crate::directory::{
 };
 use crate::key::Fingerprint;
 use crate::number::Number;
+use crate::proof::Succession;
 use crate::sip::Transport;
 use rusqlite::params;
 
@@ -72,6 +73,8 @@ fn contacts_come_back_as_they_were_written() {
     };
     let facts = Facts {
         fingerprint: Some(Fingerprint([7; 32])),
+        proven: true,
+        successions: vec![Succession { certificate: vec![1, 2, 3], new: Fingerprint([7; 32]), signature: vec![4] }].into(),
         capabilities: Capabilities { voice: true, fax: true, t38_version: Some(3), srtp: true },
         private: Some("[fd00::1]:5060".parse().unwrap()),
         mac: Mac::parse("02:00:00:00:00:01"),

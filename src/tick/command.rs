@@ -57,6 +57,9 @@ pub enum Command {
     },
     /// Joins two ports of this board: a local call.
     Patch(PortId, PortId),
+    /// The RTP socket of these legs is (or is no longer) listened to for DTLS before anything is connected there: handshakes run while it
+    /// rings.
+    Listen(LegId, bool),
     /// Takes off whatever is connected to the port (leg or patch, both ends of it).
     Disconnect(PortId),
     /// The audio leg of this port goes on under new terms.

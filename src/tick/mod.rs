@@ -20,7 +20,7 @@ pub use leg::Leg;
 
 use crate::clock::{Instant, Tick};
 use crate::id::{LegId, PortId};
-use crate::limits::{BOARD_EVENTS_MAX, PRIME_FRAMES};
+use crate::limits::{BOARD_EVENTS_MAX, DATAGRAM_BYTES_MAX, HANDSHAKES_QUEUED_MAX, PRIME_FRAMES};
 use crate::line::{Audio, Line, LineConfig, State};
 use crate::media::{Channel, LineDigit};
 use echo::EchoGuard;
@@ -30,6 +30,11 @@ use tipring_dsp::watch::{FINDINGS_MAX, FaxTone, Finding, Watch};
 use tipring_dsp::{Frame, SILENCE};
 use tipring_hw::sim::ControlError;
 use tipring_hw::{Port, PortEvent};
+
+/// Whether a datagram on an RTP socket is DTLS (RFC 7983 s.7), by its first octet.
+const fn is_dtls(first_octet: u8) -> bool {
+    matches!(first_octet, 20..=63)
+}
 
 /// What a line's audio is joined to.
 enum Connection {
@@ -77,6 +82,19 @@ pub struct BoardStats {
     pub port_events_lost: u64,
     /// Datagrams for legs that are not connected.
     pub stray_datagrams: u64,
+    /// DTLS datagrams that found their queue full: the peer sends them again.
+    pub handshakes_lost: u64,
+}
+
+/// A DTLS datagram on its way to the event domain, where handshakes are.
+#[derive(Clone, Debug)]
+pub struct HandshakeDatagram {
+    /// On whose RTP socket it came.
+    pub leg: LegId,
+    /// From whom.
+    pub src: SocketAddr,
+    /// What.
+    pub bytes: heapless::Vec<u8, DATAGRAM_BYTES_MAX>,
 }
 
 /// The lines of one clock. See the module's story for the order of a turn.
@@ -84,6 +102,10 @@ pub struct Board {
     places: Vec<Place>,
     /// Which place a leg's sockets belong to at present.
     place_of_leg: Vec<Option<u16>>,
+    /// Legs whose RTP socket may hear handshakes.
+    listening: Vec<bool>,
+    /// DTLS that came in, for the event domain.
+    handshakes: Deque<HandshakeDatagram, HANDSHAKES_QUEUED_MAX>,
     events: Deque<Event, BOARD_EVENTS_MAX>,
     watchdog_ms: u64,
     tick: Tick,
@@ -110,7 +132,16 @@ impl Board {
         };
         let mut places: Vec<Place> = lines.into_iter().map(|config| place(Some(Line::new(config)))).collect();
         places.extend((0..services).map(|_| place(None)));
-        Board { places, place_of_leg: vec![None; legs], events: Deque::new(), watchdog_ms, tick: Tick(0), stats: BoardStats::default() }
+        Board {
+            places,
+            place_of_leg: vec![None; legs],
+            listening: vec![false; legs],
+            handshakes: Deque::new(),
+            events: Deque::new(),
+            watchdog_ms,
+            tick: Tick(0),
+            stats: BoardStats::default(),
+        }
     }
 
     /// Exchanges one frame with every port: plays what the last tick made, takes what came in.
@@ -138,6 +169,10 @@ impl Board {
 
     /// A datagram from the sockets of `leg`.
     pub fn from_net(&mut self, now: Instant, leg: LegId, channel: Channel, src: SocketAddr, datagram: &[u8]) {
+        let dtls = channel == Channel::Rtp && datagram.first().is_some_and(|first| is_dtls(*first));
+        if dtls && self.listens(leg) && !self.reads_dtls(leg) {
+            return self.hand_over(leg, src, datagram);
+        }
         let place = self.place_of_leg.get(usize::from(leg.0)).copied().flatten();
         match place.and_then(|p| self.places.get_mut(usize::from(p))) {
             Some(Place { connection: Connection::Leg { leg, silent_told, .. }, .. }) => {
@@ -145,6 +180,31 @@ impl Board {
                 leg.from_net(now, channel, src, datagram);
             }
             _ => self.stats.stray_datagrams += 1,
+        }
+    }
+
+    /// Whether handshakes of `leg` are awaited.
+    pub fn listens(&self, leg: LegId) -> bool {
+        self.listening.get(usize::from(leg.0)).copied().unwrap_or(false)
+    }
+
+    /// The next DTLS datagram for the event domain, oldest first.
+    pub fn poll_handshake(&mut self) -> Option<HandshakeDatagram> {
+        self.handshakes.pop_front()
+    }
+
+    /// Whether what is connected there opens DTLS by itself: a fax in DTLS.
+    fn reads_dtls(&self, _leg: LegId) -> bool {
+        false
+    }
+
+    fn hand_over(&mut self, leg: LegId, src: SocketAddr, datagram: &[u8]) {
+        let Ok(bytes) = heapless::Vec::from_slice(datagram) else {
+            self.stats.handshakes_lost += 1;
+            return;
+        };
+        if self.handshakes.push_back(HandshakeDatagram { leg, src, bytes }).is_err() {
+            self.stats.handshakes_lost += 1;
         }
     }
 
@@ -162,6 +222,11 @@ impl Board {
                 }
             }
             Command::Connect { port, leg_id, leg } => self.connect(now, port, leg_id, leg, out),
+            Command::Listen(leg, on) => {
+                if let Some(listening) = self.listening.get_mut(usize::from(leg.0)) {
+                    *listening = on;
+                }
+            }
             Command::Patch(a, b) => self.patch(a, b, out),
             Command::Disconnect(port) => self.disconnect(usize::from(port.0), out),
             Command::Retune(port, to) => {

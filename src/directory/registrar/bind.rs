@@ -179,13 +179,21 @@ impl Directory {
     ) -> Result<Box<[Fingerprint]>, Refusal> {
         let row = self.rows.get(number);
         let known = row.map_or(&[][..], |row| &row.keys);
-        let fresh = contacts.iter().filter_map(|c| c.binding.fingerprint()).find(|key| !known.contains(key));
+        // A key that an earlier one of the number said would follow it is no stranger's; the earlier one is, from then on.
+        let mut keys: Vec<Fingerprint> = known.to_vec();
+        for binding in contacts.iter().map(|c| &c.binding) {
+            let earlier: Vec<Fingerprint> = binding.successions().iter().map(crate::proof::Succession::old).collect();
+            if let Some(key) = binding.fingerprint().filter(|key| !keys.contains(key) && keys.iter().any(|k| earlier.contains(k))) {
+                keys.retain(|k| !earlier.contains(k));
+                keys.push(key);
+            }
+        }
+        let fresh = contacts.iter().filter_map(|c| c.binding.fingerprint()).find(|key| !keys.contains(key));
         // A name is told to everybody who looks the number up; who comes without the key is the same only where it stood without it before.
         let stood_there =
             |c: &Binding, b: &Binding| b.fingerprint().is_none() && b.address == c.address && b.is_same(&c.uri, c.instance.as_ref());
         let was_there = |c: &Live| row.is_some_and(|row| row.live(now).any(|b| stood_there(&c.binding, &b.binding)));
         let keyless = contacts.iter().any(|c| c.binding.fingerprint().is_none() && !was_there(c));
-        let mut keys: Vec<Fingerprint> = known.to_vec();
         if !known.is_empty()
             && (fresh.is_some() || keyless)
             && let Some(contact) = newest
@@ -245,7 +253,7 @@ impl Directory {
     }
 
     /// The number meant, without picking one: that asked for, the account's own, or one of the pool that the user has.
-    fn own_number(&self, claim: &Claim<'_>) -> Option<Number> {
+    pub(super) fn own_number(&self, claim: &Claim<'_>) -> Option<Number> {
         match claim.wanted {
             Some(wanted) => self.policy.plan.terminal(wanted),
             None => {

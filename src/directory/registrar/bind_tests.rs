@@ -125,6 +125,7 @@ fn a_terminal_of_the_api_and_phones_take_turns() {
             contact: at(contact),
             transport: Transport::Tls,
             fingerprint: None,
+            proof: Default::default(),
             capabilities: Capabilities::default(),
             private: None,
             mac: None,

@@ -41,6 +41,8 @@ pub struct Found {
     pub ring: Ring,
     /// The key to expect at `contact`.
     pub fingerprint: Option<Fingerprint>,
+    /// Its gateway proved it here.
+    pub proven: bool,
     /// What is there.
     pub capabilities: Capabilities,
     /// Its address behind a NAT.
@@ -131,6 +133,7 @@ impl Directory {
         let contacts = row.map_or_else(Vec::new, |row| live(row, now));
         if let Some((best, _)) = contacts.first() {
             let (contact, transport, fingerprint) = (best.address, best.transport, best.fingerprint());
+            let proven = best.is_proven();
             let (capabilities, private) = (best.capabilities(), best.private());
             let presence = settings.filter(|s| s.presence).map(|s| Presence {
                 calls: row.map_or(0, |row| row.calls),
@@ -146,6 +149,7 @@ impl Directory {
                 ring: self.ring_of(&number),
                 number,
                 fingerprint,
+                proven,
                 capabilities,
                 private,
                 presence,
@@ -173,6 +177,7 @@ impl Directory {
                 ring: Ring::Newest,
                 number,
                 fingerprint: fixed.fingerprint,
+                proven: false,
                 capabilities: Capabilities { voice: true, ..Capabilities::default() },
                 private: None,
                 presence: settings.filter(|s| s.presence).map(|s| Presence {
@@ -193,7 +198,7 @@ impl Directory {
             if self.may_not_know(&row.number, asker).is_some() {
                 return Vec::new();
             }
-            let with_key = live(row, now).into_iter().filter(|(b, _)| b.fingerprint() == Some(key));
+            let with_key = live(row, now).into_iter().filter(|(b, _)| b.is_known_by(key));
             with_key.map(|(b, left)| (row.number.clone(), b, left)).collect()
         };
         self.rows.with_key(key).flat_map(of_row).take(crate::limits::PORTS_MAX).collect()

@@ -61,6 +61,7 @@ impl World {
             contact: at(contact),
             transport: Transport::Udp,
             fingerprint: key,
+            proof: Default::default(),
             capabilities: Capabilities::default(),
             private: None,
             mac: None,

@@ -8,6 +8,7 @@ use crate::directory::record::{Capabilities, Instance, Mac, Record, User};
 use crate::directory::settings::Ring;
 use crate::key::Fingerprint;
 use crate::number::Number;
+use crate::proof::Succession;
 use crate::sip::Transport;
 use core::fmt;
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ pub struct Register {
     pub transport: Transport,
     /// The key its gateway proves itself with.
     pub fingerprint: Option<Fingerprint>,
+    /// What stands behind that.
+    pub proof: Proof,
     /// What it can do.
     pub capabilities: Capabilities,
     /// Its address behind a NAT, as it sees itself.
@@ -37,6 +40,18 @@ pub struct Register {
     pub lease_s: Option<u32>,
     /// Calls that it has now (D-6): each registration says so anew, so that no report that was lost holds for long.
     pub calls: u8,
+}
+
+/// What stands behind the key of a registration. The door checks it; signatures are no work for who holds the table.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Proof {
+    /// Nothing: it is stated.
+    #[default]
+    None,
+    /// Its gateway signed with it, and these statements, each checked, lead to it from earlier keys.
+    Shown(Box<[Succession]>),
+    /// [`Directory::stands_proven`] said that it proved it before.
+    Stands,
 }
 
 /// A number was registered with a key that it never had, or with none though it had one.
@@ -78,6 +93,14 @@ impl Directory {
         };
         let renewed = self.rows.get(&number).is_some_and(|row| row.live(now).any(|c| c.binding.instance.as_ref() == Some(&ask.instance)));
         let lease_s = self.lease(ask.lease_s);
+        let (proven, successions) = match ask.proof {
+            Proof::None => (false, Box::default()),
+            Proof::Shown(ref statements) => (true, statements.clone()),
+            Proof::Stands => match self.proven_before(now, &number, &ask) {
+                Some(before) => (true, before.successions().into()),
+                None => (false, Box::default()),
+            },
+        };
         let binding = super::Binding {
             uri: uri_of(&number, ask.contact, ask.transport),
             address: ask.contact,
@@ -89,6 +112,8 @@ impl Directory {
             order: (0, 0),
             facts: Some(Box::new(Facts {
                 fingerprint: ask.fingerprint,
+                proven,
+                successions,
                 capabilities: ask.capabilities,
                 private: ask.private,
                 mac: ask.mac,
@@ -111,6 +136,21 @@ impl Directory {
             }
             Err(why) => Decision::refuse(why),
         }
+    }
+
+    /// Whether this is what a gateway that proved its key registered before: the same account, terminal, contact and key. It need not prove it
+    /// again then: most registrations are that, and a signature costs more than all else of them.
+    pub fn stands_proven(&self, now: Instant, ask: &Register) -> bool {
+        let claim = Claim { user: &ask.user, wanted: ask.wanted.as_ref(), instance: Some(&ask.instance), mac: ask.mac };
+        self.own_number(&claim).is_some_and(|number| self.proven_before(now, &number, ask).is_some())
+    }
+
+    fn proven_before(&self, now: Instant, number: &Number, ask: &Register) -> Option<&super::Binding> {
+        let row = self.rows.get(number).filter(|row| row.user == ask.user)?;
+        let same = |b: &super::Binding| {
+            b.instance.as_ref() == Some(&ask.instance) && b.address == ask.contact && b.is_proven() && b.fingerprint() == ask.fingerprint
+        };
+        row.live(now).map(|c| &c.binding).find(|b| same(b))
     }
 
     pub(super) fn deregister(

@@ -243,6 +243,7 @@ impl Site {
             contact: self.told_sip(),
             transport: crate::sip::Transport::Udp,
             fingerprint: self.certificate().map(|c| c.fingerprint()),
+            proof: Default::default(),
             capabilities: Capabilities {
                 voice: !fax,
                 fax,

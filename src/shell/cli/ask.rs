@@ -202,7 +202,7 @@ pub async fn registrations(daemon: &Daemon) -> Outcome {
         })
         .collect();
     all.extend(always);
-    print_rows(daemon, &Value::Array(all), &["number", "user", "contact", "expires_in_s", "fingerprint"])
+    print_rows(daemon, &Value::Array(all), &["number", "user", "contact", "expires_in_s", "fingerprint", "proven"])
 }
 
 pub async fn reservations(daemon: &Daemon, wanted: Option<ReservationChange>) -> Outcome {

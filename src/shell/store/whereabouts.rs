@@ -9,6 +9,7 @@ use crate::clock::WallMs;
 use crate::directory::record::{Capabilities, Instance, Mac};
 use crate::directory::{Binding, Facts};
 use crate::key::Fingerprint;
+use crate::proof::{Succession, base64};
 use crate::sip::Transport;
 use core::fmt::Write as _;
 
@@ -45,6 +46,12 @@ fn write_facts(out: &mut String, facts: &Facts) {
     }
     if let Some(key) = &facts.fingerprint {
         let _ = write!(out, ",key={}", hex(key));
+    }
+    if facts.proven {
+        out.push_str(",proven");
+    }
+    for s in &facts.successions {
+        let _ = write!(out, ",follows={}:{}:{}", base64::encode(&s.certificate), hex(&s.new), base64::encode(&s.signature));
     }
     if let Some(private) = facts.private {
         let _ = write!(out, ",private={private}");
@@ -86,6 +93,7 @@ fn read_line(line: &str) -> Option<(Binding, WallMs)> {
 
 fn read_facts(text: &str) -> Option<Facts> {
     let mut facts = Facts { capabilities: Capabilities::default(), ..Facts::default() };
+    let mut successions = Vec::new();
     let mut words = text.split(',');
     if words.next() != Some("api") {
         return None;
@@ -94,6 +102,8 @@ fn read_facts(text: &str) -> Option<Facts> {
         match word.split_once('=') {
             None if word == "voice" => facts.capabilities.voice = true,
             None if word == "fax" => facts.capabilities.fax = true,
+            None if word == "proven" => facts.proven = true,
+            Some(("follows", statement)) => successions.push(read_succession(statement)?),
             None if word == "srtp" => facts.capabilities.srtp = true,
             Some(("t38", version)) => facts.capabilities.t38_version = Some(version.parse().ok()?),
             Some(("key", key)) => facts.fingerprint = Some(Fingerprint::parse(key)?),
@@ -102,7 +112,15 @@ fn read_facts(text: &str) -> Option<Facts> {
             None | Some(_) => return None,
         }
     }
+    facts.successions = successions.into();
     Some(facts)
+}
+
+fn read_succession(text: &str) -> Option<Succession> {
+    let mut parts = text.split(':');
+    let certificate = base64::decode(parts.next()?)?;
+    let new = Fingerprint::parse(parts.next()?)?;
+    Some(Succession { certificate, new, signature: base64::decode(parts.next()?)? })
 }
 
 fn hex(key: &Fingerprint) -> String {

@@ -167,6 +167,7 @@ impl Office {
                 self.passes_through = false;
             }
             Command::Disconnect(_) => self.retire(now),
+            Command::Listen(..) => {}
             Command::Retune(_, to) => {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to retune") };
                 let Leg::Audio(audio) = &mut **leg else { panic!("a fax is retuned as audio") };

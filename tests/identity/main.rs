@@ -1,0 +1,8 @@
+//! Keys from outside: gateways and a directory as processes, and a stranger who tries.
+
+#![cfg(all(feature = "shell", feature = "spandsp"))]
+#![allow(missing_docs)]
+#![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
+
+mod keys;
+mod stage;
