@@ -152,7 +152,6 @@ impl Gateway {
 
     /// The same; the error says why no INVITE went out.
     pub(super) fn try_peer(&mut self, now: Instant, id: CallId, target: Target) -> Result<(), Cause> {
-        let Some(call) = self.calls.get(&id) else { return Ok(()) };
         let learned = target.learned;
         self.expect_target(id, &target);
         let Some(call) = self.calls.get(&id) else { return Ok(()) };

@@ -101,6 +101,8 @@ struct Handshake {
     /// What it was begun for, where that is known: our offer's handshakes begin before the answer.
     wanted: Option<Association>,
     association: dtls::Association,
+    /// The record layer, between two faxes.
+    records: Option<Box<dtls::Records>>,
     /// Whom it has shown, and how.
     shown: Option<dtls::Connected>,
 }
@@ -202,18 +204,38 @@ impl Gateway {
     pub(super) fn expect_target(&mut self, id: CallId, target: &Target) {
         let policy = self.config.security.media;
         let emergency = self.calls.get(&id).is_some_and(|c| c.emergency);
+        let expected = self.expected_of_target(id, target);
+        let knows_dtls = matches!(expected, Expected::Keys(_));
+        let policy = if emergency && policy == Policy::Required { Policy::Preferred } else { policy };
+        if let Some(call) = self.calls.get_mut(&id).filter(|c| c.terminals.ring_together()) {
+            // One association is offered to all that ring; whose key it must show is known when one of them answers.
+            call.talk.secrecy.shield.knows_dtls = knows_dtls && call.talk.secrecy.shield.dtls.is_some();
+            return;
+        }
+        let shield = self.shield(policy, Transport::Udp, knows_dtls);
+        self.expect(id, shield, expected);
+    }
+
+    /// Of several that rang this one answers.
+    pub(super) fn expect_this_one(&mut self, id: CallId, target: &Target) {
+        let expected = self.expected_of_target(id, target);
+        let check = Check::new(self.config.security.identity, expected, &self.revoked);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.talk.secrecy.check = check;
+        }
+    }
+
+    fn expected_of_target(&self, id: CallId, target: &Target) -> Expected {
+        let emergency = self.calls.get(&id).is_some_and(|c| c.emergency);
         let key = target.fingerprint.as_deref().and_then(Fingerprint::parse);
-        let expected = match (emergency, key) {
+        match (emergency, key) {
             // Help is not asked for its papers.
             (true, _) => Expected::ByHand,
             (false, Some(key)) => Expected::Keys(vec![key]),
             // What the directory says it signs; a route without its word is the operator's.
             (false, None) if target.learned && !target.signed => Expected::ByHand,
             (false, None) => Expected::Record { signed: target.signed && !target.learned },
-        };
-        let policy = if emergency && policy == Policy::Required { Policy::Preferred } else { policy };
-        let shield = self.shield(policy, Transport::Udp, key.is_some());
-        self.expect(id, shield, expected);
+        }
     }
 
     /// Whom this call is for, and what may be said of keys to them.
@@ -277,7 +299,7 @@ impl Gateway {
         let params = dtls::Params { role, certificate, expected, srtp: srtp_profiles(), mtu: MTU_BYTES };
         let engine = (self.config.security.engine)(known, self.prints.number());
         let association = dtls::Association::new(now, params, &*engine);
-        self.handshakes.all.push(Handshake { call, leg, remote, role, wanted, association, shown: None });
+        self.handshakes.all.push(Handshake { call, leg, remote, role, wanted, association, records: None, shown: None });
         let last = self.handshakes.all.len() - 1;
         self.drive(now, last);
     }
@@ -447,7 +469,17 @@ impl Gateway {
     pub(super) fn take_records(&mut self, id: CallId) -> Option<Box<dtls::Records>> {
         let keyed_by = self.calls.get(&id)?.talk.secrecy.keyed_by.clone()?;
         let of = |h: &&mut Handshake| h.call == id && h.wanted.as_ref().is_some_and(|w| w.is_same(&keyed_by));
-        self.handshakes.all.iter_mut().find(of)?.association.take_records()
+        let h = self.handshakes.all.iter_mut().find(of)?;
+        h.records.take().or_else(|| h.association.take_records())
+    }
+
+    /// A T.38 leg gives the records back: the next fax of the call goes on with them, for a number that was used must not be used again.
+    pub(super) fn records_back(&mut self, id: CallId, records: Box<dtls::Records>) {
+        let keyed_by = self.calls.get(&id).and_then(|c| c.talk.secrecy.keyed_by.clone());
+        let of = |h: &&mut Handshake| h.call == id && h.wanted.as_ref().zip(keyed_by.as_ref()).is_some_and(|(w, k)| w.is_same(k));
+        if let Some(h) = self.handshakes.all.iter_mut().find(of) {
+            h.records = Some(records);
+        }
     }
 
     /// What was agreed is in force: the handshake that it needs, if there is none yet.
@@ -594,8 +626,9 @@ impl Gateway {
     /// Deadlines of handshakes and of the identifier.
     pub(super) fn handshake_timeouts(&mut self, now: Instant) {
         let mut at = 0;
-        while let Some(h) = self.handshakes.all.get_mut(at) {
+        while at < self.handshakes.all.len() {
             let before = self.handshakes.all.len();
+            let h = &mut self.handshakes.all[at];
             if h.association.poll_timeout().is_some_and(|due| due <= now) {
                 h.association.handle_timeout(now);
                 self.drive(now, at);

@@ -372,13 +372,14 @@ impl Gateway {
     }
 
     /// A leg came off the board: its counters go into the record.
-    pub(super) fn leg_retired(&mut self, now: Instant, port: PortId, leg_id: LegId, leg: &Leg) {
+    pub(super) fn leg_retired(&mut self, now: Instant, port: PortId, leg_id: LegId, mut leg: Leg) {
         let ours = |c: &super::Call| c.talk.leg == Some(leg_id) && c.talk.legs_out > 0 && c.has(port);
         let Some((&id, call)) = self.calls.iter_mut().find(|(_, c)| ours(c)) else {
             self.log(None, true, format!("{leg_id} of {} came back from no call", self.port_name(port)));
             return;
         };
-        match leg {
+        let mut records = None;
+        match &mut leg {
             Leg::Audio(audio) => {
                 if let Flow::Audio(codec) | Flow::PassThrough(codec) = call.talk.audio_flow {
                     let before = call.record.audio.take().map(|(_, stats)| stats);
@@ -386,10 +387,17 @@ impl Gateway {
                     call.record.fax_as_audio |= matches!(call.talk.audio_flow, Flow::PassThrough(_));
                 }
             }
-            Leg::T38(t38) => call.record.fax = Some(t38.stats()),
+            Leg::T38(t38) => {
+                call.record.fax = Some(t38.stats());
+                records = t38.take_records();
+            }
         }
         call.talk.legs_out -= 1;
-        if call.state == State::Closing && call.talk.legs_out == 0 {
+        let over = call.state == State::Closing && call.talk.legs_out == 0;
+        if let Some(records) = records {
+            self.records_back(id, records);
+        }
+        if over {
             self.finish(now, id);
         }
     }

@@ -56,6 +56,11 @@ impl Terminals {
         core::mem::take(&mut self.branches).into_iter().map(|b| b.dialog).collect()
     }
 
+    /// Whether several ring at once.
+    pub(super) fn ring_together(&self) -> bool {
+        !self.branches.is_empty()
+    }
+
     /// The hosts of those that ring.
     pub(super) fn hosts(&self) -> Vec<IpAddr> {
         self.branches.iter().map(|b| b.target.contact.ip()).collect()
@@ -300,7 +305,8 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Branch { dialog, target, negotiation } = call.terminals.branches.remove(i);
         call.record.peer = Some(target.contact);
-        (call.dialog, call.target, call.talk.negotiation) = (Some(dialog), Some(target), negotiation);
+        (call.dialog, call.target, call.talk.negotiation) = (Some(dialog), Some(target.clone()), negotiation);
+        self.expect_this_one(id, &target);
         let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
         if let Some(call) = self.calls.get_mut(&id) {
             call.record.sip_call_id = sip_call_id;
