@@ -12,6 +12,7 @@ pub mod decode;
 pub mod digest;
 pub mod digit_map;
 pub mod directory;
+pub mod dtls;
 pub mod enum_door;
 pub mod fax;
 pub mod id;

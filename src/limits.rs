@@ -273,3 +273,12 @@ pub const ACCESS_NETWORKS_MAX: usize = 256;
 pub const DIRECTORIES_MAX: usize = 8;
 /// Idle connections that a gateway keeps open to its directory.
 pub const DIRECTORY_CONNECTIONS_KEPT: usize = 8;
+/// Fingerprints of one SDP media description that are read (RFC 8122). A peer in the middle of a rotation has two.
+pub const FINGERPRINTS_MAX: usize = 8;
+/// Datagrams of a DTLS association waiting to be taken out. A flight is one to four.
+pub const DTLS_OUTGOING_MAX: usize = 16;
+/// Datagrams that a DTLS engine may still send after its handshake, to a peer that did not hear the end of it. Each has a record or two, so
+/// that together they stay below `dtls::ENGINE_RECORDS`.
+pub const DTLS_AFTERWARDS_MAX: usize = 128;
+/// The largest datagram of a DTLS flight, whatever the MTU.
+pub const DTLS_FLIGHT_BYTES_MAX: usize = 1400;

@@ -24,6 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("media", &["clock", "limits"]),
     ("fax", &["clock", "limits"]),
     ("tick", &["clock", "fax", "id", "limits", "line", "media"]),
+    // Handshakes in the event domain, their records in the tick domain.
+    ("dtls", &["clock", "key", "limits"]),
     // Event domain: deadlines, nothing of samples.
     ("sdp", &["clock", "limits"]),
     // `sip` answers challenges with it; the doors of the directory check answers.
@@ -173,7 +175,9 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("rtp_rs", &["media", "decode"]),
     // Digests: HTTP digest access (RFC 7616) and fingerprints.
     ("md5", &["digest"]),
-    ("sha2", &["digest", "key", "shell"]),
+    ("sha2", &["digest", "dtls", "key", "shell"]),
+    ("dimpl", &["dtls"]),
+    ("openssl", &["shell"]),
     ("tipring_hw", &["line", "tick", "lab", "shell"]),
     ("tipring_dsp", &["line", "media", "fax", "tick", "negotiate", "config", "lab", "decode", "shell"]),
 ];

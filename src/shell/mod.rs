@@ -16,6 +16,7 @@ mod directory_dns;
 mod directory_https;
 mod directory_sip;
 pub mod dns;
+pub mod dtls_openssl;
 mod enrol;
 mod enrolment;
 mod first_admin;
