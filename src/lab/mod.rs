@@ -5,4 +5,6 @@ pub mod city;
 pub mod fax;
 pub mod hearing;
 pub mod netem;
+#[cfg(feature = "spandsp")]
+pub mod takeover;
 pub mod world;

@@ -23,7 +23,7 @@ pub use place::{STUN_SERVER, sip_address};
 pub use site::{Journal, Site};
 #[cfg(feature = "spandsp")]
 pub use spec::FaxSpec;
-pub use spec::{DirectorySpec, EmergencySpec, GatewaySpec, MachineSpec, PortSpec, WorldSpec};
+pub use spec::{DirectorySpec, EmergencySpec, GatewaySpec, MachineSpec, PortSpec, SecuritySpec, WorldSpec};
 
 use crate::call::CallRecord;
 use crate::clock::{Instant, Rng, WallMs, ms};
@@ -74,7 +74,11 @@ impl World {
             let disk = accounts(&spec.gateways, &d.ring);
             Registry::new(d, Instant::ZERO, WallMs(WALL_AT_START_MS), disk)
         });
-        let sites = spec.gateways.into_iter().enumerate().map(|(i, g)| Site::new(i, g, registry.is_some(), &mut rng)).collect();
+        let sites = spec.gateways.into_iter().enumerate().map(|(i, g)| {
+            let knows_directory = registry.is_some() && !g.standalone;
+            Site::new(i, g, knows_directory, &mut rng)
+        });
+        let sites = sites.collect();
         let mut world = World {
             now: Instant::ZERO,
             rng,
@@ -392,7 +396,7 @@ impl World {
 /// The rows an operator made before the first start: an account a gateway, its numbers reserved for it.
 fn accounts(gateways: &[GatewaySpec], ring: &[(&str, Ring)]) -> Vec<Record> {
     let mut rows = Vec::new();
-    for (i, gateway) in gateways.iter().enumerate() {
+    for (i, gateway) in gateways.iter().enumerate().filter(|(_, g)| !g.standalone) {
         let user = user_of(gateway.account_of.unwrap_or(i));
         rows.push(Record::Account(Account { user: user.clone(), number: None, ha1: Ha1::NOBODY }));
         for number in gateway.ports.iter().filter_map(|p| p.number) {

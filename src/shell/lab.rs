@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub enum Lab {
     /// The same fax again and again over a network and lines as bad as asked for
     Fax(Fax),
+    /// A fax whose peer's address was given to another gateway: where the page goes
+    Takeover(Takeover),
     /// A city's terminals register at directories: how long it takes, and how many machines
     Directory(super::lab_directory::LabDirectory),
 }
@@ -60,12 +62,73 @@ pub struct Fax {
     json: bool,
 }
 
+/// Options of `lab takeover`.
+#[derive(clap::Args)]
+pub struct Takeover {
+    /// How many seeds
+    #[arg(long, default_value_t = 20)]
+    runs: u32,
+    /// The first of them
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// on or off: whether the sender's gateway looks who is there (off is the control)
+    #[arg(long, default_value = "on")]
+    check: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs a measurement.
 pub(super) fn run(lab: Lab) -> Outcome {
     match lab {
         Lab::Fax(fax) => run_fax(&fax),
+        Lab::Takeover(asked) => run_takeover(&asked),
         Lab::Directory(asked) => super::lab_directory::run(&asked),
     }
+}
+
+#[cfg(not(feature = "spandsp"))]
+fn run_takeover(_: &Takeover) -> Outcome {
+    Outcome::Unusable("lab takeover needs fax machines: build with the Cargo feature `spandsp`".into())
+}
+
+#[cfg(feature = "spandsp")]
+fn run_takeover(asked: &Takeover) -> Outcome {
+    let check = match asked.check.as_str() {
+        "on" => true,
+        "off" => false,
+        other => return Outcome::Unusable(format!("--check {other:?} is neither on nor off")),
+    };
+    let page = match super::demo::faxes::prepare(&[], asked.seed) {
+        Ok(faxes) => faxes.into_iter().flat_map(|f| f.pages).next(),
+        Err(why) => return Outcome::Unusable(why),
+    };
+    let Some(page) = page else { return Outcome::Unusable("there is no page to send".into()) };
+    let folder = std::env::temp_dir().join(format!("tipring-lab-{}-{:016x}", std::process::id(), super::clock::seed()));
+    if let Err(e) = std::fs::create_dir_all(&folder) {
+        return Outcome::Unusable(format!("{}: {e}", folder.display()));
+    }
+    let before = cpu_seconds();
+    let found = crate::lab::takeover::run(&page, asked.seed, asked.runs, check, &mut DiskTray { folder: folder.clone() });
+    let cpu = cpu_seconds() - before;
+    let _left_for_the_system = std::fs::remove_dir_all(&folder);
+    let found = match found {
+        Ok(found) => found,
+        Err(e) => return Outcome::Unusable(format!("{}: {e}", folder.display())),
+    };
+    if asked.json {
+        let object = serde_json::json!({
+            "runs": found.runs, "leaks": found.leaks, "delivered": found.delivered, "suppressed": found.suppressed, "cpu_seconds": cpu,
+            "failures": found.failures,
+        });
+        println!("{object}");
+    } else {
+        println!("{} seeds: a page reached the wrong machine in {}, the right one in {}", found.runs, found.leaks, found.delivered);
+        println!("in {} the gateway saw that somebody else is there; {cpu:.1} s of CPU", found.suppressed);
+        found.failures.iter().for_each(|f| println!("  {f}"));
+    }
+    if found.leaks == 0 && found.delivered == found.runs { Outcome::Yes } else { Outcome::No }
 }
 
 #[cfg(not(feature = "spandsp"))]

@@ -67,6 +67,8 @@ pub struct GatewaySpec {
     pub ports: Vec<PortSpec>,
     /// Codecs and T.38.
     pub media: MediaPolicy,
+    /// It does not know the directory, and has its numbers by its own configuration.
+    pub standalone: bool,
     /// Keys, and whom pages go to.
     pub security: SecuritySpec,
     /// Where emergency calls go, in order.
@@ -172,6 +174,7 @@ impl GatewaySpec {
                 watchdog_ms: 30_000,
                 t38: Some(T38Policy { max_datagram: 400, redundancy_control: 3, redundancy_image: 2, ecm: true }),
             },
+            standalone: false,
             security: SecuritySpec::default(),
             emergency: Vec::new(),
             emergency_silence_ms: 4_000,
