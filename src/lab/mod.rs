@@ -1,5 +1,7 @@
 //! The laboratory: the world around the product, made of seeds. Part of the product, since `tipring lab` and the tests run the same.
 
+#[cfg(feature = "spandsp")]
+pub mod attack;
 pub mod city;
 #[cfg(feature = "spandsp")]
 pub mod fax;

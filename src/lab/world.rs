@@ -9,6 +9,7 @@
 //! in that order and by index, so that a run follows from its seed and what was done to it. After every turn the invariants of the
 //! product are checked ([`site`]); the first one broken is kept ([`World::violation`]) and ends the run.
 
+pub mod attacker;
 pub mod nat;
 pub mod network;
 mod place;
@@ -61,6 +62,7 @@ pub struct World {
     inside: BTreeSet<IpAddr>,
     wall_offset_ms: i64,
     outside: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    attacker: Option<Box<dyn attacker::Attacker>>,
 }
 
 impl World {
@@ -90,6 +92,7 @@ impl World {
             inside: (0..n).map(place::home).chain(nats).collect(),
             wall_offset_ms: 0,
             outside: VecDeque::new(),
+            attacker: None,
         };
         for i in 0..world.sites.len() {
             world.start(i);
@@ -224,6 +227,10 @@ impl World {
         assert!(!taken, "{to:?} is another site's");
         self.inside.extend(to);
         self.sites[site].set_address(self.now, to);
+    }
+    /// Somebody is in the path between the sites from now on, or nobody.
+    pub fn set_attacker(&mut self, attacker: Option<Box<dyn attacker::Attacker>>) {
+        self.attacker = attacker;
     }
     /// Everybody's wall clock jumps.
     pub fn jump_wall(&mut self, by_ms: i64) {
@@ -371,6 +378,16 @@ impl World {
             }
             return;
         }
+        let Some(mut attacker) = self.attacker.take() else { return self.put_on_the_way(site, src, dst, bytes) };
+        let mut on = Vec::new();
+        attacker.on_datagram(self.now, (src, dst, bytes), &mut on);
+        self.attacker = Some(attacker);
+        for (src, dst, bytes) in on {
+            self.put_on_the_way(site, src, dst, bytes);
+        }
+    }
+
+    fn put_on_the_way(&mut self, site: usize, src: SocketAddr, dst: SocketAddr, bytes: Vec<u8>) {
         match self.site_of(dst) {
             Some(to) => self.network.send(self.now, site, to, Parcel::Datagram { src, dst, bytes }),
             None if self.inside.contains(&dst.ip()) => {}
