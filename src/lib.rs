@@ -32,5 +32,6 @@ pub mod sdp;
 pub mod shell;
 pub mod sip;
 pub mod sip_door;
+pub mod srtp;
 pub mod stun;
 pub mod tick;

@@ -23,6 +23,9 @@ pub const DATAGRAMS_PER_TICK_MAX: usize = 8;
 pub const DATAGRAMS_FLOOD_MAX: usize = 512;
 /// The largest datagram a media socket reads. RTP G.711 is 172 bytes; UDPTL with redundancy a few hundred.
 pub const DATAGRAM_BYTES_MAX: usize = 1500;
+/// SSRCs whose packets were authentic under one SRTP master key (both tables of a session: ours and the peer's). One is the rule; a PBX that takes a
+/// call on and off hold takes another each time. A place costs 80 bytes, and what is in it can never be replayed, so none is given up.
+pub const SRTP_SOURCES_MAX: usize = 32;
 /// The largest SIP message on UDP that is read.
 pub const SIP_BYTES_MAX: usize = 65_535;
 /// Bytes of a SIP message before its body: start line and headers. The longest honest ones carry an Identity, a dozen Vias and a page of
@@ -221,6 +224,10 @@ pub const ENROLMENTS_PER_SOURCE_MAX: u32 = 2 * PORTS_MAX as u32;
 pub const SERVERS_MAX: usize = 1000;
 /// Rotations of one key that a gateway (or a directory) can prove to who missed them: at one a quarter, two years.
 pub const SUCCESSIONS_MAX: usize = 8;
+/// Keys that a directory's operator can revoke. Gateways hold the whole list, 40 bytes each.
+pub const REVOCATIONS_MAX: usize = 4096;
+/// Bytes of the reason that stands beside one.
+pub const REVOCATION_WHY_BYTES_MAX: usize = 200;
 /// Alarms waiting to be logged; more in one turn are counted only.
 pub const ALARMS_MAX: usize = 64;
 /// Bytes of a contact's URI. The longest honest ones carry a mapped address and an opaque token, some 150.

@@ -21,9 +21,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proof", &["key", "limits"]),
     // Tick domain: samples, 20 ms, nothing of calls or SIP.
     ("line", &["clock", "digit_map", "limits", "number"]),
-    ("media", &["clock", "limits"]),
-    ("fax", &["clock", "limits"]),
-    ("tick", &["clock", "fax", "id", "limits", "line", "media"]),
+    // Packets and keys, no sockets: used by both kinds of legs, and by whoever settles what keys they get.
+    ("srtp", &["limits"]),
+    ("media", &["clock", "limits", "srtp"]),
+    ("fax", &["clock", "limits", "srtp"]),
+    ("tick", &["clock", "fax", "id", "limits", "line", "media", "srtp"]),
     // Handshakes in the event domain, their records in the tick domain.
     ("dtls", &["clock", "key", "limits"]),
     // Event domain: deadlines, nothing of samples.
@@ -52,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sdp",
             "media::AudioConfig",
             "media::Direction",
+            "media::Protection",
             "media::jitter",
             "fax::t38::relay::SourcePolicy",
             "fax::t38::relay::T38Config",
@@ -88,7 +91,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // Recordings and captures: reads what the protocol folders can parse, and no machine of the gateway.
-    ("decode", &["clock", "fax", "limits", "media", "sdp", "sip"]),
+    ("decode", &["clock", "fax", "limits", "media", "sdp", "sip", "srtp"]),
     // The other driver of the core, in virtual time.
     (
         "lab",
@@ -110,6 +113,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "resolve",
             "sdp",
             "sip",
+            "srtp",
             "stun",
             "tick",
         ],
@@ -178,6 +182,10 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("sha2", &["digest", "dtls", "key", "shell"]),
     ("dimpl", &["dtls"]),
     ("openssl", &["shell"]),
+    ("aes", &["srtp"]),
+    ("aes_gcm", &["srtp"]),
+    ("hmac", &["srtp"]),
+    ("sha1", &["srtp"]),
     ("tipring_hw", &["line", "tick", "lab", "shell"]),
     ("tipring_dsp", &["line", "media", "fax", "tick", "negotiate", "config", "lab", "decode", "shell"]),
 ];

@@ -1,6 +1,6 @@
 //! The directory's API: registrations, look-ups, reservations, accounts, status.
 
-use super::keys::{ProofJson, SuccessionJson};
+use super::keys::{ProofJson, SignedJson, SuccessionJson};
 use super::numbers::PresenceJson;
 use crate::directory::registrar::{Found, Listed, Refusal, Register};
 use crate::directory::{Account, Binding, Capabilities, Instance, Mac, Proof, Reservation, Ring, User};
@@ -104,21 +104,28 @@ pub enum LookupAnswer {
         number: String,
     },
     /// It is another directory's: ask there.
-    Elsewhere {
-        /// The number as asked.
-        number: String,
-        /// That directory's server number.
-        server: String,
-        /// Its SIP door.
-        sip: String,
-        /// Its API, where it has one.
-        api: Option<String>,
-        /// The certificate that its API shows by HTTPS, as `sha-256 AA:BB:..`, where ours knows it: that one alone is believed there.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        fingerprint: Option<String>,
-        /// Proof for that directory that we sent the asker, where it shares a secret with us: the header `Tipring-Referral` of the request there.
-        referral: Option<String>,
-    },
+    Elsewhere(ElsewhereJson),
+}
+
+/// Which directory has a number.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ElsewhereJson {
+    /// The number as asked.
+    pub number: String,
+    /// That directory's server number.
+    pub server: String,
+    /// Its SIP door.
+    pub sip: String,
+    /// Its API, where it has one.
+    pub api: Option<String>,
+    /// The certificate that its API shows by HTTPS, as `sha-256 AA:BB:..`, where ours knows it: that one alone is believed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Proof for that directory that we sent the asker, where it shares a secret with us: the header `Tipring-Referral` of the request there.
+    pub referral: Option<String>,
+    /// The directory's word for it, where the question had a nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedJson>,
 }
 
 /// Where a number is reached.
@@ -153,6 +160,9 @@ pub struct FoundJson {
     pub presence: Option<PresenceJson>,
     /// When this knowledge ends, in seconds.
     pub expires_in_s: u32,
+    /// The directory's word for it, where the question had a nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedJson>,
 }
 
 fn newest() -> String {
@@ -324,6 +334,12 @@ pub struct StatusAnswer {
     /// Datagrams and connections turned away since start by `[access]`.
     #[serde(default)]
     pub turned_away: u64,
+    /// The key that answers are signed with, for who pins it.
+    #[serde(default)]
+    pub identity: Option<String>,
+    /// Keys that are revoked.
+    #[serde(default)]
+    pub revoked: usize,
     /// The certificate of HTTPS, for who pins it.
     #[serde(default)]
     pub tls_fingerprint: Option<String>,
@@ -441,6 +457,7 @@ impl From<&Found> for FoundJson {
             ring: f.ring.word().to_owned(),
             presence: f.presence.map(Into::into),
             expires_in_s: f.expires_in_s,
+            signed: None,
         }
     }
 }

@@ -16,6 +16,9 @@ pub struct Status {
     /// The SHA-256 of the certificate that it proves itself with, as `sha-256 AA:BB:..`: its identifier.
     #[serde(default)]
     pub identity: Option<String>,
+    /// The keys that its directories are known by, by server.
+    #[serde(default)]
+    pub directory_keys: std::collections::BTreeMap<String, String>,
     /// Ports in all.
     pub ports: usize,
     /// Ports in a call.

@@ -1,6 +1,7 @@
 //! The directory's API about what is wanted of numbers, what they are at, and other directories.
 
 use super::directory::{BadField, ContactJson, transport_word};
+use super::keys::SignedJson;
 use crate::directory::registrar::Presence;
 use crate::directory::{Disclosure, Fixed, Ring, Server, Settings};
 use crate::key::Fingerprint;
@@ -73,8 +74,14 @@ pub struct CallsRequest {
 /// `GET /v1/identifiers/{fingerprint}`: where the gateway of this key is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct IdentifierAnswer {
-    /// Each number registered with the key, and where.
+    /// The key that was asked for, `sha-256 AA:BB:..`.
+    #[serde(default)]
+    pub identifier: String,
+    /// Each number registered with the key, or with one that followed it, and where.
     pub contacts: Vec<IdentifierContact>,
+    /// The directory's word for it, where the question had a nonce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedJson>,
 }
 
 /// One of them.

@@ -95,7 +95,7 @@ impl Cause {
             Cause::BadNumber => 28,
             Cause::NoRoute(NoRoute::Unknown) => 1,
             Cause::NoRoute(NoRoute::Away) => 20,
-            Cause::NoRoute(NoRoute::Refused) => 21,
+            Cause::NoRoute(NoRoute::Refused | NoRoute::Forged) => 21,
             Cause::NoRoute(NoRoute::DirectorySilent) => 3,
             Cause::NoRoute(NoRoute::Overloaded) | Cause::LimitReached(_) => 42,
             Cause::NotAllowed(_) | Cause::LoginRefused(_) => 21,
@@ -128,7 +128,7 @@ impl Cause {
             Cause::NoAnswer | Cause::NoRoute(NoRoute::Away) => 480,
             Cause::BadNumber => 484,
             Cause::NoRoute(NoRoute::Unknown) => 404,
-            Cause::NoRoute(NoRoute::Refused) | Cause::NotAllowed(_) => 403,
+            Cause::NoRoute(NoRoute::Refused | NoRoute::Forged) | Cause::NotAllowed(_) => 403,
             Cause::NoCommonMedia | Cause::NotEncrypted(_) => 488,
             Cause::WrongIdentity(_) | Cause::NoIdentity(_) => 403,
             Cause::NoRoute(NoRoute::DirectorySilent | NoRoute::Overloaded)

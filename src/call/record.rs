@@ -108,6 +108,8 @@ pub(super) fn summed(before: Option<AudioStats>, mut now: AudioStats) -> AudioSt
         now.concealed_ms += before.concealed_ms;
         now.digits_sent += before.digits_sent;
         now.digits_received += before.digits_received;
+        now.srtp += before.srtp;
+        now.without_keys += before.without_keys;
     }
     now
 }

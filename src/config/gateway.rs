@@ -117,6 +117,9 @@ pub struct Directory {
     pub ca: Option<PathBuf>,
     /// The SHA-256 of its certificate (`sha-256 AA:BB:..`), instead of anybody who certifies it.
     pub fingerprint: Option<String>,
+    /// The key that it signs its answers with (`sha-256 AA:BB:..`, as `tipring identity` of the directory says); without it that of the first
+    /// answer is kept.
+    pub key: Option<String>,
     /// A look-up that takes longer counts as unanswered.
     #[serde(default = "defaults::lookup_timeout_ms")]
     pub lookup_timeout_ms: u64,
@@ -156,6 +159,9 @@ impl Directory {
         }
         if self.mac.as_deref().is_some_and(|mac| crate::directory::Mac::parse(mac).is_none()) {
             problem("directory.mac", "is not six bytes of hex: 02:00:00:00:00:01".into());
+        }
+        if self.key.as_deref().is_some_and(|key| crate::key::Fingerprint::parse(key).is_none()) {
+            problem("directory.key", "is not sha-256 and 32 bytes of hex: sha-256 AA:BB:..".into());
         }
         match self.fingerprint.as_deref().map(crate::key::Fingerprint::parse) {
             Some(None) => problem("directory.fingerprint", "is not sha-256 and 32 bytes of hex: sha-256 AA:BB:..".into()),

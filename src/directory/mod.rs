@@ -11,6 +11,7 @@ pub mod plan;
 pub mod record;
 pub mod referral;
 pub mod registrar;
+pub mod revocations;
 mod rows;
 pub mod servers;
 pub mod sessions;

@@ -22,6 +22,7 @@ use super::contact::Binding;
 use super::people::{self, People, Person};
 use super::plan::NumberPlan;
 use super::record::{Account, Instance, Record, Registration, Reservation, User};
+use super::revocations::Revocations;
 use super::rows::{Contacts, Live, Row, Rows};
 use super::servers::{Server, Servers};
 use super::settings::{Disclosure, Ring, Settings};
@@ -327,6 +328,7 @@ pub struct Directory {
     people: People,
     settings: BTreeMap<Number, Settings>,
     servers: Servers,
+    revocations: Revocations,
     alarms: VecDeque<Alarm>,
     alarms_raised: u64,
 }
@@ -343,6 +345,7 @@ impl Directory {
             people: People::default(),
             settings: BTreeMap::new(),
             servers: Servers::default(),
+            revocations: Revocations::default(),
             alarms: VecDeque::new(),
             alarms_raised: 0,
         }
@@ -514,6 +517,10 @@ impl Directory {
     /// Another directory.
     pub fn server(&self, number: &Number) -> Option<&Server> {
         self.servers.get(number)
+    }
+    /// Keys that are worth nothing.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
     /// How many of what.
     pub fn counts(&self) -> Counts {

@@ -1,6 +1,7 @@
 //! What an audio leg is told by offer and answer.
 
 use super::jitter;
+use super::protection::Protection;
 use super::rtcp::CNAME_BYTES_MAX;
 use core::net::SocketAddr;
 use heapless::String;
@@ -31,8 +32,8 @@ impl Direction {
     }
 }
 
-/// What offer and answer agreed on.
-#[derive(Clone, Debug)]
+/// What offer and answer agreed on. There is one of it: its keys are for one leg.
+#[derive(Debug)]
 pub struct AudioConfig {
     /// Companding law.
     pub law: Law,
@@ -62,4 +63,6 @@ pub struct AudioConfig {
     pub watchdog_ms: u32,
     /// Fax over G.711: fixed deep playout that follows the sender's clock by resampling; no concealment, digits untouched.
     pub pass_through: bool,
+    /// SRTP, now, later or never.
+    pub protection: Protection,
 }

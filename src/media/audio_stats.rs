@@ -1,6 +1,7 @@
 //! What an audio leg has seen: for the call's record, for metrics, and for the person who asks why it sounded bad.
 
 use super::jitter;
+use crate::srtp;
 
 /// What a leg has seen. Counts are since the leg began; the rest is now.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -57,4 +58,10 @@ pub struct AudioStats {
     pub address_changes: u64,
     /// The peer said good-bye by RTCP.
     pub far_said_bye: bool,
+    /// How packets are protected: the SRTP profile's name.
+    pub protected_by: Option<&'static str>,
+    /// What SRTP dropped, by reason: these are in no other count.
+    pub srtp: srtp::Counts,
+    /// Came (or were to be sent) before there were keys.
+    pub without_keys: u64,
 }

@@ -1,12 +1,14 @@
 //! Bodies of the fuzz targets in `tests/fuzz`: what must hold for any bytes. The corpora in `fixtures/corpus` are replayed by the tests.
 
 use super::audio_config::{AudioConfig, Direction};
+use super::audio_stats::AudioStats;
 use super::leg::AudioLeg;
 use super::rtcp::{COMPOUND_BYTES_MAX, Compound, Outgoing};
 use super::rtp::Packet;
 use super::telephone_event::{Payload, Receiver};
-use super::{Channel, LineDigit, jitter};
+use super::{Channel, LineDigit, Protection, jitter};
 use crate::clock::{Instant, ms};
+use crate::srtp::{Keys, MasterKey, Profile, Session};
 use core::net::SocketAddr;
 use tipring_dsp::g711::Law;
 use tipring_dsp::{FRAME_SAMPLES, SILENCE};
@@ -49,9 +51,25 @@ pub fn telephone_event(data: &[u8]) {
     assert!(receiver.digits() <= (data.len() / 9) as u64);
 }
 
-/// A whole leg: each chunk is a byte of length, a byte of time and channel, and a datagram.
+/// A whole leg: each chunk is a byte of length, a byte of time and channel, and a datagram. In the clear, and then as octets for a leg that
+/// takes nothing but SRTP.
 pub fn leg(data: &[u8]) {
-    let mut leg = AudioLeg::new(config(), 1);
+    run(data, config());
+    let stats = run(data, AudioConfig { protection: protection(0x11, 0x22), ..config() });
+    assert_eq!((stats.received, stats.rtcp_received, stats.address_changes), (0, 0, 0), "nobody has the key");
+}
+
+/// SRTP with keys made of these octets; the peer has them the other way round.
+pub fn protection(send: u8, receive: u8) -> Protection {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let key = |n: u8| MasterKey::from_octets(profile, &[n; 30]).expect("thirty octets");
+    let keys = Keys::new(profile, key(send), key(receive)).expect("both are of the profile");
+    Protection::Srtp(Box::new(Session::new(&keys)))
+}
+
+fn run(data: &[u8], config: AudioConfig) -> AudioStats {
+    let peer = config.remote_rtp;
+    let mut leg = AudioLeg::new(config, 1);
     let mut now = Instant::from_ms(1000);
     let mut to_line = SILENCE;
     let mut rest = data;
@@ -59,7 +77,7 @@ pub fn leg(data: &[u8]) {
         let n = usize::from(*length).min(tail.len());
         let (datagram, next) = tail.split_at(n);
         let channel = if how & 1 == 0 { Channel::Rtp } else { Channel::Rtcp };
-        leg.from_net(now, channel, config().remote_rtp, datagram);
+        leg.from_net(now, channel, peer, datagram);
         for _ in 0..how >> 6 {
             now = now + ms(20);
             leg.tick(now, &[100; FRAME_SAMPLES], LineDigit::None, &mut to_line, &mut |_, _, _| {});
@@ -68,6 +86,7 @@ pub fn leg(data: &[u8]) {
     }
     let stats = leg.stats();
     assert!(stats.playout_delay_ms < 2000 && stats.lost < u64::from(u32::MAX) * 4);
+    stats
 }
 
 /// A configuration with documentation addresses: two of these with their addresses swapped are a pair.
@@ -87,5 +106,6 @@ pub fn config() -> AudioConfig {
         jitter: jitter::Limits::default(),
         watchdog_ms: 10_000,
         pass_through: false,
+        protection: Protection::Clear,
     }
 }

@@ -1,12 +1,12 @@
 //! The audio leg: one direction of frames from the line to RTP, the other from RTP to the line.
 //!
 //! Sans-I/O and in the tick domain: [`AudioLeg::from_net`] for each datagram as it came, [`AudioLeg::tick`] once a frame; nothing is
-//! allocated after [`AudioLeg::new`]. Datagrams are plain here; with SRTP the shell unprotects before and protects after.
+//! allocated after [`AudioLeg::new`]. Every packet passes through [`Protection`], and what is not authentic has never been here.
 //!
 //! ```text
-//! from_net -> rtp::parse -> payload? -> latch -> rtp::Source -> jitter::Buffer -> plc -> to_line
-//!                                                            \-> telephone_event::Receiver -^
-//! from_line -> mute while a digit is suspected -> g711 -> rtp::emit -> out
+//! from_net -> open -> rtp::parse -> payload? -> latch -> rtp::Source -> jitter::Buffer -> plc -> to_line
+//!                                                                    \-> telephone_event::Receiver -^
+//! from_line -> mute while a digit is suspected -> g711 -> rtp::emit -> seal -> out
 //! digit     -> telephone_event::Sender -------------------^
 //! ```
 
@@ -16,11 +16,13 @@ use super::audio_stats::AudioStats;
 use super::comfort_noise::{MUTED_RMS, Noise, rms_of_dbov};
 use super::jitter::{Buffer, Inserted, Playout, Pulled};
 use super::latch::{Admission, Latch};
+use super::protection::Protection;
 use super::rtcp::{self, COMPOUND_BYTES_MAX, Compound, Outgoing, ReportBlock, Schedule, SenderInfo};
 use super::rtp::{self, Arrival, HEADER_BYTES, PT_COMFORT_NOISE, Packet, Source};
 use super::telephone_event::{self, EventPacket, Heard, LineDigit};
 use crate::clock::{Instant, Rng};
-use crate::limits::{AUDIO_PACKET_SAMPLES_MAX, DIGITS_QUEUED_MAX};
+use crate::limits::{AUDIO_PACKET_SAMPLES_MAX, DATAGRAM_BYTES_MAX, DIGITS_QUEUED_MAX};
+use crate::srtp::{OVERHEAD_BYTES_MAX, Session};
 use core::net::SocketAddr;
 use heapless::Deque;
 use tipring_dsp::g711::Law;
@@ -98,7 +100,8 @@ impl AudioLeg {
             stats: AudioStats::default(),
             noise: Noise::new(rng.fork()),
             ssrc: config.ssrc,
-            sequence: config.first_sequence,
+            // In the lower half, so that a peer that misses our first packets does not take a roll-over for a beginning (RFC 3711 clause 3.3.1).
+            sequence: if config.protection.is_wanted() { config.first_sequence & 0x7FFF } else { config.first_sequence },
             timestamp: config.first_timestamp,
             bytes_sent: 0,
             opens_spurt: true,
@@ -130,11 +133,28 @@ impl AudioLeg {
     /// A datagram came in at `now` (the kernel's receive time, if the shell has it).
     pub fn from_net(&mut self, now: Instant, channel: Channel, source: SocketAddr, datagram: &[u8]) {
         self.begin(now);
-        match channel {
-            Channel::Rtp if rtp::looks_like_rtcp(datagram) => self.rtcp_from_net(now, source, datagram),
-            Channel::Rtp => self.rtp_from_net(now, source, datagram),
-            Channel::Rtcp => self.rtcp_from_net(now, source, datagram),
-            Channel::Udptl => self.stats.garbage += 1,
+        let is_rtcp = match channel {
+            Channel::Rtp => rtp::looks_like_rtcp(datagram),
+            Channel::Rtcp => true,
+            Channel::Udptl => {
+                self.stats.garbage += 1;
+                return;
+            }
+        };
+        if !self.config.protection.is_wanted() {
+            return self.clear_from_net(now, is_rtcp, source, datagram);
+        }
+        let mut room = [0; DATAGRAM_BYTES_MAX];
+        match self.config.protection.open(is_rtcp, datagram, &mut room) {
+            Some(n) => self.clear_from_net(now, is_rtcp, source, &room[..n]),
+            None => self.stats.without_keys += u64::from(matches!(self.config.protection, Protection::Awaiting)),
+        }
+    }
+
+    fn clear_from_net(&mut self, now: Instant, is_rtcp: bool, source: SocketAddr, packet: &[u8]) {
+        match is_rtcp {
+            true => self.rtcp_from_net(now, source, packet),
+            false => self.rtp_from_net(now, source, packet),
         }
     }
 
@@ -187,6 +207,11 @@ impl AudioLeg {
         self.config.rtcp_mux = shared;
     }
 
+    /// The keys are there, or there are new ones. Gives back the box that it does not need, to be freed elsewhere.
+    pub fn secure(&mut self, session: Box<Session>) -> Option<Box<Session>> {
+        self.config.protection.secure(session)
+    }
+
     /// Plays a digit that came by signalling (SIP INFO), behind those that came in RTP.
     pub fn play_digit(&mut self, now: Instant, key: u8, duration_ms: u16) {
         if self.config.direction.receives() && self.digits_in.play(now, key, duration_ms) {
@@ -231,6 +256,8 @@ impl AudioLeg {
             digits_sent: self.digits_out.digits(),
             digits_received: self.digits_in.digits(),
             digits_overflow: self.digits_in.overflow(),
+            protected_by: self.config.protection.name(),
+            srtp: self.config.protection.counts(),
             ..self.stats
         }
     }
@@ -525,6 +552,10 @@ impl AudioLeg {
         if !self.config.direction.sends() {
             return;
         }
+        if matches!(self.config.protection, Protection::Awaiting) {
+            self.stats.without_keys += 1;
+            return;
+        }
         let event_pt = self.config.telephone_event_pt.filter(|_| !self.config.pass_through);
         let Some(event_pt) = event_pt else {
             return self.send_audio(from_line, timestamp, out);
@@ -573,10 +604,11 @@ impl AudioLeg {
     }
 
     fn send_packet(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8], out: &mut Out) {
-        let mut datagram = [0u8; HEADER_BYTES + FRAME_SAMPLES];
+        let mut datagram = [0u8; HEADER_BYTES + FRAME_SAMPLES + OVERHEAD_BYTES_MAX];
         let packet = Packet { payload_type, marker, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload };
         if let Ok(n) = packet.emit(&mut datagram) {
             self.sequence = self.sequence.wrapping_add(1);
+            let Some(n) = self.config.protection.seal(false, &mut datagram, n) else { return };
             self.stats.sent += 1;
             self.bytes_sent += payload.len() as u64;
             out(Channel::Rtp, self.latch.peer(), &datagram[..n]);
@@ -584,6 +616,9 @@ impl AudioLeg {
     }
 
     fn report(&mut self, now: Instant, bye: bool, out: &mut Out) {
+        if matches!(self.config.protection, Protection::Awaiting) {
+            return;
+        }
         let sent_lately = self.stats.sent > self.sent_at_report;
         self.sent_at_report = self.stats.sent;
         let sender = sent_lately.then(|| SenderInfo {
@@ -602,8 +637,11 @@ impl AudioLeg {
             last_sr: last_sr.map_or(0, |(middle, _)| middle),
             delay_since_last_sr: last_sr.map_or(0, |(_, at)| (now.since(at).as_micros() as u64 * 65_536 / 1_000_000) as u32),
         });
-        let mut datagram = [0u8; COMPOUND_BYTES_MAX];
-        let n = Outgoing { ssrc: self.ssrc, sender, block, cname: &self.config.cname, bye }.emit(&mut datagram);
+        let mut compound = [0u8; COMPOUND_BYTES_MAX];
+        let n = Outgoing { ssrc: self.ssrc, sender, block, cname: &self.config.cname, bye }.emit(&mut compound);
+        let mut datagram = [0u8; COMPOUND_BYTES_MAX + OVERHEAD_BYTES_MAX];
+        datagram[..n].copy_from_slice(&compound[..n]);
+        let Some(n) = self.config.protection.seal(true, &mut datagram, n) else { return };
         self.schedule.saw(n);
         self.stats.rtcp_sent += 1;
         match self.config.rtcp_mux {

@@ -1,8 +1,8 @@
 //! The voice leg: 20 ms frames of a line on one side, RTP and RTCP on the other.
 //!
 //! [`leg::AudioLeg`] is the machine, in the tick domain: it takes datagrams as they came and is ticked once a frame. Its parts:
-//! [`rtp`] (headers, sequence numbers), [`rtcp`] (reports), [`jitter`] (playout), [`telephone_event`] (digits outside the audio).
-//! Read RFC 3550, RFC 3551, RFC 4733 and RFC 3389 first. SRTP stands outside: the shell's gather and scatter protect and unprotect.
+//! [`rtp`] (headers, sequence numbers), [`rtcp`] (reports), [`jitter`] (playout), [`telephone_event`] (digits outside the audio),
+//! [`protection`] (SRTP, by the room `srtp`). Read RFC 3550, RFC 3551, RFC 4733 and RFC 3389 first.
 
 pub mod audio_config;
 pub mod audio_stats;
@@ -11,6 +11,7 @@ pub mod fuzz;
 pub mod jitter;
 pub mod latch;
 pub mod leg;
+pub mod protection;
 pub mod rtcp;
 pub mod rtp;
 pub mod telephone_event;
@@ -21,6 +22,7 @@ mod tests;
 pub use audio_config::{AudioConfig, Direction};
 pub use audio_stats::AudioStats;
 pub use leg::AudioLeg;
+pub use protection::Protection;
 pub use telephone_event::LineDigit;
 
 /// Which of a leg's sockets a datagram belongs to.

@@ -109,6 +109,8 @@ pub enum NoRoute {
     Refused,
     /// The directory did not answer, and nothing was learned before.
     DirectorySilent,
+    /// What answers is not the directory that we know.
+    Forged,
     /// Too many look-ups are waiting.
     Overloaded,
 }
@@ -121,6 +123,7 @@ impl NoRoute {
             NoRoute::Away => "nobody is registered for this number now",
             NoRoute::Refused => "the directory refuses the look-up",
             NoRoute::DirectorySilent => "the directory does not answer and no route was learned",
+            NoRoute::Forged => "what answers is not signed by the key that the directory is known by",
             NoRoute::Overloaded => "too many look-ups are waiting",
         }
     }
@@ -288,7 +291,8 @@ impl Resolver {
                     _ => Ok(Route::Terminals(Terminals { ring, at: places })),
                 }
             }
-            Answer::No(NoRoute::DirectorySilent) => self.without_directory(&dialled),
+            // Whoever speaks in its place says nothing.
+            Answer::No(why @ (NoRoute::DirectorySilent | NoRoute::Forged)) => self.without_directory(&dialled).map_err(|_| why),
             Answer::No(why) => {
                 // The directory is the authority on what exists; its silence is no reason to forget.
                 if matches!(why, NoRoute::Unknown | NoRoute::Away) {

@@ -14,6 +14,7 @@ use crate::shell::access::{Access, Seats};
 use crate::shell::directory_https::Secure;
 use crate::shell::enrol::Enrolment;
 use crate::shell::first_admin::FirstAdmin;
+use crate::shell::identity_key::{self, Keyring};
 use crate::shell::log::Seldom;
 use crate::shell::passwords::Passwords;
 use crate::shell::state_folder::{self, ADMIN_TOKEN};
@@ -54,6 +55,8 @@ pub enum StartError {
     Sip(String),
     /// The key of `[enrol]`, in words.
     Enrol(String),
+    /// The key that answers are signed with, in words.
+    Key(String),
     /// The certificate of HTTPS, in words.
     Tls(String),
     /// Another directory runs on this state.
@@ -71,7 +74,7 @@ impl core::fmt::Display for StartError {
                  remove the account or give it another password"
             ),
             StartError::Listen(address, e) => write!(f, "listen on {address}: {e}"),
-            StartError::Sip(why) | StartError::Tls(why) | StartError::Enrol(why) => f.write_str(why),
+            StartError::Sip(why) | StartError::Tls(why) | StartError::Enrol(why) | StartError::Key(why) => f.write_str(why),
             StartError::Runs(state) => write!(f, "{}: another directory runs on this state", state.display()),
         }
     }
@@ -95,6 +98,8 @@ pub(super) struct Shared {
     pub sip_alive_ms: AtomicU64,
     /// SIP answers that wait for the disk.
     pub sip_waiting: AtomicUsize,
+    /// What answers are signed with.
+    pub keyring: Keyring,
     /// The certificate that HTTPS shows.
     pub fingerprint: Option<Fingerprint>,
     /// Whom the API lets in.
@@ -142,6 +147,11 @@ pub(super) enum Unanswered {
 impl Shared {
     pub fn machines(&self) -> MutexGuard<'_, Machines> {
         self.machines.lock().expect("no thread panics while it holds the machines")
+    }
+
+    /// The serial of the list of revoked keys.
+    pub fn revocations(&self) -> u64 {
+        self.machines().directory.revocations().serial()
     }
 
     /// Lets the directory decide, and answers when the decision is on disk.
@@ -285,6 +295,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let first_admin = FirstAdmin::open(&config.state_dir, directory.people().has_admin());
     let first_admin = first_admin.map_err(|e| StartError::State(config.state_dir.clone(), e))?;
 
+    let keyring = Keyring::open(&config.state_dir, identity_key::DIRECTORY).map_err(StartError::Key)?;
     let authenticator = Authenticator::new(&config.domain, clock::random(), config.nonce_lifetime_s);
     // The writer's thread speaks to what is made after it: through this.
     let late: Arc<std::sync::OnceLock<std::sync::Weak<Shared>>> = Arc::default();
@@ -324,6 +335,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         dns: directory_dns::Counters::default(),
         account_changes: AtomicU64::new(0),
         fingerprint: secure.as_ref().and_then(|s| s.fingerprint),
+        keyring,
         api_access,
         api_seats: Seats::new(API_CONNECTIONS_PER_SOURCE_MAX),
         sip_access,

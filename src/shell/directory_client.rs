@@ -157,6 +157,8 @@ impl Body {
 }
 
 struct Answered {
+    /// Which of the servers it was.
+    place: usize,
     status: StatusCode,
     challenge: Option<Challenge>,
     retry_after_s: Option<u32>,
@@ -210,12 +212,12 @@ impl DirectoryClient {
 
     /// Where is `number`?
     pub async fn lookup(&self, login: Option<&Login>, number: &str) -> Result<LookupAnswer, ClientError> {
-        self.lookup_as(login, number, None).await
+        self.look_up(login, number, None, None).await.map(|(answer, _)| answer)
     }
 
     /// Where is `number`, that another directory sent us here for (C-3)?
     pub async fn lookup_referred(&self, number: &str, referral: Option<&str>) -> Result<LookupAnswer, ClientError> {
-        self.lookup_as(None, number, referral).await
+        self.look_up(None, number, referral, None).await.map(|(answer, _)| answer)
     }
 
     /// An account for a terminal that has none (C-11). Of several servers the first that answers decides.
@@ -235,18 +237,40 @@ impl DirectoryClient {
 
     /// Where is the gateway of this key?
     pub async fn identifier(&self, login: &Login, fingerprint: &str) -> Result<IdentifierAnswer, ClientError> {
-        let target = format!("/v1/identifiers/{}", percent(fingerprint));
-        let question = Question { login: Some(login), method: Method::GET, target: &target, body: Body::none(), referral: None };
-        read(&self.ask(self.timeouts.lookup_ms, &question).await?)
+        self.identifier_signed(login, fingerprint, None).await.map(|(answer, _)| answer)
     }
 
-    async fn lookup_as(&self, login: Option<&Login>, number: &str, referral: Option<&str>) -> Result<LookupAnswer, ClientError> {
-        let target = format!("/v1/lookup/{}", percent(number));
+    /// The same, with the server that said so, and with its signature if there is a nonce for it.
+    pub async fn identifier_signed(
+        &self,
+        login: &Login,
+        fingerprint: &str,
+        nonce: Option<&str>,
+    ) -> Result<(IdentifierAnswer, &Server), ClientError> {
+        let target = format!("/v1/identifiers/{}{}", percent(fingerprint), query(nonce));
+        let question = Question { login: Some(login), method: Method::GET, target: &target, body: Body::none(), referral: None };
+        let answered = self.ask(self.timeouts.lookup_ms, &question).await?;
+        read(&answered).map(|answer| (answer, &self.places[answered.place].server))
+    }
+
+    /// Where is `number`? With the server that said so, and with its signature if there is a nonce for it. `referral` is of the directory that
+    /// sent us here.
+    pub async fn look_up(
+        &self,
+        login: Option<&Login>,
+        number: &str,
+        referral: Option<&str>,
+        nonce: Option<&str>,
+    ) -> Result<(LookupAnswer, &Server), ClientError> {
+        let target = format!("/v1/lookup/{}{}", percent(number), query(nonce));
         let question = Question { login, method: Method::GET, target: &target, body: Body::none(), referral };
         let answered = self.ask(self.timeouts.lookup_ms, &question).await?;
+        let server = &self.places[answered.place].server;
         match read(&answered) {
-            Err(ClientError::Refused { code, .. }) if code == "unknown_number" => Ok(LookupAnswer::Unknown { number: number.to_owned() }),
-            other => other,
+            Err(ClientError::Refused { code, .. }) if code == "unknown_number" => {
+                Ok((LookupAnswer::Unknown { number: number.to_owned() }, server))
+            }
+            other => other.map(|answer| (answer, server)),
         }
     }
 
@@ -283,7 +307,7 @@ impl DirectoryClient {
             match tokio::time::timeout(share, self.places[i].exchange(question)).await {
                 Ok(Ok(answered)) if !answered.status.is_server_error() => {
                     self.first.store(i, Ordering::Relaxed);
-                    return Ok(answered);
+                    return Ok(Answered { place: i, ..answered });
                 }
                 // A server that says that it cannot says more than one that is silent.
                 Ok(Ok(answered)) => outcome = Ok(answered),
@@ -389,6 +413,7 @@ impl Place {
             }
             let challenges = head.headers.get_all(header::WWW_AUTHENTICATE);
             return Ok(Answered {
+                place: 0,
                 status: head.status,
                 challenge: challenges
                     .iter()
@@ -450,6 +475,10 @@ fn read<T: DeserializeOwned>(answered: &Answered) -> Result<T, ClientError> {
         }),
         Err(_) => Err(ClientError::NotOurApi(format!("HTTP status {}", answered.status))),
     }
+}
+
+fn query(nonce: Option<&str>) -> String {
+    nonce.map(|nonce| format!("?nonce={nonce}")).unwrap_or_default()
 }
 
 /// Percent-encodes what is not unreserved (RFC 3986 clause 2.3).

@@ -192,7 +192,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     }
     doors.spawn(gateway_api::serve(api, door));
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
-    let directory = Directory::of(&config, &keyring).map_err(|e| system("directory", &e))?;
+    let directory = Directory::of(&config, &state, &keyring).map_err(|e| system("directory", &e))?;
     let told_address = addresses.contacts[0].addr;
     let registrants = registrations::registrants(&config, &state, keyring.keys().current.fingerprint(), told_address, None)
         .map_err(|e| system("directory", &e))?;

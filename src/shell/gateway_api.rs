@@ -73,6 +73,8 @@ pub enum Ask {
     Lookup(String),
     /// `POST /v1/identity/rotate`
     RotateIdentity,
+    /// `DELETE /v1/identity/directory`
+    ForgetDirectory,
     /// `POST /v1/sim/{port}`
     Simulate(PortId, simulate::Prepared),
     /// `GET /v1/sim/{port}?after=N`
@@ -117,6 +119,7 @@ fn routes_of(door: Arc<Door>) -> Router {
         .route("/v1/routes", get(|d: At| ask(d, Ask::Routes)).post(|d: At, Json(r): Json<Route>| ask(d, Ask::AddRoute(r))))
         .route("/v1/routes/{number}", delete(|d: At, Path(n): Path<String>| ask(d, Ask::RemoveRoute(n))))
         .route("/v1/lookup/{number}", get(|d: At, Path(n): Path<String>| ask(d, Ask::Lookup(n))))
+        .route("/v1/identity/directory", delete(|d: At| ask(d, Ask::ForgetDirectory)))
         .route("/v1/identity/rotate", post(|d: At| ask(d, Ask::RotateIdentity)))
         .route("/v1/sim/{port}", post(prepare))
         .route("/v1/sim/{port}", get(|d: At, Path(p): Path<String>, Query(a): Query<After>| ask(d, Ask::SimNotes(p, a.after))))
@@ -245,6 +248,13 @@ pub fn answer(daemon: &mut Daemon, request: Request) {
         Ask::AddRoute(route) => add_route(daemon, &route),
         Ask::RemoveRoute(number) => remove_route(daemon, &number),
         Ask::Lookup(number) => return daemon.look_up_for(&number, request.reply),
+        Ask::ForgetDirectory => match &daemon.directory {
+            Some(directory) => {
+                let forgotten = directory.pins.forget();
+                forgotten.map(|()| json!({"done": true})).map_err(|words| (StatusCode::INTERNAL_SERVER_ERROR, words))
+            }
+            None => Err((StatusCode::NOT_FOUND, "this gateway has no directory".into())),
+        },
         Ask::RotateIdentity => daemon
             .rotate_identity()
             .map(|()| identity_key::shown(&daemon.keyring))
@@ -300,6 +310,7 @@ fn status(daemon: &mut Daemon) -> Value {
         uptime_s: clock::now().ms_since(daemon.started) / 1000,
         sip: daemon.told_address.to_string(),
         identity: Some(daemon.keyring.keys().current.fingerprint().to_string()),
+        directory_keys: daemon.directory.as_ref().map(|d| d.pins.all().into_iter().collect()).unwrap_or_default(),
         ports: views.len(),
         ports_in_call: views.iter().filter(|p| p.call.is_some()).count(),
         calls: daemon.gateway.calls().len(),

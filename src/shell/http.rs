@@ -382,6 +382,8 @@ async fn status(State(shared): At, Extension(peer): From, headers: HeaderMap) ->
         failed_logins: machines.failures.total(),
         banned: machines.bans.count(now),
         turned_away: shared.api_access.turned_away() + shared.sip_access.turned_away() + shared.enum_access.turned_away(),
+        identity: Some(shared.keyring.keys().current.fingerprint().to_string()),
+        revoked: machines.directory.revocations().len(),
         tls_fingerprint: shared.fingerprint.map(|f| f.to_string()),
         store: if written.is_failing() { "cannot write" } else { "writes" }.into(),
         sip_answered: shared.sip_answered.load(Ordering::Relaxed),
@@ -496,7 +498,7 @@ pub(super) fn answer(decided: Result<Answer, Unanswered>) -> Response {
         Ok(Answer::Withheld(number)) => {
             error(StatusCode::FORBIDDEN, "withheld", &format!("where {number} is reached is told to nobody before its owner consents"))
         }
-        Ok(Answer::Elsewhere(server, number)) => ok(&numbers::elsewhere(&server, &number, None)),
+        Ok(Answer::Elsewhere(server, number)) => ok(&api::LookupAnswer::Elsewhere(numbers::elsewhere(&server, &number, None))),
         Ok(Answer::Done) => ok(&serde_json::json!({ "done": true })),
         Ok(Answer::Refused(why)) => {
             let (status, code, message) = api::refusal(&why);

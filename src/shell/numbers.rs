@@ -12,11 +12,12 @@ use crate::shell::clock;
 use crate::shell::directory::{Machines, Shared};
 use crate::shell::http::people;
 use crate::shell::http::{At, From, Peer, answer, error, is_operator, json, logged_in, not_a_number, ok, operator};
+use crate::shell::{identity_key, signed_answer};
 use axum::Router;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 use std::sync::Arc;
 
 /// The header that a referral comes in.
@@ -24,6 +25,7 @@ pub(super) const REFERRAL: &str = "tipring-referral";
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
+        .route("/v1/identity/rotate", post(rotate))
         .route("/v1/identifiers/{fingerprint}", get(identifier))
         .route("/v1/registrations/{number}/calls", put(calls))
         .route("/v1/registrations/{number}/keys", delete(forget_keys))
@@ -50,13 +52,13 @@ pub(super) fn lookup(shared: &Shared, peer: Peer, what: &str, request: &Request)
     let (now, wall) = (clock::now(), clock::wall());
     if is_operator(shared, peer, request.headers()) {
         let found = shared.machines().directory.look_up(now, &number, Asker::Operator);
-        return told(shared, wall, found, true);
+        return told(shared, request, wall, found, true);
     }
     if let Some(person) = people::session(shared, peer, request.headers()) {
         // A person's name is no account's, whatever it looks like: as to others' numbers, one who is known here.
         let asker = if people::is_theirs(shared, &person, &number) { Asker::Operator } else { Asker::Referred };
         let found = shared.machines().directory.look_up(now, &number, asker);
-        return told(shared, wall, found, true);
+        return told(shared, request, wall, found, true);
     }
     let referral = request.headers().get(REFERRAL).and_then(|v| v.to_str().ok());
     let first = {
@@ -68,33 +70,45 @@ pub(super) fn lookup(shared: &Shared, peer: Peer, what: &str, request: &Request)
     // Who wants to be vouched for at another directory says who it is, though an open one asks nobody.
     let elsewhere = matches!(first, Answer::Elsewhere(..)) && request.headers().contains_key(header::AUTHORIZATION);
     if first != Answer::LogIn && !elsewhere {
-        return told(shared, wall, first, false);
+        return told(shared, request, wall, first, false);
     }
     match logged_in(shared, peer, request.method(), request.uri(), request.headers()) {
         Ok(user) => {
             let found = shared.machines().directory.look_up(now, &number, Asker::Account(&user));
-            told(shared, wall, found, true)
+            told(shared, request, wall, found, true)
         }
         Err(refused) => refused,
     }
 }
 
-/// `vouched`: the asker is known here, so that we may vouch for it elsewhere; a stranger, or whom another sent, goes there as one.
-fn told(shared: &Shared, wall: WallMs, found: Answer, vouched: bool) -> Response {
-    let Answer::Elsewhere(server, number) = found else { return answer(Ok(found)) };
+/// The answer to a look-up, signed where the question has a nonce. `vouched`: the asker is known here, so that we may vouch for it elsewhere; a stranger, or whom another sent, goes there as one.
+fn told(shared: &Shared, request: &Request, wall: WallMs, found: Answer, vouched: bool) -> Response {
+    let nonce = signed_answer::nonce_of(request.uri());
+    let (server, number) = match found {
+        Answer::Found(found) => {
+            let mut found = api::FoundJson::from(found.as_ref());
+            found.signed = signed_answer::sign(shared, nonce, &found);
+            return ok(&api::LookupAnswer::Found(found));
+        }
+        Answer::Elsewhere(server, number) => (server, number),
+        other => return answer(Ok(other)),
+    };
     let sign = || referral::sign(shared.config.policy.plan.server(), &server, &number, wall);
     let signed = if vouched { sign() } else { None };
-    ok(&elsewhere(&server, &number, signed))
+    let mut elsewhere = elsewhere(&server, &number, signed);
+    elsewhere.signed = signed_answer::sign(shared, nonce, &elsewhere);
+    ok(&api::LookupAnswer::Elsewhere(elsewhere))
 }
 
-pub(super) fn elsewhere(server: &Server, number: &Number, referral: Option<String>) -> api::LookupAnswer {
-    api::LookupAnswer::Elsewhere {
+pub(super) fn elsewhere(server: &Server, number: &Number, referral: Option<String>) -> api::ElsewhereJson {
+    api::ElsewhereJson {
         number: number.to_string(),
         server: server.number.to_string(),
         sip: server.sip.to_string(),
         api: server.api.as_deref().map(str::to_owned),
         fingerprint: server.fingerprint.map(|f| f.to_string()),
         referral,
+        signed: None,
     }
 }
 
@@ -118,6 +132,7 @@ async fn identifier(State(shared): At, Extension(peer): From, Path(key): Path<St
     let Some(key) = Fingerprint::parse(&key.replace('+', " ")) else {
         return error(StatusCode::BAD_REQUEST, "bad_field", "fingerprint cannot be read");
     };
+    let nonce = signed_answer::nonce_of(request.uri());
     let tell = |asker: Asker<'_>| {
         let found = shared.machines().directory.look_up_key(clock::now(), key, asker);
         match found.is_empty() {
@@ -127,7 +142,10 @@ async fn identifier(State(shared): At, Extension(peer): From, Path(key): Path<St
                     number: Number::to_string(&number),
                     contact: (&(binding, left)).into(),
                 };
-                ok(&said::IdentifierAnswer { contacts: found.into_iter().map(contact).collect() })
+                let contacts = found.into_iter().map(contact).collect();
+                let mut answer = said::IdentifierAnswer { identifier: key.to_string(), contacts, signed: None };
+                answer.signed = signed_answer::sign(&shared, nonce, &answer);
+                ok(&answer)
             }
         }
     };
@@ -232,6 +250,20 @@ async fn set(State(shared): At, Extension(peer): From, Path(number): Path<String
         settings.fixed = shared.machines().directory.settings_for(None, &named).ok().and_then(|s| s.fixed);
     }
     answer(shared.ask(Ask::Set { by: by.account(), settings }).await)
+}
+
+/// A new key of the directory in place of the one in use.
+async fn rotate(State(shared): At, Extension(peer): From, headers: HeaderMap) -> Response {
+    if let Err(refused) = operator(&shared, peer, &headers) {
+        return refused;
+    }
+    match shared.keyring.rotate() {
+        Ok(keys) => {
+            tracing::warn!("the key of this directory is replaced: {}", keys.current.fingerprint());
+            ok(&identity_key::shown(&shared.keyring))
+        }
+        Err(words) => error(StatusCode::INTERNAL_SERVER_ERROR, "not_rotated", &words),
+    }
 }
 
 async fn list_servers(State(shared): At, Extension(peer): From, headers: HeaderMap) -> Response {

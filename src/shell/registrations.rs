@@ -2,12 +2,13 @@
 
 use super::clock;
 use super::directory_client::{ClientError, DirectoryClient, Login, Timeouts};
+use super::directory_pin::{Pins, Word};
 use super::identity_key::Keyring;
 use super::log::Seldom;
 use super::state_folder::put;
 use super::sys;
 use super::tls::https::Trust;
-use crate::api::directory::LookupAnswer;
+use crate::api::directory::{ElsewhereJson, LookupAnswer};
 use crate::api::numbers::PresenceJson;
 use crate::clock::Rng;
 use crate::config::gateway::GatewayConfig;
@@ -78,6 +79,19 @@ impl PortRegistration {
     }
 }
 
+/// Why a look-up came to nothing.
+enum Unbelieved {
+    /// There was no answer, or it was no.
+    Silent(ClientError),
+    /// There was one, and not of the directory that we know.
+    Forged(String),
+}
+impl From<ClientError> for Unbelieved {
+    fn from(e: ClientError) -> Self {
+        Unbelieved::Silent(e)
+    }
+}
+
 /// Clients by API and pinned key.
 type Others = Arc<Mutex<BTreeMap<(String, Option<String>), Arc<DirectoryClient>>>>;
 
@@ -87,6 +101,8 @@ pub struct Directory {
     client: Arc<DirectoryClient>,
     /// Other directories that ours sent us to, by their API as it wrote it, and the certificate that it named.
     others: Others,
+    /// The keys that they sign with.
+    pub(super) pins: Arc<Pins>,
     /// Whom we believe to be one of them where no certificate was named.
     trust: Trust,
     timeouts: Timeouts,
@@ -96,7 +112,7 @@ pub struct Directory {
 
 impl Directory {
     /// The directory of a configuration. The error names the file at fault.
-    pub fn of(config: &GatewayConfig, keyring: &Arc<Keyring>) -> Result<Option<Self>, String> {
+    pub fn of(config: &GatewayConfig, state: &Path, keyring: &Arc<Keyring>) -> Result<Option<Self>, String> {
         let Some(directory) = &config.directory else { return Ok(None) };
         let timeouts = Timeouts { lookup_ms: directory.lookup_timeout_ms, ..Timeouts::default() };
         let login = config.ports.iter().find_map(login_of);
@@ -106,9 +122,10 @@ impl Directory {
             (None, None) => Trust::System,
         };
         let client = DirectoryClient::of(directory.api.all(), &trust, timeouts)?.with_key(keyring.clone());
+        let pins = Arc::new(Pins::open(state, directory.key.as_deref().and_then(Fingerprint::parse))?);
         // A pin is one certificate's, and no other directory shows that.
         let trust = directory.ca.clone().map_or(Trust::System, Trust::File);
-        Ok(Some(Directory { client: Arc::new(client), others: Arc::default(), trust, timeouts, login }))
+        Ok(Some(Directory { client: Arc::new(client), others: Arc::default(), pins, trust, timeouts, login }))
     }
 
     /// The client of our own directory.
@@ -129,14 +146,17 @@ impl Directory {
 
     /// The same, and what the number is at, where its owner lets that be seen (D-6).
     pub async fn look_up_saying(&self, number: &Number, near: Option<IpAddr>) -> (Answer, Option<PresenceJson>) {
-        let mut answer = self.client.lookup(self.login.as_ref(), number.as_str()).await;
-        if let Ok(LookupAnswer::Elsewhere { api: Some(api), fingerprint, referral, .. }) = &answer {
-            // One step, never a chain: whom ours names is the number's own directory.
-            answer = match self.other(api, fingerprint.as_deref()) {
-                Ok(other) => other.lookup_referred(number.as_str(), referral.as_deref()).await,
-                Err(words) => Err(ClientError::Unreachable(words)),
-            };
-        }
+        let (answer, signed) = match self.ask(number).await {
+            Ok((answer, word)) => (Ok(answer), word != Word::Unsigned),
+            Err(Unbelieved::Silent(e)) => (Err(e), false),
+            Err(Unbelieved::Forged(words)) => {
+                static TOLD: Seldom = Seldom::new();
+                if let Some(more) = TOLD.pass() {
+                    tracing::error!("look-up of {number}: {words} ({more} more were not logged)");
+                }
+                return (Answer::No(NoRoute::Forged), None);
+            }
+        };
         let presence = match &answer {
             Ok(LookupAnswer::Found(found)) => found.presence,
             _ => None,
@@ -155,18 +175,18 @@ impl Directory {
                     match ring {
                         Some(ring) if found.contacts.len() > 1 => {
                             let at = found.contacts.into_iter().map(|c| (seen(c.address, c.private_address), c.fingerprint));
-                            Answer::Terminals { number, ring, at: at.take(BINDINGS_PER_NUMBER_MAX).collect(), signed: false }
+                            Answer::Terminals { number, ring, at: at.take(BINDINGS_PER_NUMBER_MAX).collect(), signed }
                         }
                         _ => {
                             let contact = seen(found.contact, found.private_address);
-                            Answer::Found { number, contact, fingerprint: found.fingerprint, signed: false }
+                            Answer::Found { number, contact, fingerprint: found.fingerprint, signed }
                         }
                     }
                 }
                 Err(_) => Answer::No(NoRoute::Unknown),
             },
             Ok(LookupAnswer::Away { .. }) => Answer::No(NoRoute::Away),
-            Ok(LookupAnswer::Unknown { .. } | LookupAnswer::Elsewhere { .. }) => Answer::No(NoRoute::Unknown),
+            Ok(LookupAnswer::Unknown { .. } | LookupAnswer::Elsewhere(_)) => Answer::No(NoRoute::Unknown),
             Err(e) => {
                 static TOLD: Seldom = Seldom::new();
                 if let Some(more) = TOLD.pass() {
@@ -180,6 +200,27 @@ impl Directory {
             }
         };
         (answer, presence)
+    }
+
+    /// What our directory says of a number, or the one that it sends us to: one step, never a chain, for whom ours names is the number's own.
+    /// Both must show the key that they are known by.
+    async fn ask(&self, number: &Number) -> Result<(LookupAnswer, Word), Unbelieved> {
+        let nonce = Pins::nonce();
+        let judge = |answer: &LookupAnswer, server: &str, home: bool| match answer {
+            LookupAnswer::Found(found) => self.pins.judge(server, home, &nonce, found),
+            LookupAnswer::Elsewhere(elsewhere) => self.pins.judge(server, home, &nonce, elsewhere),
+            LookupAnswer::Away { .. } | LookupAnswer::Unknown { .. } => Ok(Word::Unsigned),
+        };
+        let (answer, server) = self.client.look_up(self.login.as_ref(), number.as_str(), None, Some(&nonce)).await?;
+        let first = judge(&answer, &server.to_string(), true).map_err(Unbelieved::Forged)?;
+        let LookupAnswer::Elsewhere(ElsewhereJson { api: Some(api), fingerprint, referral, .. }) = &answer else {
+            return Ok((answer, first));
+        };
+        let other = self.other(api, fingerprint.as_deref()).map_err(ClientError::Unreachable)?;
+        let (answer, server) = other.look_up(None, number.as_str(), referral.as_deref(), Some(&nonce)).await?;
+        let then = judge(&answer, &server.to_string(), false).map_err(Unbelieved::Forged)?;
+        // Whom an unsigned word sent us to is nobody in particular.
+        Ok((answer, if first == Word::Unsigned { first } else { then }))
     }
 
     /// The client of another directory, as ours wrote its API, and the certificate to be seen there.
@@ -335,7 +376,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tipring-pins-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let ring = Arc::new(Keyring::open(&folder, super::super::identity_key::GATEWAY).expect("a key"));
-        Directory::of(&config, &ring).expect("it can be used").expect("it has a directory")
+        Directory::of(&config, &folder, &ring).expect("it can be used").expect("it has a directory")
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::id::{LegId, PortId};
 use crate::identity::Clearance;
 use crate::line::Command as LineCommand;
 use crate::media::Direction;
+use crate::srtp::Session;
 use std::net::{IpAddr, SocketAddr};
 use tipring_dsp::g711::Law;
 use tipring_hw::sim::Control;
@@ -68,6 +69,8 @@ pub enum Command {
     Clear(PortId, Clearance),
     /// The T.38 leg of this port goes on under new terms.
     Redirect(PortId, Redirect),
+    /// The leg of this port has keys from now on, or new ones. The box that is not needed any more comes back as `Event::Spent`.
+    Secure(PortId, Box<Session>),
     /// A digit that came by signalling is played to this port's line, like one that came in RTP: the key, and for how long in ms.
     PlayDigit(PortId, u8, u16),
     /// The audio leg of this port carries fax tones from now on: fixed playout, no concealment.

@@ -3,6 +3,7 @@
 use super::leg::Leg;
 use crate::id::{LegId, PortId};
 use crate::line::Event as LineEvent;
+use crate::srtp::Session;
 use tipring_hw::sim::{ControlError, SimEvent};
 
 /// Something that happened in the tick domain.
@@ -33,6 +34,8 @@ pub enum Event {
         /// The machine, for its counters.
         leg: Box<Leg>,
     },
+    /// A session of SRTP that is not needed: its keys were taken over, or there was no leg for it. Dropped (and wiped, and freed) by the receiver.
+    Spent(Box<Session>),
     /// The simulated machine at a port tells what it heard or did.
     Sim(PortId, Box<SimEvent>),
     /// A `Simulate` command was refused by the port: it is a real one, or its machine cannot do that now.

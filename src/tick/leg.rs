@@ -6,6 +6,7 @@
 use crate::clock::Instant;
 use crate::fax::t38::relay::T38Leg;
 use crate::media::{AudioLeg, Channel, LineDigit};
+use crate::srtp::Session;
 use std::net::SocketAddr;
 use tipring_dsp::Frame;
 
@@ -53,6 +54,14 @@ impl Leg {
         match self {
             Leg::Audio(leg) => leg.has_media(),
             Leg::T38(leg) => leg.has_media(),
+        }
+    }
+
+    /// The keys of the leg are there, or there are new ones. Gives back the box that is not needed.
+    pub fn secure(&mut self, session: Box<Session>) -> Option<Box<Session>> {
+        match self {
+            Leg::Audio(leg) => leg.secure(session),
+            Leg::T38(_) => Some(session),
         }
     }
 

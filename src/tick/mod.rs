@@ -253,6 +253,15 @@ impl Board {
                     t38.set_cleared(clearance);
                 }
             }
+            Command::Secure(port, session) => {
+                let spent = match self.places.get_mut(usize::from(port.0)).map(|p| &mut p.connection) {
+                    Some(Connection::Leg { leg, .. }) => leg.secure(session),
+                    _ => Some(session),
+                };
+                if let Some(session) = spent {
+                    push(&mut self.events, &mut self.stats, Event::Spent(session));
+                }
+            }
             Command::PlayDigit(port, key, duration_ms) => {
                 if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
                     && let Leg::Audio(audio) = &mut **leg

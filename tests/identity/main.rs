@@ -4,5 +4,6 @@
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
+mod directory_key;
 mod keys;
 mod stage;

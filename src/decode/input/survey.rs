@@ -376,9 +376,9 @@ impl Survey {
     /// What the payload types of a stream carry; `None` if nothing of it can be read.
     fn uses(&mut self, key: &StreamKey, stream: &Stream) -> Option<(BTreeMap<u8, Use>, Option<srtp::Key>)> {
         let media = self.of_stream(key);
-        let (secure, sdes) = (media.is_some_and(|m| m.secure), self.media.get(&key.source).and_then(|m| m.key));
+        let (secure, sdes) = (media.is_some_and(|m| m.secure), self.media.get(&key.source).and_then(|m| m.key.clone()));
         let told: Vec<(u8, Codec)> = media.map(|m| m.uses.clone()).unwrap_or_default();
-        let srtp = self.known.srtp_keys.get(&key.ssrc).copied().or(sdes.filter(|_| secure));
+        let srtp = self.known.srtp_keys.get(&key.ssrc).cloned().or(sdes.filter(|_| secure));
         if secure && srtp.is_none() {
             self.warnings.say(format!("stream {:08x} is SRTP and no key is known: --srtp-key {:08x}=BASE64", key.ssrc, key.ssrc));
             return None;
@@ -501,10 +501,7 @@ pub fn looks_like_sip(payload: &[u8]) -> bool {
 
 /// The key of `crypto:1 AES_CM_128_HMAC_SHA1_80 inline:BASE64|...`.
 fn sdes_key(crypto: &Crypto) -> Option<srtp::Key> {
-    if crypto.suite != "AES_CM_128_HMAC_SHA1_80" {
-        return None;
-    }
-    srtp::Key::from_base64(crypto.keys.strip_prefix("inline:")?.split(['|', ';']).next()?)
+    srtp::Key::of_suite(&crypto.suite, crypto.keys.strip_prefix("inline:")?.split(['|', ';']).next()?)
 }
 
 impl Image {

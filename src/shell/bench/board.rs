@@ -138,6 +138,7 @@ mod fax {
             jitter: jitter::Limits::default(),
             watchdog_ms: 60_000,
             pass_through: false,
+            protection: crate::media::Protection::Clear,
         };
         Leg::Audio(AudioLeg::new(config, (side * PORTS + port) as u64))
     }
@@ -241,7 +242,7 @@ mod fax {
                         }
                     }
                 }
-                Event::Cng(_) | Event::AnswerTone(_) | Event::Retired { .. } => {}
+                Event::Cng(_) | Event::AnswerTone(_) | Event::Retired { .. } | Event::Spent(_) => {}
                 Event::MediaArrived(_) => {}
                 Event::LegSilent { port, silent_ms } => {
                     self.faults.push(format!("board {side} {port}: nothing from the other for {silent_ms} ms"))

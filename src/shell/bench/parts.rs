@@ -111,6 +111,7 @@ fn audio_leg(here: u16, there: u16) -> AudioLeg {
         jitter: jitter::Limits::default(),
         watchdog_ms: 30_000,
         pass_through: false,
+        protection: crate::media::Protection::Clear,
     };
     AudioLeg::new(config, SEED)
 }

@@ -2,9 +2,11 @@
 
 use super::{Daemon, Outcome, ask, config_path, problems};
 use crate::config::{self, AnyConfig};
+use crate::shell::directory_pin;
 use crate::shell::identity_key::{self, Keyring, shown};
 use clap::Subcommand;
 use serde_json::Value;
+use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub(super) enum Change {
@@ -12,6 +14,8 @@ pub(super) enum Change {
     Show,
     /// A new key in place of this one, which says with its last signature that the new one follows it
     Rotate,
+    /// Forget the keys that a gateway knows its directories by: the next answers are believed, whoever signs them
+    ForgetDirectory,
 }
 
 pub(super) async fn run(daemon: &Daemon, change: Option<Change>) -> Outcome {
@@ -25,6 +29,7 @@ pub(super) async fn run(daemon: &Daemon, change: Option<Change>) -> Outcome {
             Err(outcome) => outcome,
         },
         Some(Change::Rotate) => rotate(daemon).await,
+        Some(Change::ForgetDirectory) => forget_directory(daemon).await,
     }
 }
 
@@ -49,13 +54,34 @@ async fn rotate(daemon: &Daemon) -> Outcome {
     }
 }
 
+async fn forget_directory(daemon: &Daemon) -> Outcome {
+    if ask::is_running(daemon).await {
+        return ask::change(daemon, "DELETE", "/v1/identity/directory", None).await;
+    }
+    let state = match state_of(daemon) {
+        Ok((state, _)) => state,
+        Err(outcome) => return outcome,
+    };
+    let path = state.join(directory_pin::FILE);
+    match std::fs::remove_file(&path) {
+        Ok(()) => Outcome::Yes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Outcome::Yes,
+        Err(e) => Outcome::Unusable(format!("{}: {e}", path.display())),
+    }
+}
+
 fn keyring(daemon: &Daemon) -> Result<Option<Keyring>, Outcome> {
+    let (state, whose) = state_of(daemon)?;
+    Keyring::read(&state, whose).map_err(Outcome::Unusable)
+}
+
+/// The state folder of a daemon, and the name of its key's files.
+fn state_of(daemon: &Daemon) -> Result<(PathBuf, &'static str), Outcome> {
     let path = config_path(daemon)?;
-    let (state, whose) = match config::any(&path).map_err(|found| problems(&found))? {
+    Ok(match config::any(&path).map_err(|found| problems(&found))? {
         AnyConfig::Gateway(_) => (config::state_root().join(config::name(&path)), identity_key::GATEWAY),
         AnyConfig::Directory(c) => (c.state_dir, identity_key::DIRECTORY),
-    };
-    Keyring::read(&state, whose).map_err(Outcome::Unusable)
+    })
 }
 
 fn print(daemon: &Daemon, value: &Value) -> Outcome {

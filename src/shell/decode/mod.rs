@@ -59,7 +59,7 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Key of an SRTP stream: SSRC in hex, then key and salt (30 bytes) in Base64
+    /// Key of an SRTP stream: SSRC in hex, then key and salt in Base64 (30 bytes, or 28 or 44 of GCM; before it `SUITE:`, if its length does not say)
     #[arg(long, value_name = "SSRC=BASE64")]
     srtp_key: Vec<String>,
     /// Law of payload types (or of a bare file) that nothing explains
@@ -75,7 +75,7 @@ fn srtp_key(text: &str) -> Result<(u32, srtp::Key), String> {
     let (ssrc, key) = text.split_once('=').ok_or("SSRC=BASE64 is wanted")?;
     let ssrc = ssrc.trim_start_matches("0x");
     let ssrc = u32::from_str_radix(ssrc, 16).map_err(|_| "what stands before the = is no SSRC in hex")?;
-    let key = srtp::Key::from_base64(key).ok_or("the key is not 30 bytes of Base64")?;
+    let key = srtp::Key::read(key).ok_or("the key is not Base64 of 30 bytes (AES_CM_128_HMAC_SHA1_80), 28 (AEAD_AES_128_GCM) or 44 (AEAD_AES_256_GCM), with or without `SUITE:` before it")?;
     Ok((ssrc, key))
 }
 

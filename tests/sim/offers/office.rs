@@ -180,6 +180,10 @@ impl Office {
                 let Leg::T38(fax) = &mut **leg else { panic!("audio is redirected as a fax") };
                 fax.redirect(to.remote, to.also_from, to.max_datagram, to.error_correction);
             }
+            Command::Secure(_, session) => {
+                let Some((_, leg)) = &mut self.leg else { panic!("nothing to secure") };
+                leg.secure(session);
+            }
             Command::PassThrough(_) => self.passes_through = true,
             Command::PlayDigit(_, key, duration_ms) => self.digits.push((key, duration_ms)),
             Command::Patch(..) | Command::Simulate(..) => {}
