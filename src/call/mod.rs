@@ -341,7 +341,7 @@ impl Gateway {
             Event::MediaArrived(port) => self.media_arrived(port),
             Event::LegSilent { port, silent_ms } => self.leg_silent(now, port, silent_ms),
             Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, *leg),
-            Event::Sim(..) | Event::Spent(_) => {}
+            Event::Sim(..) | Event::Spent(_) | Event::SpentRecords(_) => {}
             Event::SimRefused(port, why) => self.log(None, true, format!("{}: {why}", self.port_name(port))),
         }
     }

@@ -448,7 +448,7 @@ impl Gateway {
             }
             Flow::T38 => {
                 if let Some(records) = self.take_records(id) {
-                    self.commands.push_back(Command::Records(port, records));
+                    self.commands.push_back(Command::SecureFax(port, records));
                 }
             }
             Flow::None | Flow::Patch => {}

@@ -9,6 +9,7 @@ use super::secure::Secrecy;
 use super::{Cause, End, Gateway, State, record};
 use crate::clock::Instant;
 use crate::fax::t38::relay::{T38Config, T38Leg};
+use crate::fax::t38::transport::Transport;
 use crate::id::{CallId, LegId, PortId};
 use crate::line::Command as LineCommand;
 use crate::media::leg::AudioLeg;
@@ -326,17 +327,14 @@ impl Gateway {
     }
 
     fn put_t38_leg(&mut self, now: Instant, id: CallId, port: PortId, choice: &T38Choice) {
-        let path = match (choice.path, &choice.protection) {
-            (T38Path::Udptl, Protection::Clear(_)) => Path::Udptl,
-            (T38Path::Udptl, Protection::Sdes(_) | Protection::Dtls(_)) => Path::Dtls(self.take_records(id)),
-            (T38Path::Rtp(payload_type), by) => {
-                let (ssrc, first_sequence) = (self.prints.number() as u32, self.prints.number() as u16);
-                Path::Rtp { payload_type, ssrc, first_sequence, protection: self.protect(id, by) }
-            }
+        let transport = match (choice.path, &choice.protection) {
+            (T38Path::Udptl, Protection::Clear(_)) => Transport::Udptl,
+            (T38Path::Udptl, Protection::Sdes(_) | Protection::Dtls(_)) => Transport::dtls(self.take_records(id)),
+            (T38Path::Rtp(_), _) => return self.close(now, id, Cause::NoCommonMedia),
         };
         let cleared = self.calls.get(&id).and_then(|c| c.talk.secrecy.clearance);
         let config = T38Config { also_from: self.signalled_from(id), cleared, ..negotiate::t38_leg(&self.config.media, choice) };
-        match new_t38_leg(&config, path) {
+        match new_t38_leg(&config, transport) {
             Ok(leg) => self.put_leg(id, port, Leg::T38(leg), Flow::T38, Choice::T38(choice.clone())),
             Err(why) => {
                 self.log(Some(id), true, format!("no T.38 relay: {why}"));
@@ -454,12 +452,12 @@ pub(super) fn take_answer(negotiation: &mut Negotiation, sdp: Option<&[u8]>) -> 
 }
 
 #[cfg(feature = "spandsp")]
-fn new_t38_leg(config: &T38Config) -> Result<T38Leg, String> {
-    T38Leg::new(config).map_err(|e| e.to_string())
+fn new_t38_leg(config: &T38Config, transport: Transport) -> Result<T38Leg, String> {
+    T38Leg::new(config).map(|leg| leg.over(transport)).map_err(|e| e.to_string())
 }
 
 /// Without an engine nothing of T.38 is offered or accepted ([`Gateway::new`] sees to that), so nobody comes here with a choice of it.
 #[cfg(not(feature = "spandsp"))]
-fn new_t38_leg(_config: &T38Config) -> Result<T38Leg, String> {
+fn new_t38_leg(_config: &T38Config, _transport: Transport) -> Result<T38Leg, String> {
     Err("this build has no T.38 engine".into())
 }
