@@ -19,13 +19,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("number", &["limits"]),
     // Signatures over texts; keys are known by their fingerprints.
     ("proof", &["key", "limits"]),
-    // Tick domain: samples, 20 ms, nothing of calls or SIP.
+    // Tick domain: samples, 20 ms, nothing of calls or SIP. Of DTLS the records only; handshakes are the event domain's.
     ("line", &["clock", "digit_map", "limits", "number"]),
     // Packets and keys, no sockets: used by both kinds of legs, and by whoever settles what keys they get.
     ("srtp", &["limits"]),
     ("media", &["clock", "limits", "srtp"]),
-    ("fax", &["clock", "limits", "srtp"]),
-    ("tick", &["clock", "fax", "id", "limits", "line", "media", "srtp"]),
+    ("fax", &["clock", "dtls::RECORD_OVERHEAD_MAX", "dtls::Records", "limits", "srtp"]),
+    ("tick", &["clock", "dtls::Records", "dtls::is_dtls", "fax", "id", "limits", "line", "media", "srtp"]),
     // Handshakes in the event domain, their records in the tick domain.
     ("dtls", &["clock", "key", "limits"]),
     // Event domain: deadlines, nothing of samples.

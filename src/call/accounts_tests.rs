@@ -32,6 +32,8 @@ fn account(name: &str, user: Option<&str>, n: u8) -> AccountConfig {
         calls_max: None,
         calls_per_hour: None,
         fax: None,
+        media: None,
+        dtls: false,
     }
 }
 
@@ -90,6 +92,7 @@ impl Stage {
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
             calls_max: 16,
+            security: SecurityConfig::off(),
         };
         let mut sip = sip::Config::new(([192, 0, 2, 100], 5060).into(), "test");
         change(&mut config, &mut sip);

@@ -1,7 +1,7 @@
 //! What the peer says in a call: its answers to ours, and how a call from it is answered (incoming.rs lets it in).
 
 use super::incoming::Knock;
-use super::session::{Flow, Want, filled, read_some};
+use super::session::{Flow, filled, read_some};
 use super::{Cause, End, Gateway, State, Wait};
 use crate::clock::Instant;
 use crate::id::{CallId, PortId};

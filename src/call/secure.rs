@@ -144,11 +144,6 @@ impl Secrecy {
     pub(super) fn new(shield: Shield, check: Check) -> Secrecy {
         Secrecy { shield, check, clearance: None, held: false, keyed_by: None, keys: None }
     }
-    /// Somebody else is called.
-    pub(super) fn begin_anew(&mut self) {
-        self.shield.forget();
-        (self.clearance, self.held, self.keyed_by, self.keys) = (None, false, None, None);
-    }
 }
 
 impl Gateway {
@@ -170,7 +165,7 @@ impl Gateway {
         let dtls = self.config.security.certificate.as_ref().filter(|_| policy.encrypts()).map(|c| c.fingerprint());
         let dtls = dtls.map(|fingerprint| OwnDtls { fingerprint, tls_id: self.tls_id() });
         let knows_dtls = knows_dtls && dtls.is_some();
-        Shield { policy, own_keys, dtls, knows_dtls, ..Shield::default() }
+        Shield::new(policy, own_keys, dtls, knows_dtls)
     }
 
     /// A name of an association (RFC 8842 s.4: at least 120 bits by chance).

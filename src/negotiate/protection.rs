@@ -152,15 +152,15 @@ impl Shield {
         Shield { policy: Policy::Off, ..Shield::default() }
     }
 
+    /// What may be said at the beginning.
+    pub fn new(policy: Policy, own_keys: Vec<Crypto>, dtls: Option<OwnDtls>, knows_dtls: bool) -> Shield {
+        Shield { policy, own_keys, dtls, knows_dtls, settled: None }
+    }
+
     /// What was agreed is in force: later offers go on with it.
     pub fn settle(&mut self, audio: Option<Proto>, by: &Protection) {
         let before = self.settled.take().and_then(|s| s.audio);
         self.settled = Some(Settled { audio: audio.or(before), by: by.clone() });
-    }
-
-    /// Somebody else is called, or the same one anew.
-    pub fn forget(&mut self) {
-        self.settled = None;
     }
 
     /// The association in force.

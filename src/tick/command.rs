@@ -1,6 +1,7 @@
 //! What the event domain asks of the board: a fixed-size enum in a bounded queue.
 
 use super::leg::Leg;
+use crate::dtls::Records;
 use crate::fax::t38::udptl::ErrorCorrection;
 use crate::id::{LegId, PortId};
 use crate::identity::Clearance;
@@ -71,6 +72,8 @@ pub enum Command {
     Redirect(PortId, Redirect),
     /// The leg of this port has keys from now on, or new ones. The box that is not needed any more comes back as `Event::Spent`.
     Secure(PortId, Box<Session>),
+    /// The fax leg of this port, which carries DTLS, has its record layer: the peer is proven.
+    SecureFax(PortId, Box<Records>),
     /// A digit that came by signalling is played to this port's line, like one that came in RTP: the key, and for how long in ms.
     PlayDigit(PortId, u8, u16),
     /// The audio leg of this port carries fax tones from now on: fixed playout, no concealment.

@@ -1,6 +1,7 @@
 //! What the board tells the event domain: a fixed-size enum in a bounded queue.
 
 use super::leg::Leg;
+use crate::dtls::Records;
 use crate::id::{LegId, PortId};
 use crate::line::Event as LineEvent;
 use crate::srtp::Session;
@@ -36,6 +37,8 @@ pub enum Event {
     },
     /// A session of SRTP that is not needed: its keys were taken over, or there was no leg for it. Dropped (and wiped, and freed) by the receiver.
     Spent(Box<Session>),
+    /// A record layer of DTLS that is not needed: there is another in its place, or there was no fax in DTLS. It can be used for another leg.
+    SpentRecords(Box<Records>),
     /// The simulated machine at a port tells what it heard or did.
     Sim(PortId, Box<SimEvent>),
     /// A `Simulate` command was refused by the port: it is a real one, or its machine cannot do that now.

@@ -4,6 +4,7 @@
 //! way when it is done, so that the tick neither allocates nor frees.
 
 use crate::clock::Instant;
+use crate::dtls::Records;
 use crate::fax::t38::relay::T38Leg;
 use crate::media::{AudioLeg, Channel, LineDigit};
 use crate::srtp::Session;
@@ -15,8 +16,13 @@ use tipring_dsp::Frame;
 pub enum Leg {
     /// G.711 in RTP, digits as RFC 4733 events.
     Audio(AudioLeg),
-    /// T.38 over UDPTL.
+    /// T.38 over UDPTL, in the clear or in DTLS.
     T38(T38Leg),
+}
+
+/// The socket of a fax leg.
+pub(super) fn fax_channel(leg: &T38Leg) -> Channel {
+    if leg.transport().shares_rtp_socket() { Channel::Rtp } else { Channel::Udptl }
 }
 
 /// Where a leg puts what it sends.
@@ -24,20 +30,29 @@ pub type Out<'a> = &'a mut dyn FnMut(Channel, SocketAddr, &[u8]);
 
 impl Leg {
     /// A datagram that arrived on the leg's socket for `channel`. One that belongs to the other kind of leg (RTP that was under way
-    /// when the call went to T.38) is not looked at.
-    pub fn from_net(&mut self, now: Instant, channel: Channel, src: SocketAddr, datagram: &[u8]) {
-        match (self, channel) {
-            (Leg::Audio(leg), Channel::Rtp | Channel::Rtcp) => leg.from_net(now, channel, src, datagram),
-            (Leg::T38(leg), Channel::Udptl) => leg.from_net(now, src, datagram),
-            (Leg::Audio(_), Channel::Udptl) | (Leg::T38(_), Channel::Rtp | Channel::Rtcp) => {}
+    /// when the call went to T.38) is not looked at. Returns whether it is (also) for the DTLS association in the event domain.
+    pub fn from_net(&mut self, now: Instant, channel: Channel, src: SocketAddr, datagram: &[u8]) -> bool {
+        match self {
+            Leg::Audio(leg) if channel != Channel::Udptl => leg.from_net(now, channel, src, datagram),
+            Leg::T38(leg) if channel == fax_channel(leg) => return leg.from_net(now, src, datagram),
+            Leg::Audio(_) | Leg::T38(_) => {}
         }
+        false
+    }
+
+    /// Whether it opens DTLS by itself.
+    pub fn reads_dtls(&self) -> bool {
+        matches!(self, Leg::T38(leg) if leg.transport().holds_records())
     }
 
     /// One 20 ms turn.
     pub fn tick(&mut self, now: Instant, from_line: &Frame, digit: LineDigit, to_line: &mut Frame, out: Out<'_>) {
         match self {
             Leg::Audio(leg) => leg.tick(now, from_line, digit, to_line, out),
-            Leg::T38(leg) => leg.tick(now, from_line, to_line, &mut |to, bytes| out(Channel::Udptl, to, bytes)),
+            Leg::T38(leg) => {
+                let channel = fax_channel(leg);
+                leg.tick(now, from_line, to_line, &mut |to, bytes| out(channel, to, bytes));
+            }
         }
     }
 
@@ -62,6 +77,14 @@ impl Leg {
         match self {
             Leg::Audio(leg) => leg.secure(session),
             Leg::T38(_) => Some(session),
+        }
+    }
+
+    /// The record layer of a fax in DTLS is there, or there is another. Gives back the box that is not needed.
+    pub fn secure_fax(&mut self, records: Box<Records>) -> Option<Box<Records>> {
+        match self {
+            Leg::T38(leg) => leg.secure(records),
+            Leg::Audio(_) => Some(records),
         }
     }
 

@@ -19,6 +19,7 @@ pub use event::Event;
 pub use leg::Leg;
 
 use crate::clock::{Instant, Tick};
+use crate::dtls::is_dtls;
 use crate::id::{LegId, PortId};
 use crate::limits::{BOARD_EVENTS_MAX, DATAGRAM_BYTES_MAX, HANDSHAKES_QUEUED_MAX, PRIME_FRAMES};
 use crate::line::{Audio, Line, LineConfig, State};
@@ -30,11 +31,6 @@ use tipring_dsp::watch::{FINDINGS_MAX, FaxTone, Finding, Watch};
 use tipring_dsp::{Frame, SILENCE};
 use tipring_hw::sim::ControlError;
 use tipring_hw::{Port, PortEvent};
-
-/// Whether a datagram on an RTP socket is DTLS (RFC 7983 s.7), by its first octet.
-const fn is_dtls(first_octet: u8) -> bool {
-    matches!(first_octet, 20..=63)
-}
 
 /// What a line's audio is joined to.
 enum Connection {
@@ -177,10 +173,13 @@ impl Board {
         match place.and_then(|p| self.places.get_mut(usize::from(p))) {
             Some(Place { connection: Connection::Leg { leg, silent_told, .. }, .. }) => {
                 *silent_told = false;
-                leg.from_net(now, channel, src, datagram);
+                if !leg.from_net(now, channel, src, datagram) {
+                    return;
+                }
             }
-            _ => self.stats.stray_datagrams += 1,
+            _ => return self.stats.stray_datagrams += 1,
         }
+        self.hand_over(leg, src, datagram);
     }
 
     /// Whether handshakes of `leg` are awaited.
@@ -194,8 +193,9 @@ impl Board {
     }
 
     /// Whether what is connected there opens DTLS by itself: a fax in DTLS.
-    fn reads_dtls(&self, _leg: LegId) -> bool {
-        false
+    fn reads_dtls(&self, leg: LegId) -> bool {
+        let place = self.place_of_leg.get(usize::from(leg.0)).copied().flatten().and_then(|p| self.places.get(usize::from(p)));
+        matches!(place.map(|p| &p.connection), Some(Connection::Leg { leg, .. }) if leg.reads_dtls())
     }
 
     fn hand_over(&mut self, leg: LegId, src: SocketAddr, datagram: &[u8]) {
@@ -262,6 +262,15 @@ impl Board {
                     push(&mut self.events, &mut self.stats, Event::Spent(session));
                 }
             }
+            Command::SecureFax(port, records) => {
+                let spent = match self.places.get_mut(usize::from(port.0)).map(|p| &mut p.connection) {
+                    Some(Connection::Leg { leg, .. }) => leg.secure_fax(records),
+                    _ => Some(records),
+                };
+                if let Some(records) = spent {
+                    push(&mut self.events, &mut self.stats, Event::SpentRecords(records));
+                }
+            }
             Command::PlayDigit(port, key, duration_ms) => {
                 if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
                     && let Leg::Audio(audio) = &mut **leg
@@ -296,7 +305,8 @@ impl Board {
         if let Leg::T38(t38) = &mut *leg {
             // What the machine said while the re-INVITE was under way, so that no DIS is lost.
             let place = &mut self.places[p];
-            t38.prime(now, place.heard.make_contiguous(), &mut |to, bytes| out(leg_id, Channel::Udptl, to, bytes));
+            let channel = leg::fax_channel(t38);
+            t38.prime(now, place.heard.make_contiguous(), &mut |to, bytes| out(leg_id, channel, to, bytes));
             place.heard.clear();
             // Nobody watches the line while the relay has it; who does so afterwards begins anew.
             (place.watch, place.echo) = (Watch::new(), EchoGuard::new());

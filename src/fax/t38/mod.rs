@@ -9,4 +9,5 @@ pub mod filter;
 pub mod fuzz;
 pub mod ifp;
 pub mod relay;
+pub mod transport;
 pub mod udptl;

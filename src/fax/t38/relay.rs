@@ -12,8 +12,10 @@ use self::latch::Latch;
 use super::engine::{Engine, LINE_SAMPLES, Step};
 use super::filter::{Filter, FilterStats};
 use super::ifp::{self, DataType, Indicator, Packet, Syntax};
+use super::transport::{Arrived, Transport};
 use super::udptl::{self, Class, ErrorCorrection, Receiver, ReceiverStats, Sender};
 use crate::clock::Instant;
+use crate::dtls::Records;
 use crate::fax::t30::observer::{FaxRecord, Observer, Side};
 use crate::identity::Clearance;
 use crate::limits::{DATAGRAM_BYTES_MAX, IFP_BYTES_MAX, IFP_QUEUE};
@@ -92,6 +94,10 @@ pub struct FaxStats {
     pub foreign: u64,
     /// Packets that do not fit the peer's datagrams.
     pub unsendable: u64,
+    /// Datagrams that were not sent because there were no keys for them (or no more).
+    pub withheld: u64,
+    /// Datagrams that the keys did not open: forged, repeated, or before there were any.
+    pub unopened: u64,
     /// What the filter kept away.
     pub filtered: FilterStats,
     /// Packets the engine lost.
@@ -112,6 +118,7 @@ pub struct T38Leg {
     negotiated: SocketAddr,
     latch: Latch,
     source: SourcePolicy,
+    transport: Transport,
     receiver: Receiver,
     sender: Sender,
     filter: Filter,
@@ -158,6 +165,7 @@ impl T38Leg {
             negotiated: config.remote,
             latch: Latch::new(config.remote, config.also_from),
             source: config.source,
+            transport: Transport::default(),
             receiver: Receiver::new(),
             sender: Sender::new(config.error_correction, config.max_datagram),
             filter,
@@ -182,6 +190,23 @@ impl T38Leg {
     pub fn set_cleared(&mut self, _by: Clearance) {
         self.filter.set_cleared(true);
     }
+    /// What carries the packets, for a leg that has not begun.
+    pub fn over(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+    /// What carries the packets.
+    pub const fn transport(&self) -> &Transport {
+        &self.transport
+    }
+    /// The record layer is there, or there is another. Gives back the one that is not needed.
+    pub fn secure(&mut self, records: Box<Records>) -> Option<Box<Records>> {
+        self.transport.secure(records)
+    }
+    /// Gives the record layer back, for the next leg of the same association: no two may seal under the same keys.
+    pub fn take_records(&mut self) -> Option<Box<Records>> {
+        self.transport.take_records()
+    }
     /// The peer moved by signalling (re-INVITE in the middle of the fax): the stream goes on there. The same address again changes nothing
     /// that was learned since.
     pub fn redirect(&mut self, remote: SocketAddr, also_from: Option<IpAddr>, max_datagram: usize, correction: ErrorCorrection) {
@@ -205,15 +230,23 @@ impl T38Leg {
             self.hear_line(frame, out);
         }
     }
-    /// A datagram came in. Strangers and garbage are counted and dropped.
-    pub fn from_net(&mut self, now: Instant, src: SocketAddr, datagram: &[u8]) {
+    /// A datagram came in. Strangers and garbage are counted and dropped. Returns whether it is (also) for the DTLS association.
+    pub fn from_net(&mut self, now: Instant, src: SocketAddr, datagram: &[u8]) -> bool {
         self.begin(now);
         let known = src == self.remote();
         let may_latch = self.source == SourcePolicy::Latch && self.latch.may_be(src);
         if !known && !may_latch {
             self.counts.foreign += 1;
-            return;
+            return false;
         }
+        // Out for a moment, so that what is in it can be handed to the rest of the leg.
+        let mut transport = core::mem::take(&mut self.transport);
+        let Arrived { dropped, for_association, .. } = transport.open(datagram, &mut |udptl| self.from_udptl(now, src, known, udptl));
+        self.transport = transport;
+        self.counts.unopened += u64::from(dropped);
+        for_association
+    }
+    fn from_udptl(&mut self, now: Instant, src: SocketAddr, known: bool, datagram: &[u8]) {
         let Ok(parsed) = udptl::parse(datagram) else {
             self.counts.garbage += 1;
             return;
@@ -356,8 +389,12 @@ impl T38Leg {
     }
     fn put(&mut self, out: &mut dyn FnMut(SocketAddr, &[u8])) {
         self.last_sent = self.now;
+        let Some(datagram) = self.transport.seal(&self.last[..self.last_len]) else {
+            self.counts.withheld += 1;
+            return;
+        };
         self.counts.datagrams_out += 1;
-        out(self.latch.peer(), &self.last[..self.last_len]);
+        out(self.latch.peer(), datagram);
     }
 }
 

@@ -66,7 +66,7 @@ fn security(config: &GatewayConfig, keys: &Keys) -> call::SecurityConfig {
         certificate: config.security.dtls.0.then(|| Arc::new(certificate)),
         engine: Arc::new(|known, _| match known {
             true => Box::new(dtls::Dimpl),
-            false => Box::new(sys::dtls_openssl::OpenSsl),
+            false => Box::new(crate::shell::dtls_openssl::OpenSsl),
         }),
     }
 }
