@@ -1,7 +1,7 @@
 //! Accounts in the calls of a gateway: what leaves, what does not, and who may call in. The outside server is played by the test.
 
 use super::*;
-use crate::call::{CallRecord, Config, EmergencyPlan, EmergencyTarget, LegSockets, PortConfig};
+use crate::call::{CallRecord, Config, EmergencyPlan, EmergencyTarget, LegSockets, PortConfig, SecurityConfig};
 use crate::clock::WallMs;
 use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::MediaPolicy;
