@@ -209,9 +209,18 @@ pub struct Route {
     /// Its identifier.
     #[serde(default)]
     pub fingerprint: Option<String>,
+    /// The directory signed that number and identifier belong together; not read in a request.
+    #[serde(default)]
+    pub signed: bool,
     /// RFC 3339; not read in a request.
     #[serde(default)]
     pub learned_at: Option<String>,
+    /// RFC 3339: it is not used after this, unless it is used before; null: made by hand, and kept. Not read in a request.
+    #[serde(default)]
+    pub expires_at: Option<String>,
+    /// In a request: it is kept for so many days without use; left out: until it is taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
 }
 
 /// Body of `POST /v1/sim/{port}`: what a person at the phone or fax machine would do.

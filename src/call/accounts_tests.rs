@@ -128,7 +128,7 @@ impl Stage {
             while let Some(action) = self.gateway.poll_action() {
                 idle = false;
                 match action {
-                    Action::Lookup(query, _) => {
+                    Action::Lookup(query, _) | Action::FindIdentifier(query, ..) => {
                         let unknown = crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown);
                         self.gateway.handle_lookup(self.now, query, unknown);
                     }

@@ -121,6 +121,8 @@ pub struct Config {
 pub enum Action {
     /// Ask the directory, and bring the answer to [`Gateway::handle_lookup`].
     Lookup(QueryId, Number),
+    /// Ask where the gateway of this identifier is, which the number was known by, and bring the answer there, too.
+    FindIdentifier(QueryId, Number, String),
     /// Find an account's server by its URI (RFC 3263), and bring what was found to [`Gateway::handle_located`].
     Locate(LocateId, String),
     /// Keep (or, `None`, drop) a learned route on disk.
@@ -317,6 +319,7 @@ impl Gateway {
     /// Says what wall time it is, for records.
     pub fn set_wall(&mut self, now: Instant, wall: WallMs) {
         self.wall_minus_now_ms = wall.0 - now.as_ms() as i64;
+        self.resolver.set_wall(wall);
     }
 
     fn wall(&self, now: Instant) -> WallMs {
@@ -456,6 +459,7 @@ impl Gateway {
                 self.routed(now, id, outcome);
             }
         }
+        self.drain_resolver();
         let ids: Vec<CallId> = self.calls.keys().copied().collect();
         for id in ids {
             while let Some(wait) = self.calls.get_mut(&id).and_then(|c| c.timers.take_due(now)) {
@@ -624,6 +628,7 @@ impl Gateway {
         while let Some(action) = self.resolver.poll_action() {
             self.actions.push_back(match action {
                 resolve::Action::Ask(query, number) => Action::Lookup(query, number),
+                resolve::Action::AskIdentifier(query, number, key) => Action::FindIdentifier(query, number, key),
                 resolve::Action::Store(number, route) => Action::Route(number, Some(route)),
                 resolve::Action::Forget(number) => Action::Route(number, None),
             });

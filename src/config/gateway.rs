@@ -120,6 +120,11 @@ pub struct Directory {
     /// The key that it signs its answers with (`sha-256 AA:BB:..`, as `tipring identity` of the directory says); without it that of the first
     /// answer is kept.
     pub key: Option<String>,
+    /// Who is asked for the gateway of a known key, where it is another than the directory.
+    pub identifiers: Option<Servers>,
+    /// How many days a learned route lives that nobody uses.
+    #[serde(default = "defaults::routes_days")]
+    pub routes_days: u32,
     /// A look-up that takes longer counts as unanswered.
     #[serde(default = "defaults::lookup_timeout_ms")]
     pub lookup_timeout_ms: u64,
@@ -159,6 +164,9 @@ impl Directory {
         }
         if self.mac.as_deref().is_some_and(|mac| crate::directory::Mac::parse(mac).is_none()) {
             problem("directory.mac", "is not six bytes of hex: 02:00:00:00:00:01".into());
+        }
+        if !(1..=3650).contains(&self.routes_days) {
+            problem("directory.routes_days", format!("{} is not 1 to 3650 days", self.routes_days));
         }
         if self.key.as_deref().is_some_and(|key| crate::key::Fingerprint::parse(key).is_none()) {
             problem("directory.key", "is not sha-256 and 32 bytes of hex: sha-256 AA:BB:..".into());
@@ -330,6 +338,9 @@ impl PortKind {
 }
 
 mod defaults {
+    pub fn routes_days() -> u32 {
+        30
+    }
     pub fn lookup_timeout_ms() -> u64 {
         1500
     }

@@ -27,6 +27,7 @@ use super::rows::{Contacts, Live, Row, Rows};
 use super::servers::{Server, Servers};
 use super::settings::{Disclosure, Ring, Settings};
 use crate::clock::{Instant, WallMs};
+use crate::key::Fingerprint;
 use crate::limits::{EXPIRIES_PER_TURN_MAX, REGISTRATIONS_MAX};
 use crate::number::Number;
 use core::time::Duration;
@@ -122,6 +123,13 @@ pub enum Request {
     Lookup {
         /// As dialled: short or full form.
         number: Number,
+    },
+    /// Where is the gateway of this key, that has (or had) this number?
+    Identify {
+        /// The number.
+        number: Number,
+        /// The key.
+        key: Fingerprint,
     },
     /// Keep a number for a user (the operator).
     Reserve(Reservation),
@@ -359,6 +367,7 @@ impl Directory {
             Request::Deregister { user, number, instance } => self.deregister(now, wall, Some(&user), &number, instance.as_ref()),
             Request::Evict(number) => self.deregister(now, wall, None, &number, None),
             Request::Lookup { number } => Decision::answer(self.lookup(now, &number)),
+            Request::Identify { number, key } => Decision::answer(self.identify(now, &number, key)),
             Request::Reserve(reservation) => self.reserve(now, wall, reservation),
             Request::Unreserve(number) => self.unreserve(now, wall, &number),
             Request::SetAccount(account) => self.set_account(now, wall, account),

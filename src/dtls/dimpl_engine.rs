@@ -255,6 +255,9 @@ fn words(error: &dimpl::Error) -> String {
         | Error::CertificateError(CertificateError::MissingEcCurveParameter | CertificateError::InvalidEcCurveParameter) => {
             "the peer's certificate has a key that is not ECDSA".into()
         }
+        Error::CertificateError(CertificateError::NoClientCertificateReceived | CertificateError::NoServerCertificateReceived) => {
+            "the peer showed no ECDSA certificate".into()
+        }
         Error::Timeout(_) => "no answer to the DTLS handshake".into(),
         other => format!("the DTLS handshake failed: {other}"),
     }

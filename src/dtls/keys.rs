@@ -3,7 +3,7 @@
 //! DTLS 1.2: the key block of RFC 5246 s.6.3. DTLS 1.3: HKDF-Expand-Label with DTLS' own prefix (RFC 9147 s.5.9). Only AES-GCM is agreed
 //! on, so the hash of the suite says its cipher: SHA-256 goes with AES-128, SHA-384 with AES-256.
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::hmac::{Algorithm, Context, HMAC_SHA256, HMAC_SHA384, Key};
 use core::fmt;
 
 /// Octets that are wiped when they are dropped, and that `Debug` does not show.
@@ -55,10 +55,10 @@ impl RecordHash {
             RecordHash::Sha384 => 32,
         }
     }
-    const fn algorithm(self) -> hmac::Algorithm {
+    const fn algorithm(self) -> Algorithm {
         match self {
-            RecordHash::Sha256 => hmac::HMAC_SHA256,
-            RecordHash::Sha384 => hmac::HMAC_SHA384,
+            RecordHash::Sha256 => HMAC_SHA256,
+            RecordHash::Sha384 => HMAC_SHA384,
         }
     }
 }
@@ -139,9 +139,9 @@ impl Secrets {
 
 /// The pseudorandom function of TLS 1.2 (RFC 5246 s.5).
 fn prf(hash: RecordHash, secret: &[u8], label: &[u8], seed: &[u8], bytes: usize) -> SecretBytes {
-    let key = hmac::Key::new(hash.algorithm(), secret);
+    let key = Key::new(hash.algorithm(), secret);
     let sign = |parts: &[&[u8]]| {
-        let mut context = hmac::Context::with_key(&key);
+        let mut context = Context::with_key(&key);
         parts.iter().for_each(|p| context.update(p));
         context.sign()
     };
@@ -157,8 +157,8 @@ fn prf(hash: RecordHash, secret: &[u8], label: &[u8], seed: &[u8], bytes: usize)
 
 /// HKDF-Expand-Label of DTLS 1.3, without context; what it is used for fits in one block.
 fn expand_label(hash: RecordHash, secret: &[u8], label: &[u8], bytes: usize) -> SecretBytes {
-    let key = hmac::Key::new(hash.algorithm(), secret);
-    let mut context = hmac::Context::with_key(&key);
+    let key = Key::new(hash.algorithm(), secret);
+    let mut context = Context::with_key(&key);
     context.update(&(bytes as u16).to_be_bytes());
     context.update(&[(6 + label.len()) as u8]);
     context.update(b"dtls13");

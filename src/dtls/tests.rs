@@ -290,3 +290,72 @@ fn in_a_simulation_too_only_the_holder_of_the_key_proves_a_certificate() {
     let (_, events) = speak(NOW, [&mut client, &mut thief], &mut all);
     assert_eq!(names(&events[0]), ["failed"]);
 }
+
+/// The corpus made by hand: shapes of each kind of chunk of [`fuzz::association`].
+fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    // Chunks: what (bit 0 the sender, bits 1 and 2 the kind), length, octets.
+    let pass = |from: u8| vec![from | 2 << 1, 0];
+    let whole = [pass(0), pass(1), pass(0), pass(1)].concat();
+    let hello = [vec![0u8, 25, 22, 0xFE, 0xFD], vec![0; 8], vec![0, 12, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let hello = {
+        let mut h = hello;
+        h[1] = (h.len() - 2) as u8;
+        h
+    };
+    let alert = |kind: u8| vec![kind, 15, 21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 2, 40];
+    vec![
+        ("whole", whole.clone()),
+        ("bent_hello", [vec![1 << 1, 4, 1, 2, 3, 4], pass(0), pass(1)].concat()),
+        ("bent_flight", [pass(0), vec![1 | 1 << 1 | 2 << 3, 4, 9, 9, 9, 9], pass(1), vec![3 << 1, 20]].concat()),
+        ("empty_hellos", hello.repeat(70)),
+        ("alert_first", [alert(1), pass(0), pass(1)].concat()),
+        ("alert_after", [whole.clone(), alert(0), alert(1)].concat()),
+        ("records_after", [whole, vec![0, 30, 0x2F, 0, 1, 0, 25], vec![7; 25], vec![1, 20, 23, 0xFE, 0xFD, 0, 1], vec![0; 15]].concat()),
+        ("silence", [3u8 << 1, 200, 0].repeat(3)),
+    ]
+}
+
+#[test]
+fn the_corpus_runs_through_its_target_whole_cut_and_broken() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpus/dtls");
+    for (name, seed) in seeds() {
+        let stored = std::fs::read(folder.join(name)).unwrap_or_else(|_| panic!("{name} is part of the tree"));
+        assert_eq!(stored, seed, "{name}");
+        fuzz::association(&seed);
+        let mut rng = crate::clock::Rng::new(3);
+        for _ in 0..6 {
+            let mut broken = seed[..rng.below(seed.len() as u64 + 1) as usize].to_vec();
+            for _ in 0..3 {
+                if !broken.is_empty() {
+                    let at = rng.below(broken.len() as u64) as usize;
+                    broken[at] ^= rng.next_u64() as u8;
+                }
+            }
+            fuzz::association(&broken);
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_beginnings_is_bounded() {
+    // Hellos that never become whole, and whole ones without end: what is kept and what is answered stays small.
+    let mut p = pair();
+    let hello = p.client.poll_transmit().unwrap();
+    let (mut answered, mut failed) = (0, 0);
+    for i in 0..20_000u32 {
+        let mut datagram = hello.clone();
+        match i % 3 {
+            0 => datagram[17] = i as u8,
+            1 => datagram.truncate(60 + i as usize % 900),
+            _ => datagram[20] ^= i as u8,
+        }
+        p.server.handle_datagram(NOW, &datagram);
+        while let Some(d) = p.server.poll_transmit() {
+            answered += d.len();
+        }
+        while let Some(e) = p.server.poll_event() {
+            failed += usize::from(matches!(e, Event::Failed(_)));
+        }
+    }
+    assert!(failed <= 1 && answered < 40_000, "{failed} {answered}");
+}

@@ -20,6 +20,15 @@ pub struct LearnedRoute {
     pub learned_at: WallMs,
     /// The number has several terminals, of which this one answered last: the directory is asked before it is called.
     pub several: bool,
+    /// Not used after this, by the wall clock; each use moves it. `None`: made by hand, and kept until it is taken away.
+    pub expires_at: Option<WallMs>,
+}
+
+impl LearnedRoute {
+    /// Its time is over.
+    pub fn is_over(&self, wall: WallMs) -> bool {
+        self.expires_at.is_some_and(|at| at <= wall)
+    }
 }
 
 /// The table. Full means: the route learned longest ago goes.

@@ -22,6 +22,7 @@
 //! The chain asks; it does not call. When a learned route turns out stale (no answer, or the peer does not know the number), the call
 //! comes back with [`Resolver::ask_again`] and the table is corrected.
 
+mod again;
 pub mod cache;
 pub mod prefix;
 
@@ -29,6 +30,7 @@ use crate::clock::{Instant, WallMs, ms};
 use crate::id::PortId;
 use crate::limits::{BINDINGS_PER_NUMBER_MAX, LOOKUPS_MAX};
 use crate::number::Number;
+use again::Asked;
 use cache::{LearnedRoute, RouteCache};
 use prefix::{Outside, PrefixRoutes};
 use std::collections::BTreeMap;
@@ -59,9 +61,10 @@ impl Target {
         Target { number, contact, fingerprint, signed, learned: true }
     }
 
-    fn as_learned(&self, wall: WallMs, several: bool) -> LearnedRoute {
+    fn as_learned(&self, wall: WallMs, several: bool, life_ms: i64) -> LearnedRoute {
         let Target { number, contact, fingerprint, signed, .. } = self.clone();
-        LearnedRoute { number, contact, fingerprint, signed, learned_at: wall, several }
+        let expires_at = Some(WallMs(wall.0.saturating_add(life_ms)));
+        LearnedRoute { number, contact, fingerprint, signed, learned_at: wall, several, expires_at }
     }
 }
 
@@ -172,6 +175,8 @@ pub enum Answer {
 pub enum Action {
     /// Ask the directory and bring the answer to [`Resolver::handle_answer`].
     Ask(QueryId, Number),
+    /// Ask who knows identifiers where this number's gateway is now, and bring the answer there, too.
+    AskIdentifier(QueryId, Number, String),
     /// Write the learned route to disk.
     Store(Number, LearnedRoute),
     /// Remove it from disk.
@@ -184,11 +189,27 @@ pub struct Resolver {
     echo: Option<Number>,
     cache: RouteCache,
     prefixes: PrefixRoutes,
-    waiting: BTreeMap<QueryId, (Number, Instant)>,
+    waiting: BTreeMap<QueryId, Waiting>,
     next_query: u64,
     actions: Vec<Action>,
     answer_limit_ms: u64,
+    /// A learned route that is not used for so long is no longer used.
+    route_life_ms: i64,
+    /// What time it is, as far as we were told.
+    wall: WallMs,
 }
+
+/// A question that has no answer yet.
+struct Waiting {
+    number: Number,
+    until: Instant,
+    asked: Asked,
+}
+
+/// A learned route lives for so long without being used, unless [`Resolver::set_route_life`] says otherwise, in milliseconds.
+const ROUTE_LIFE_MS: i64 = 30 * DAY_MS;
+/// A route whose end moved by less is not written again.
+const DAY_MS: i64 = 86_400_000;
 
 impl Resolver {
     /// A chain for these local numbers; `echo` is the service number answered by the gateway itself. A look-up that has no answer
@@ -203,7 +224,19 @@ impl Resolver {
             next_query: 1,
             actions: Vec::new(),
             answer_limit_ms,
+            route_life_ms: ROUTE_LIFE_MS,
+            wall: WallMs(0),
         }
+    }
+
+    /// How many days a learned route lives that nobody uses.
+    pub fn set_route_life(&mut self, days: u32) {
+        self.route_life_ms = i64::from(days) * DAY_MS;
+    }
+
+    /// Says what time it is: routes end by the wall clock. One that was never set ends none too early.
+    pub fn set_wall(&mut self, wall: WallMs) {
+        self.wall = wall;
     }
 
     /// Which numbers may go outside. Before this none does.
@@ -247,6 +280,10 @@ impl Resolver {
         if self.is_echo(number) {
             return Step::Done(Ok(Route::Echo));
         }
+        if self.cache.get(number).is_some_and(|route| route.is_over(self.wall)) {
+            self.forget(number);
+        }
+        self.refresh(number);
         match self.cache.get(number) {
             Some(route) if route.several => return self.ask_again(now, number),
             Some(route) => return Step::Done(Ok(Route::Peer(Target::learned(route)))),
@@ -263,16 +300,38 @@ impl Resolver {
         if self.waiting.len() >= LOOKUPS_MAX {
             return Step::Done(Err(NoRoute::Overloaded));
         }
-        let query = QueryId(self.next_query);
-        self.next_query += 1;
-        self.waiting.insert(query, (number.clone(), now + ms(self.answer_limit_ms)));
+        let query = self.wait(now, number, Asked::Number);
         self.actions.push(Action::Ask(query, number.clone()));
         Step::Asked(query)
     }
 
-    /// The directory's answer. `None` when the query is no longer waited for.
+    fn wait(&mut self, now: Instant, number: &Number, asked: Asked) -> QueryId {
+        let query = QueryId(self.next_query);
+        self.next_query += 1;
+        let until = now + ms(self.answer_limit_ms);
+        self.waiting.insert(query, Waiting { number: number.clone(), until, asked });
+        query
+    }
+
+    /// The learned route is used: it lives on.
+    fn refresh(&mut self, number: &Number) {
+        let until = WallMs(self.wall.0.saturating_add(self.route_life_ms));
+        let Some(route) = self.cache.get(number) else { return };
+        if route.expires_at.is_some_and(|at| until.0.saturating_sub(at.0) >= DAY_MS) {
+            let route = LearnedRoute { expires_at: Some(until), ..route.clone() };
+            self.store(number.clone(), route);
+        }
+    }
+
+    /// The directory's answer. `None` when the query is no longer waited for, or when there is more to ask.
     pub fn handle_answer(&mut self, wall: WallMs, query: QueryId, answer: Answer) -> Option<Result<Route, NoRoute>> {
-        let (dialled, _) = self.waiting.remove(&query)?;
+        let Waiting { number: dialled, until, asked } = self.waiting.remove(&query)?;
+        self.wall = wall;
+        if asked == Asked::Identifier && Resolver::is_no_place(&answer) {
+            // Later than now by what is left of the time: whoever was answered quickly waits no longer than it was told.
+            self.identifier_is_lost(query, dialled, until);
+            return None;
+        }
         Some(match answer {
             Answer::Found { number, contact, fingerprint, signed } => {
                 Ok(self.found(wall, dialled, Target { number, contact, fingerprint, signed, learned: false }))
@@ -308,7 +367,7 @@ impl Resolver {
     }
 
     fn found(&mut self, wall: WallMs, dialled: Number, target: Target) -> Route {
-        self.store(dialled, target.as_learned(wall, false));
+        self.store(dialled, target.as_learned(wall, false, self.route_life_ms));
         Route::Peer(target)
     }
 
@@ -327,7 +386,7 @@ impl Resolver {
 
     /// This one of a number's several terminals answered.
     pub fn learn_of_several(&mut self, wall: WallMs, dialled: Number, target: &Target) {
-        self.store(dialled, target.as_learned(wall, true));
+        self.store(dialled, target.as_learned(wall, true, self.route_life_ms));
     }
 
     /// Drops a learned route, here and on disk.
@@ -359,10 +418,18 @@ impl Resolver {
         true
     }
 
-    /// Adds a route by hand (`tipring routes add`).
+    /// Adds a route by hand (`tipring routes add`), until it is taken away.
     pub fn learn(&mut self, wall: WallMs, number: Number, contact: SocketAddr, fingerprint: Option<String>) {
+        self.learn_for(wall, number, contact, fingerprint, None);
+    }
+
+    /// The same, for so many days without use.
+    pub fn learn_for(&mut self, wall: WallMs, number: Number, contact: SocketAddr, fingerprint: Option<String>, days: Option<u32>) {
         let target = Target { number: number.clone(), contact, fingerprint, signed: false, learned: false };
-        self.store(number, target.as_learned(wall, false));
+        let life_ms = days.map(|days| i64::from(days) * DAY_MS);
+        let mut route = target.as_learned(wall, false, life_ms.unwrap_or_default());
+        route.expires_at = route.expires_at.filter(|_| life_ms.is_some());
+        self.store(number, route);
     }
 
     /// All learned routes, by number.
@@ -372,11 +439,13 @@ impl Resolver {
 
     /// Queries whose time is up, each with what is known without the directory.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<(QueryId, Result<Route, NoRoute>)> {
-        let due: Vec<QueryId> = self.waiting.iter().filter(|(_, (_, at))| *at <= now).map(|(q, _)| *q).collect();
+        let due: Vec<QueryId> = self.waiting.iter().filter(|(_, w)| w.until <= now).map(|(q, _)| *q).collect();
         let mut over = Vec::with_capacity(due.len());
         for query in due {
-            if let Some((dialled, _)) = self.waiting.remove(&query) {
-                over.push((query, self.without_directory(&dialled)));
+            match self.waiting.remove(&query) {
+                Some(Waiting { number, asked: Asked::Identifier, .. }) => self.identifier_is_lost(query, number, now),
+                Some(Waiting { number, asked: Asked::Number, .. }) => over.push((query, self.without_directory(&number))),
+                None => {}
             }
         }
         over
@@ -384,7 +453,7 @@ impl Resolver {
 
     /// The earliest look-up deadline.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.waiting.values().map(|(_, at)| *at).min()
+        self.waiting.values().map(|w| w.until).min()
     }
 
     /// What the shell must do next.
@@ -394,171 +463,4 @@ impl Resolver {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn number(s: &str) -> Number {
-        Number::parse(s).expect("test numbers are digits")
-    }
-    fn contact() -> SocketAddr {
-        "192.0.2.7:5060".parse().expect("a literal address")
-    }
-    fn resolver() -> Resolver {
-        Resolver::new(BTreeMap::from([(number("2001"), PortId(0))]), Some(number("9000")), RouteCache::new(4), 1500)
-    }
-    fn found() -> Answer {
-        Answer::Found { number: number("3001"), contact: contact(), fingerprint: None, signed: false }
-    }
-
-    #[test]
-    fn our_own_ports_come_first() {
-        let mut r = resolver();
-        assert_eq!(r.resolve(Instant::ZERO, &number("2001")), Step::Done(Ok(Route::Port(PortId(0)))));
-        assert_eq!(r.resolve(Instant::ZERO, &number("9000")), Step::Done(Ok(Route::Echo)));
-        assert_eq!(r.poll_action(), None);
-    }
-
-    #[test]
-    fn an_answer_is_learned_and_the_next_call_asks_nobody() {
-        let mut r = resolver();
-        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("nothing is learned yet") };
-        assert_eq!(r.poll_action(), Some(Action::Ask(q, number("3001"))));
-        assert!(matches!(r.handle_answer(WallMs(5), q, found()), Some(Ok(Route::Peer(Target { learned: false, .. })))));
-        assert!(matches!(r.poll_action(), Some(Action::Store(n, _)) if n == number("3001")));
-        assert!(matches!(r.resolve(Instant::ZERO, &number("3001")), Step::Done(Ok(Route::Peer(Target { learned: true, .. })))));
-        assert_eq!(r.poll_action(), None);
-    }
-
-    #[test]
-    fn the_directory_can_take_a_number_back_but_its_silence_cannot() {
-        let mut r = resolver();
-        r.learn(WallMs(1), number("3001"), contact(), None);
-        let Step::Asked(q) = r.ask_again(Instant::ZERO, &number("3001")) else { panic!("asked") };
-        assert_eq!(r.handle_timeout(Instant::from_ms(1500)), vec![(q, Err(NoRoute::DirectorySilent))]);
-        assert_eq!(r.handle_answer(WallMs(2), q, found()), None, "too late");
-        assert_eq!(r.learned().count(), 1);
-        let Step::Asked(q) = r.ask_again(Instant::ZERO, &number("3001")) else { panic!("asked") };
-        assert_eq!(r.handle_answer(WallMs(2), q, Answer::No(NoRoute::Unknown)), Some(Err(NoRoute::Unknown)));
-        assert_eq!(r.learned().count(), 0);
-    }
-
-    #[test]
-    fn req_a1_a3_of_several_terminals_the_one_that_answered_is_learned_and_called_when_the_directory_is_silent() {
-        let mut r = resolver();
-        let (one, two): (SocketAddr, SocketAddr) = (contact(), "192.0.2.8:5060".parse().expect("a literal address"));
-        let several = |at: &[SocketAddr]| Answer::Terminals {
-            number: number("3001"),
-            ring: Ring::All,
-            at: at.iter().map(|a| (*a, None)).collect(),
-            signed: false,
-        };
-        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("nothing is learned yet") };
-        let Some(Ok(Route::Terminals(all))) = r.handle_answer(WallMs(1), q, several(&[one, two, one])) else { panic!("two places") };
-        assert_eq!(all.at.iter().map(|t| t.contact).collect::<Vec<_>>(), [one, two]);
-        assert_eq!(r.learned().count(), 0, "nobody has answered yet");
-        r.learn_of_several(WallMs(2), number("3001"), &all.at[1]);
-        // It is asked for each time: a call to the learned one alone would leave the others silent.
-        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("several are asked for each time") };
-        let silent = r.handle_answer(WallMs(3), q, Answer::No(NoRoute::DirectorySilent));
-        assert!(matches!(silent, Some(Ok(Route::Peer(Target { contact, learned: true, .. }))) if contact == two));
-        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("asked") };
-        assert!(matches!(&r.handle_timeout(Instant::from_ms(1500))[..], [(due, Ok(Route::Peer(_)))] if *due == q));
-        // Only one is left: learned as ever, and then called directly.
-        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("asked") };
-        assert!(matches!(r.handle_answer(WallMs(4), q, several(&[one])), Some(Ok(Route::Peer(_)))));
-        assert!(matches!(r.resolve(Instant::ZERO, &number("3001")), Step::Done(Ok(Route::Peer(Target { learned: true, .. })))));
-    }
-
-    #[test]
-    fn a_number_has_so_many_terminals_and_no_more() {
-        let mut r = resolver();
-        let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("nothing is learned yet") };
-        let at = (1..=200u8).map(|n| (SocketAddr::from(([192, 0, 2, n], 5060)), None)).collect();
-        let answer = r.handle_answer(WallMs(1), q, Answer::Terminals { number: number("3001"), ring: Ring::InOrder, at, signed: false });
-        assert!(matches!(answer, Some(Ok(Route::Terminals(t))) if t.at.len() == BINDINGS_PER_NUMBER_MAX));
-    }
-
-    #[test]
-    fn req_a8_a_route_follows_who_moved_and_nobody_else() {
-        let mut r = resolver();
-        let (old, new): (SocketAddr, SocketAddr) = (contact(), "192.0.2.8:5060".parse().expect("a literal address"));
-        assert!(!r.follow(WallMs(2), &number("3001"), old, new), "nothing was learned");
-        r.learn(WallMs(1), number("3001"), old, Some("f".into()));
-        r.learn(WallMs(1), number("3002"), old, None);
-        assert!(!r.follow(WallMs(2), &number("3001"), new, old), "it leads elsewhere already");
-        assert!(r.follow(WallMs(2), &number("3001"), old, new));
-        let at = |r: &Resolver, n: &str| r.learned().find(|(k, _)| **k == number(n)).map(|(_, r)| (r.contact, r.fingerprint.clone()));
-        assert_eq!(at(&r, "3001"), Some((new, Some("f".into()))));
-        assert_eq!(at(&r, "3002"), Some((old, None)));
-    }
-
-    fn with_routes(plan: bool) -> Resolver {
-        let mut r = resolver();
-        let mut routes = PrefixRoutes::new();
-        let row = |prefix: &str, strip: usize| prefix::PrefixRoute {
-            prefix: prefix.into(),
-            strip,
-            add: String::new(),
-            way: prefix::Way::Account(crate::id::AccountId(0)),
-        };
-        routes.add(row("0", 1)).unwrap();
-        routes.add(row("3", 0)).unwrap();
-        if plan {
-            routes.set_plan(crate::digit_map::DigitMap::parse("[2-8]xxx", &[]).unwrap());
-        }
-        r.set_prefix_routes(routes);
-        r
-    }
-    fn is_outside(step: &Step, called: &str) -> bool {
-        matches!(step, Step::Done(Ok(Route::Outside(o))) if o.number == called)
-    }
-
-    #[test]
-    fn a_prefix_route_goes_before_the_directory_but_for_numbers_of_the_plan() {
-        let mut r = with_routes(false);
-        assert!(is_outside(&r.resolve(Instant::ZERO, &number("0301234")), "301234"));
-        assert!(is_outside(&r.resolve(Instant::ZERO, &number("3001")), "3001"));
-        assert_eq!(r.poll_action(), None, "the directory does not hear of it");
-        // What is nearer comes first: our port, the echo service, a learned route.
-        r.learn(WallMs(1), number("3001"), contact(), None);
-        assert!(matches!(r.resolve(Instant::ZERO, &number("3001")), Step::Done(Ok(Route::Peer(_)))));
-        let mut r = with_routes(true);
-        assert!(matches!(r.resolve(Instant::ZERO, &number("3001")), Step::Asked(_)));
-        assert!(is_outside(&r.resolve(Instant::ZERO, &number("30012")), "30012"));
-    }
-
-    #[test]
-    fn a_number_of_the_plan_goes_outside_only_when_the_directory_does_not_know_it() {
-        for why in [NoRoute::Unknown, NoRoute::Away, NoRoute::Refused, NoRoute::DirectorySilent] {
-            let mut r = with_routes(true);
-            let Step::Asked(q) = r.resolve(Instant::ZERO, &number("3001")) else { panic!("asked") };
-            let answer = r.handle_answer(WallMs(2), q, Answer::No(why));
-            assert_eq!(matches!(answer, Some(Ok(Route::Outside(_)))), why == NoRoute::Unknown, "{why:?}");
-        }
-    }
-
-    #[test]
-    fn a_number_that_no_route_names_never_goes_outside() {
-        for plan in [false, true] {
-            let mut r = with_routes(plan);
-            // 4001 and 911 are named by no row; the empty table is the control that rows are what lets numbers out.
-            for n in ["4001", "911", "1", "20011"] {
-                let Step::Asked(q) = r.resolve(Instant::ZERO, &number(n)) else { panic!("{n}: only the directory may be asked") };
-                assert_eq!(r.handle_answer(WallMs(2), q, Answer::No(NoRoute::Unknown)), Some(Err(NoRoute::Unknown)), "{n}");
-            }
-            r.set_prefix_routes(PrefixRoutes::new());
-            assert!(matches!(r.resolve(Instant::ZERO, &number("0301234")), Step::Asked(_)));
-        }
-    }
-
-    #[test]
-    fn a_full_table_forgets_the_oldest_and_says_so() {
-        let mut r = resolver();
-        for (i, n) in ["3001", "3002", "3003", "3004", "3005"].iter().enumerate() {
-            r.learn(WallMs(i as i64), number(n), contact(), None);
-        }
-        assert_eq!(r.learned().count(), 4);
-        let actions: Vec<Action> = core::iter::from_fn(|| r.poll_action()).collect();
-        assert!(actions.contains(&Action::Forget(number("3001"))));
-    }
-}
+mod tests;

@@ -425,7 +425,8 @@ impl Daemon {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Lookup(query, number) => self.look_up(query, number),
+            Action::Lookup(query, number) => self.look_up(query, number, None),
+            Action::FindIdentifier(query, number, key) => self.look_up(query, number, Some(key)),
             Action::Locate(id, server) => {
                 let (answers, dns) = (self.answers.clone(), self.dns.clone());
                 tokio::spawn(async move {
@@ -455,7 +456,7 @@ impl Daemon {
         }
     }
 
-    fn look_up(&mut self, query: QueryId, number: Number) {
+    fn look_up(&mut self, query: QueryId, number: Number, identifier: Option<String>) {
         let Some(client) = self.directory.clone() else {
             let answer = crate::resolve::Answer::No(crate::resolve::NoRoute::Unknown);
             self.clocked().handle_lookup(clock::now(), query, answer);
@@ -463,7 +464,10 @@ impl Daemon {
         };
         let (answers, near) = (self.answers.clone(), self.outside_ip());
         tokio::spawn(async move {
-            let answer = client.look_up(&number, near).await;
+            let answer = match identifier {
+                Some(key) => client.find_identifier(&number, &key, near).await,
+                None => client.look_up(&number, near).await,
+            };
             // A daemon that is going down no longer listens.
             let _nobody_waits = answers.send(FromDirectory::Lookup(query, answer)).await;
         });

@@ -12,6 +12,7 @@ use super::{directory, http, identity_key, simulate, sip_accounts};
 use crate::api::gateway::{Call, MediaCounters, Port, Registration, Route, SimAction, SipMessageCounters, Status};
 use crate::config::gateway::{GatewayConfig, PortKind};
 use crate::id::PortId;
+use crate::key::Fingerprint;
 use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::resolve;
@@ -372,7 +373,10 @@ fn routes(daemon: &mut Daemon) -> Value {
         number: dialled.to_string(),
         contact: r.contact.to_string(),
         fingerprint: r.fingerprint.clone(),
+        signed: r.signed,
         learned_at: Some(rfc3339(r.learned_at)),
+        expires_at: r.expires_at.map(rfc3339),
+        days: None,
     });
     json!(rows.collect::<Vec<_>>())
 }
@@ -380,7 +384,16 @@ fn routes(daemon: &mut Daemon) -> Value {
 fn add_route(daemon: &mut Daemon, route: &Route) -> Answer {
     let number = Number::parse(&route.number).map_err(|e| bad(format!("{}: {e}", route.number)))?;
     let contact = route.contact.parse().map_err(|_| bad(format!("{:?} is not ADDRESS:PORT", route.contact)))?;
-    daemon.gateway.resolver().learn(clock::wall(), number, contact, route.fingerprint.clone());
+    let fingerprint = match &route.fingerprint {
+        Some(text) => {
+            Some(Fingerprint::parse(text).ok_or_else(|| bad(format!("{text:?} is no identifier: sha-256 AA:BB:..")))?.to_string())
+        }
+        None => None,
+    };
+    if route.days.is_some_and(|days| !(1..=3650).contains(&days)) {
+        return Err(bad("days: 1 to 3650"));
+    }
+    daemon.gateway.resolver().learn_for(clock::wall(), number, contact, fingerprint, route.days);
     daemon.gateway.flush_routes();
     Ok(routes(daemon))
 }

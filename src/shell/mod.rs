@@ -20,6 +20,7 @@ pub mod dns;
 pub mod dtls_openssl;
 mod enrol;
 mod enrolment;
+mod find_identifier;
 mod first_admin;
 pub mod gateway;
 pub mod gateway_api;

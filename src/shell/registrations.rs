@@ -99,6 +99,8 @@ type Others = Arc<Mutex<BTreeMap<(String, Option<String>), Arc<DirectoryClient>>
 #[derive(Clone)]
 pub struct Directory {
     client: Arc<DirectoryClient>,
+    /// Who knows where the gateway of a key is, where that is another.
+    pub(super) identifiers: Option<Arc<DirectoryClient>>,
     /// Other directories that ours sent us to, by their API as it wrote it, and the certificate that it named.
     others: Others,
     /// The keys that they sign with.
@@ -107,7 +109,7 @@ pub struct Directory {
     trust: Trust,
     timeouts: Timeouts,
     /// Look-ups are made in the name of the first port.
-    login: Option<Login>,
+    pub(super) login: Option<Login>,
 }
 
 impl Directory {
@@ -122,10 +124,12 @@ impl Directory {
             (None, None) => Trust::System,
         };
         let client = DirectoryClient::of(directory.api.all(), &trust, timeouts)?.with_key(keyring.clone());
+        let identifiers = directory.identifiers.as_ref().map(|servers| DirectoryClient::of(servers.all(), &trust, timeouts)).transpose()?;
+        let identifiers = identifiers.map(Arc::new);
         let pins = Arc::new(Pins::open(state, directory.key.as_deref().and_then(Fingerprint::parse))?);
         // A pin is one certificate's, and no other directory shows that.
         let trust = directory.ca.clone().map_or(Trust::System, Trust::File);
-        Ok(Some(Directory { client: Arc::new(client), others: Arc::default(), pins, trust, timeouts, login }))
+        Ok(Some(Directory { client: Arc::new(client), identifiers, others: Arc::default(), pins, trust, timeouts, login }))
     }
 
     /// The client of our own directory.
@@ -265,6 +269,7 @@ impl Directory {
     /// Our address changed, or there is a way again.
     pub fn forget_connections(&self) {
         self.client.forget_connections();
+        self.identifiers.iter().for_each(|other| other.forget_connections());
         for other in self.others.lock().expect("no thread panics while it holds the clients").values() {
             other.forget_connections();
         }

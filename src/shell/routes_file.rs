@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 
 /// A route learned again, the same as before, so soon after is not written again: each call that asks the directory would cost a sync.
 const REFRESH_MS: i64 = 3_600_000;
+/// A row without an end lives for so long after it was learned.
+const OLD_LIFE_MS: i64 = 30 * 86_400_000;
+/// In place of an end: there is none.
+const NEVER: i64 = -1;
 
 #[derive(Serialize, Deserialize)]
 struct Row {
@@ -24,6 +28,9 @@ struct Row {
     learned_ms: i64,
     #[serde(default)]
     several: bool,
+    /// 0: written before routes ended; -1: never.
+    #[serde(default)]
+    expires_ms: i64,
     /// For people; not read back.
     #[serde(default)]
     learned_at: String,
@@ -40,7 +47,9 @@ pub struct RoutesFile {
 impl Row {
     fn is_refreshed_by(&self, new: &Row) -> bool {
         let facts = |r: &Row| (r.number.clone(), r.contact.clone(), r.fingerprint.clone(), r.signed, r.several);
-        facts(self) == facts(new) && (0..REFRESH_MS).contains(&new.learned_ms.saturating_sub(self.learned_ms))
+        facts(self) == facts(new)
+            && (0..REFRESH_MS).contains(&new.expires_ms.saturating_sub(self.expires_ms))
+            && (0..REFRESH_MS).contains(&new.learned_ms.saturating_sub(self.learned_ms))
     }
 }
 
@@ -73,7 +82,12 @@ impl RoutesFile {
             };
             let (fingerprint, signed) = (row.fingerprint.clone(), row.signed);
             let (learned_at, several) = (WallMs(row.learned_ms), row.several);
-            cache.learn(dialled, LearnedRoute { number, contact, fingerprint, signed, learned_at, several });
+            let expires_at = match row.expires_ms {
+                NEVER => None,
+                0 => Some(WallMs(row.learned_ms.saturating_add(OLD_LIFE_MS))),
+                at => Some(WallMs(at)),
+            };
+            cache.learn(dialled, LearnedRoute { number, contact, fingerprint, signed, learned_at, several, expires_at });
         }
         cache
     }
@@ -89,6 +103,7 @@ impl RoutesFile {
                     signed: r.signed,
                     learned_ms: r.learned_at.0,
                     several: r.several,
+                    expires_ms: r.expires_at.map_or(NEVER, |at| at.0),
                     learned_at: rfc3339(r.learned_at),
                 };
                 if !self.rows.get(dialled.as_str()).is_some_and(|old| old.is_refreshed_by(&row)) {
@@ -136,6 +151,7 @@ mod tests {
             signed: false,
             learned_at: WallMs(ms),
             several: false,
+            expires_at: Some(WallMs(ms + 1)),
         };
         // Each write is a new file under the old name.
         let inode = || std::fs::metadata(state.join("routes.json")).unwrap().ino();

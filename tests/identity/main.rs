@@ -6,4 +6,5 @@
 
 mod directory_key;
 mod keys;
+mod routes;
 mod stage;

@@ -204,6 +204,21 @@ impl Directory {
         self.rows.with_key(key).flat_map(of_row).take(crate::limits::PORTS_MAX).collect()
     }
 
+    /// The number's contact that has this key, or one that followed it; away, if none has it now.
+    pub(super) fn identify(&self, now: Instant, number: &Number, key: Fingerprint) -> Response {
+        let Response::Found(mut found) = self.lookup(now, number) else { return Response::Away(number.clone()) };
+        found.contacts.retain(|(binding, _)| binding.is_known_by(key));
+        match found.contacts.first() {
+            Some((best, left)) => {
+                (found.contact, found.transport, found.private) = (best.address, best.transport, best.private());
+                (found.fingerprint, found.proven, found.expires_in_s) = (best.fingerprint(), best.is_proven(), *left);
+                found.ring = Ring::Newest;
+                Response::Found(found)
+            }
+            None => Response::Away(found.number),
+        }
+    }
+
     /// The number of an account (C-8): on whatever device its user is.
     pub fn number_of(&self, user: &str) -> Option<&Number> {
         self.accounts.get(user)?.number.as_ref()

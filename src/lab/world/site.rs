@@ -538,11 +538,17 @@ impl Site {
         while let Some(action) = running.gateway.poll_action() {
             match action {
                 // Without an address it is asked in vain, and the resolver's own time ends.
-                Action::Lookup(..) if self.has_directory && self.place.here.is_none() => {}
+                Action::Lookup(..) | Action::FindIdentifier(..) if self.has_directory && self.place.here.is_none() => {}
                 Action::Lookup(query, number) if self.has_directory => {
                     self.out.push(Out::Ask(Ticket::Lookup(query), Request::Lookup { number }))
                 }
-                Action::Lookup(query, _) => running.gateway.handle_lookup(now, query, Answer::No(NoRoute::Unknown)),
+                Action::FindIdentifier(query, number, key) if self.has_directory => {
+                    let key = crate::key::Fingerprint::parse(&key).expect("it was learned from the world's directory");
+                    self.out.push(Out::Ask(Ticket::Lookup(query), Request::Identify { number, key }));
+                }
+                Action::Lookup(query, _) | Action::FindIdentifier(query, ..) => {
+                    running.gateway.handle_lookup(now, query, Answer::No(NoRoute::Unknown))
+                }
                 // No site has accounts with servers outside of its world.
                 Action::Locate(..) => {}
                 Action::Route(number, Some(route)) => {

@@ -163,9 +163,30 @@ pub(super) async fn change(daemon: &Daemon, method: &str, path: &str, body: Opti
 
 pub async fn routes(daemon: &Daemon, wanted: Option<RouteChange>) -> Outcome {
     match wanted {
-        None => rows(daemon, "/v1/routes", &["number", "contact", "learned_at", "fingerprint"]).await,
-        Some(RouteChange::Add { number, contact }) => {
-            change(daemon, "POST", "/v1/routes", Some(json!({"number": number, "contact": contact}))).await
+        None | Some(RouteChange::List) => {
+            rows(daemon, "/v1/routes", &["number", "contact", "learned_at", "expires_at", "fingerprint", "signed"]).await
+        }
+        Some(RouteChange::Add { number, contact, fingerprint, days }) => {
+            let route = json!({"number": number, "contact": contact, "fingerprint": fingerprint, "days": days});
+            change(daemon, "POST", "/v1/routes", Some(route)).await
+        }
+        Some(RouteChange::Edit { number, contact, fingerprint, no_fingerprint, days }) => {
+            let known = match ask(daemon, "GET", "/v1/routes", None).await {
+                Ok(rows) => rows.as_array().and_then(|rows| rows.iter().find(|r| r["number"] == number.as_str())).cloned(),
+                Err(outcome) => return outcome,
+            };
+            let Some(known) = known else {
+                eprintln!("no learned route to {}", plain(&number));
+                return Outcome::No;
+            };
+            let contact = contact.map_or_else(|| known["contact"].clone(), Value::from);
+            let fingerprint = match fingerprint {
+                Some(fingerprint) => Value::from(fingerprint),
+                None if no_fingerprint => Value::Null,
+                None => known["fingerprint"].clone(),
+            };
+            let route = json!({"number": number, "contact": contact, "fingerprint": fingerprint, "days": days});
+            change(daemon, "POST", "/v1/routes", Some(route)).await
         }
         Some(RouteChange::Remove { number }) => change(daemon, "DELETE", &format!("/v1/routes/{number}"), None).await,
     }

@@ -163,12 +163,37 @@ enum Verb {
 
 #[derive(Subcommand)]
 pub(super) enum RouteChange {
-    /// Learn a route by hand
+    /// All of them
+    List,
+    /// Learn a route by hand; it is kept until it is removed
     Add {
         /// The number as dialled
         number: String,
         /// ADDRESS:PORT of the peer's SIP
         contact: String,
+        /// The identifier to expect there
+        #[arg(long)]
+        fingerprint: Option<String>,
+        /// Keep it for so many days without use
+        #[arg(long)]
+        days: Option<u32>,
+    },
+    /// Change a learned route; what is not named stays
+    Edit {
+        /// The number as dialled
+        number: String,
+        /// ADDRESS:PORT of the peer's SIP
+        #[arg(long)]
+        contact: Option<String>,
+        /// The identifier to expect there
+        #[arg(long)]
+        fingerprint: Option<String>,
+        /// Expect no identifier; the next one is learned
+        #[arg(long, conflicts_with = "fingerprint")]
+        no_fingerprint: bool,
+        /// Keep it for so many days without use; without this it is kept until it is removed
+        #[arg(long)]
+        days: Option<u32>,
     },
     /// Forget a learned route
     Remove {

@@ -77,6 +77,9 @@ pub(super) fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, at: &Ad
         ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
     let answer_limit = config.directory.as_ref().map_or(1500, |d| d.lookup_timeout_ms) + 500;
     let mut resolver = Resolver::new(numbers, Number::parse(&config.line.echo_number).ok(), routes.cache(), answer_limit);
+    if let Some(directory) = &config.directory {
+        resolver.set_route_life(directory.routes_days);
+    }
     resolver.set_prefix_routes(crate::config::accounts::prefix_routes(config).0);
     let ip = at.media;
     let first = config.media.ports[0];

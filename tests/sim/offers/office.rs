@@ -133,7 +133,7 @@ impl Office {
                     }
                     Action::Record(record) => self.records.push(*record),
                     Action::Log(line) => self.log.push(line.words),
-                    Action::Route(..) | Action::Locate(..) => {}
+                    Action::Route(..) | Action::Locate(..) | Action::FindIdentifier(..) => {}
                 }
             }
             while let Some(command) = self.gateway.poll_command() {
