@@ -170,10 +170,10 @@ fn shield(policy: Policy, knows_dtls: bool, n: u8) -> Shield {
     Shield::new(policy, vec![key(1, AeadAes128Gcm), key(2, AesCm128HmacSha1_80)], Some(dtls), knows_dtls)
 }
 fn only_sdes(shield: Shield) -> Shield {
-    Shield { dtls: None, ..shield }
+    Shield::new(shield.policy, shield.own_keys, None, shield.knows_dtls)
 }
 fn only_dtls(shield: Shield) -> Shield {
-    Shield { own_keys: Vec::new(), ..shield }
+    Shield::new(shield.policy, Vec::new(), shield.dtls, shield.knows_dtls)
 }
 
 /// Both ends of one exchange, or who refuses.

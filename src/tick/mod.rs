@@ -246,13 +246,6 @@ impl Board {
                     t38.redirect(to.remote, to.also_from, to.max_datagram, to.error_correction);
                 }
             }
-            Command::Clear(port, clearance) => {
-                if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
-                    && let Leg::T38(t38) = &mut **leg
-                {
-                    t38.set_cleared(clearance);
-                }
-            }
             Command::Secure(port, session) => {
                 let spent = match self.places.get_mut(usize::from(port.0)).map(|p| &mut p.connection) {
                     Some(Connection::Leg { leg, .. }) => leg.secure(session),
@@ -269,6 +262,13 @@ impl Board {
                 };
                 if let Some(records) = spent {
                     push(&mut self.events, &mut self.stats, Event::SpentRecords(records));
+                }
+            }
+            Command::Clear(port, clearance) => {
+                if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
+                    && let Leg::T38(t38) = &mut **leg
+                {
+                    t38.set_cleared(clearance);
                 }
             }
             Command::PlayDigit(port, key, duration_ms) => {

@@ -207,23 +207,6 @@ impl T38Leg {
     pub fn take_records(&mut self) -> Option<Box<Records>> {
         self.transport.take_records()
     }
-    /// What carries the packets, for a leg that has not begun.
-    pub fn over(mut self, transport: Transport) -> Self {
-        self.transport = transport;
-        self
-    }
-    /// What carries the packets.
-    pub const fn transport(&self) -> &Transport {
-        &self.transport
-    }
-    /// The record layer is there, or there is another. Gives back the one that is not needed.
-    pub fn secure(&mut self, records: Box<Records>) -> Option<Box<Records>> {
-        self.transport.secure(records)
-    }
-    /// Gives the record layer back, for the next leg of the same association: no two may seal under the same keys.
-    pub fn take_records(&mut self) -> Option<Box<Records>> {
-        self.transport.take_records()
-    }
     /// The peer moved by signalling (re-INVITE in the middle of the fax): the stream goes on there. The same address again changes nothing
     /// that was learned since.
     pub fn redirect(&mut self, remote: SocketAddr, also_from: Option<IpAddr>, max_datagram: usize, correction: ErrorCorrection) {
