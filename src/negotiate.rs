@@ -289,7 +289,7 @@ impl FaxWay {
         match self {
             FaxWay::Dtls => "T.38 in DTLS",
             FaxWay::Rtp => "T.38 in SRTP",
-            FaxWay::Clear(_) => "T.38 in the clear",
+            FaxWay::Clear(_) => "T.38",
         }
     }
 }
@@ -447,9 +447,8 @@ fn choose_line(policy: &MediaPolicy, shield: &Shield, offer: &Session, situation
         (Some(image), Some(audio)) => {
             let before = situation.before;
             let t38 = |m: &Media| m.is_t38() || m.rtp_t38().is_some();
-            let was_open = |i: usize| {
-                before.is_some_and(|b| b.open_lines().any(|(_, theirs)| t38(theirs)) && b.remote.media.get(i).is_some_and(t38))
-            };
+            let was_open =
+                |i: usize| before.is_some_and(|b| b.open_lines().any(|(_, theirs)| t38(theirs)) && b.remote.media.get(i).is_some_and(t38));
             let (image_at, audio_at) = (image.0, audio.0);
             let opens = before.is_some() && !was_open(image_at);
             let fax = situation.fax || opens || was_open(image_at);

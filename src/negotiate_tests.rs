@@ -207,7 +207,10 @@ fn keys_of_the_signalling_are_mirrored_and_the_answerer_takes_the_best_suite_it_
     let (sends, hears) = (here.keys().expect("keys"), there.keys().expect("keys"));
     assert_eq!((sends.send(), sends.receive()), (hears.receive(), hears.send()));
     // Opportunistic (RFC 8643): preferred on one side, and a peer that only reads `crypto`.
-    assert!(matches!(agree(&shield(Policy::Preferred, false, 1), &only_sdes(shield(Policy::Preferred, false, 2))), Ok((Protection::Sdes(_), _))));
+    assert!(matches!(
+        agree(&shield(Policy::Preferred, false, 1), &only_sdes(shield(Policy::Preferred, false, 2))),
+        Ok((Protection::Sdes(_), _))
+    ));
 }
 
 #[test]
@@ -258,7 +261,8 @@ fn what_cannot_be_used_of_crypto_and_fingerprint_lines_is_not() {
         assert_eq!(check_offer(&policy(true), &b, &offer).is_ok(), usable, "{line}");
     }
     // Keys that came over open signalling are not answered: ours would be no secret either.
-    let offer = read(format!("{HEAD}m=audio 6000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 {key}\r\n").as_bytes()).expect("it can be read");
+    let offer =
+        read(format!("{HEAD}m=audio 6000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 {key}\r\n").as_bytes()).expect("it can be read");
     assert_eq!(check_offer(&policy(true), &only_dtls(shield(Policy::Preferred, false, 2)), &offer), Err(Refusal::KeysInTheOpen));
 }
 

@@ -666,6 +666,7 @@ impl Gateway {
             fax_choice: None,
             fax_as_audio: false,
             protection: None,
+            fax_protection: None,
             cipher: None,
             peer_key: None,
             verified: None,

@@ -257,8 +257,10 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let learned = call.target.as_ref().is_some_and(|t| t.learned);
         // A place that rang was the right one, whatever it says afterwards.
-        let stale =
-            call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
+        // The gateway whose key is on record does DTLS: who refuses it there is somebody else.
+        let refuses_keys = call.talk.secrecy.check.holds_voice() && matches!(cause, Cause::PeerRefused(488 | 415 | 606, _));
+        let stale = call.state == State::Inviting
+            && (refuses_keys || matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _)));
         let words = cause.words();
         let cause = self.refined(id, cause);
         let Some(call) = self.calls.get_mut(&id) else { return };

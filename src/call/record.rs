@@ -84,6 +84,8 @@ pub struct CallRecord {
     pub fax_as_audio: bool,
     /// How media were protected: `in the clear`, `SRTP (SDES)`, `DTLS`. `None`: there were none, or the call was local.
     pub protection: Option<&'static str>,
+    /// The same of the fax, where it went as T.38.
+    pub fax_protection: Option<&'static str>,
     /// By what: DTLS version and suite, SRTP profile.
     pub cipher: Option<String>,
     /// The key that the peer showed in the handshake.

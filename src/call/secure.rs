@@ -36,12 +36,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Profiles in the order in which we like them.
-const SUITES: [srtp::Profile; 4] = [
-    srtp::Profile::AeadAes256Gcm,
-    srtp::Profile::AeadAes128Gcm,
-    srtp::Profile::AesCm128HmacSha1_80,
-    srtp::Profile::AesCm128HmacSha1_32,
-];
+const SUITES: [srtp::Profile; 4] =
+    [srtp::Profile::AeadAes256Gcm, srtp::Profile::AeadAes128Gcm, srtp::Profile::AesCm128HmacSha1_80, srtp::Profile::AesCm128HmacSha1_32];
 /// The first octet of a datagram that begins a handshake (RFC 6347 s.4.1: content type 22).
 const HANDSHAKE: u8 = 22;
 /// Octets of the largest datagram of a flight: fits every path that carries a SIP INVITE in one.
@@ -278,7 +274,8 @@ impl Gateway {
 
     fn begin_handshake(&mut self, now: Instant, id: CallId, remote: SocketAddr, wanted: &Association) {
         let of_call = self.handshakes.all.iter().filter(|h| h.call == id).count();
-        let (Some(certificate), Some(leg)) = (self.config.security.certificate.clone(), self.calls.get(&id).and_then(|c| c.talk.leg)) else {
+        let (Some(certificate), Some(leg)) = (self.config.security.certificate.clone(), self.calls.get(&id).and_then(|c| c.talk.leg))
+        else {
             return;
         };
         if of_call >= HANDSHAKES_PER_CALL_MAX {
@@ -320,7 +317,12 @@ impl Gateway {
         let of_call = self.handshakes.all.iter().filter(|h| h.call == id).count();
         let certificate = self.config.security.certificate.clone()?;
         let shielded = self.calls.get(&id)?.talk.secrecy.shield.dtls.is_some();
-        if bytes.first() != Some(&HANDSHAKE) || !ours_to_hear || !shielded || !hosts.contains(&src.ip()) || of_call >= HANDSHAKES_PER_CALL_MAX {
+        if bytes.first() != Some(&HANDSHAKE)
+            || !ours_to_hear
+            || !shielded
+            || !hosts.contains(&src.ip())
+            || of_call >= HANDSHAKES_PER_CALL_MAX
+        {
             return None;
         }
         let expected = association.as_ref().and_then(expected_of);
@@ -478,10 +480,21 @@ impl Gateway {
     }
 
     /// What was agreed is in force: the handshake that it needs, if there is none yet.
-    pub(super) fn secure_session(&mut self, now: Instant, id: CallId, by: &Protection, remote: SocketAddr, audio: Option<crate::sdp::Proto>) {
+    pub(super) fn secure_session(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        by: &Protection,
+        remote: SocketAddr,
+        audio: Option<crate::sdp::Proto>,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.talk.secrecy.shield.settle(audio, by);
-        call.record.protection = Some(by.word());
+        call.talk.secrecy.shield.settle(audio.clone(), by);
+        // A fax in the clear beside encrypted audio is told as what it is.
+        match audio.is_some() {
+            true => call.record.protection = Some(by.word()),
+            false => call.record.fax_protection = Some(by.word()),
+        }
         let Protection::Dtls(agreed) = by else {
             if let Protection::Sdes(sdes) = by {
                 call.record.cipher = Some(sdes.ours.suite.clone());

@@ -11,9 +11,9 @@ use crate::clock::Instant;
 use crate::fax::t38::relay::{T38Config, T38Leg};
 use crate::fax::t38::transport::Transport;
 use crate::id::{CallId, LegId, PortId};
+use crate::identity::{self, Check, Expected};
 use crate::line::Command as LineCommand;
 use crate::media::leg::AudioLeg;
-use crate::identity::{self, Check, Expected};
 use crate::negotiate::{self, AudioChoice, Choice, FaxWay, Protection, Refusal, Shield, Situation, T38Choice, T38Path};
 use crate::sdp::{Agreed, Negotiation, Session};
 use crate::tick::command::{Redirect, Retune};
@@ -191,12 +191,14 @@ impl Gateway {
         });
         // What cannot be used now is said by the 200 at the latest.
         let shield = &call.talk.secrecy.shield;
+        let agreed_proto = agreed.as_ref().and_then(negotiate::audio_proto);
         if let Some(Ok(choice @ Choice::Audio(_))) = agreed.map(|a| negotiate::choice(&self.config.media, shield, &a)) {
             if call.talk.secrecy.check.holds_voice() {
                 // Whoever announces something has not said yet who it is.
                 return;
             }
-            self.secure_session(now, id, choice.protection(), choice.remote(), None);
+            let audio = agreed_proto;
+            self.secure_session(now, id, choice.protection(), choice.remote(), audio);
             self.carry_out(now, id, &choice);
         }
     }

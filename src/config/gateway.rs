@@ -411,7 +411,10 @@ impl GatewayConfig {
             problem("identity.limit_ms", format!("{} ms is not within 500 and 30000", self.identity.limit_ms));
         }
         if self.security.media == super::security::Media::Required && !self.security.dtls.0 {
-            problem("security.dtls", "peers of the directory are keyed by DTLS: without it security.media = \"required\" lets no call through".into());
+            problem(
+                "security.dtls",
+                "peers of the directory are keyed by DTLS: without it security.media = \"required\" lets no call through".into(),
+            );
         }
         for codec in &self.media.codecs {
             if crate::negotiate::law(codec).is_none() {

@@ -47,7 +47,9 @@ pub fn judge(policy: &Policy, dialled: &str, known: Option<&str>, csi: &Csi) -> 
         (_, Some(known), Some(said)) => {
             Verdict::Wrong(Suspicion(format!("the machine calls itself {said:?}; the one that answered {dialled} before was {known:?}")))
         }
-        (Foreign::Csi, None, Some(said)) => Verdict::Wrong(Suspicion(format!("the machine calls itself {said:?}, and {dialled} was dialled"))),
+        (Foreign::Csi, None, Some(said)) => {
+            Verdict::Wrong(Suspicion(format!("the machine calls itself {said:?}, and {dialled} was dialled")))
+        }
         (Foreign::Csi, _, None) => Verdict::NoIdentifier(Suspicion("the machine does not say who it is (no CSI)".into())),
         (Foreign::Flag, Some(_), None) | (Foreign::Flag, None, _) => cleared(Proof::FlaggedByPolicy),
     }
@@ -78,8 +80,12 @@ mod tests {
     fn req_a4_a_machine_whose_csi_changed_gets_no_page_and_one_that_has_none_does_by_policy() {
         let policy = Policy::default();
         let said = |s: &str| Csi::Said(s.into());
-        assert!(matches!(judge(&policy, "0301234567", None, &said("+49 30 7654321")), Verdict::Cleared(c) if c.by() == Proof::FlaggedByPolicy));
-        assert!(matches!(judge(&policy, "0301234567", Some("CLINIC"), &said("CLINIC")), Verdict::Cleared(c) if c.by() == Proof::CsiMatched));
+        assert!(
+            matches!(judge(&policy, "0301234567", None, &said("+49 30 7654321")), Verdict::Cleared(c) if c.by() == Proof::FlaggedByPolicy)
+        );
+        assert!(
+            matches!(judge(&policy, "0301234567", Some("CLINIC"), &said("CLINIC")), Verdict::Cleared(c) if c.by() == Proof::CsiMatched)
+        );
         assert!(matches!(judge(&policy, "0301234567", Some("CLINIC"), &said("PIZZA")), Verdict::Wrong(_)));
         assert!(matches!(judge(&policy, "0301234567", Some("CLINIC"), &Csi::None), Verdict::Cleared(_)));
         let strict = Policy { foreign: Foreign::Csi, ..policy };

@@ -199,7 +199,10 @@ impl Check {
 
     /// Whether the identifier should be asked for by SIP: a key is expected, and no handshake will show one.
     pub fn wants_statement(&self) -> bool {
-        matches!(self.expected, Expected::Keys(_)) && self.handshake == Some(false) && self.stated.is_none() && self.policy.peers != Peers::Flag
+        matches!(self.expected, Expected::Keys(_))
+            && self.handshake == Some(false)
+            && self.stated.is_none()
+            && self.policy.peers != Peers::Flag
     }
 
     /// Whether the voice, too, waits for the verdict: the number has a key, and whoever answers must show it.
@@ -226,13 +229,13 @@ impl Check {
             Expected::Keys(keys) => self.of_keys(keys),
             Expected::Record { signed: true } => cleared(Proof::Signed),
             Expected::Record { signed: false } if self.policy.peers == Peers::Flag => cleared(Proof::FlaggedByPolicy),
-            Expected::Record { signed: false } => {
-                Verdict::NoIdentifier(Suspicion("the number has no key, and no fresh record of the directory says that it leads there".into()))
-            }
+            Expected::Record { signed: false } => Verdict::NoIdentifier(Suspicion(
+                "the number has no key, and no fresh record of the directory says that it leads there".into(),
+            )),
             Expected::ByHand | Expected::Caller => cleared(Proof::FlaggedByPolicy),
-            Expected::Foreign if self.policy.foreign == Foreign::Refuse => {
-                Verdict::NoIdentifier(Suspicion("an outside number cannot be verified, and the policy wants it ([identity] foreign)".into()))
-            }
+            Expected::Foreign if self.policy.foreign == Foreign::Refuse => Verdict::NoIdentifier(Suspicion(
+                "an outside number cannot be verified, and the policy wants it ([identity] foreign)".into(),
+            )),
             Expected::Foreign => cleared(Proof::FlaggedByPolicy),
         }
     }

@@ -88,7 +88,8 @@ pub fn run(page: &Page, first: u64, runs: u32, safe: bool, tray: &mut dyn Tray) 
         world.set_attacker(Some(Box::new(Shared(path.clone()))));
         let said = talk(&mut world, seed);
         let heard = path.borrow().hears(&said);
-        outcome.talks += u32::from(heard_at_b(&world, &said));
+        let stood = heard_at_b(&world, &said);
+        outcome.talks += u32::from(stood);
         world.hang_up(A, 0);
         world.hang_up(B, 0);
         world.run_ms(5_000);
@@ -127,10 +128,9 @@ fn scene(seed: u64, safe: bool, tray: &dyn Tray) -> World {
         let mut gateway = GatewaySpec::new(name, vec![PortSpec::phone(phone), PortSpec::fax(number, fax())]);
         gateway.security = match safe {
             true => SecuritySpec { media: Policy::Required, ..SecuritySpec::USUAL },
-            false => SecuritySpec {
-                identity: identity::Policy { check_is_off: true, ..SecuritySpec::USUAL.identity },
-                ..SecuritySpec::USUAL
-            },
+            false => {
+                SecuritySpec { identity: identity::Policy { check_is_off: true, ..SecuritySpec::USUAL.identity }, ..SecuritySpec::USUAL }
+            }
         };
         gateway
     };
@@ -159,7 +159,14 @@ fn heard_at_b(world: &World, said: &[i16]) -> bool {
         Happening::Recorded(samples) => Some(samples.clone()),
         _ => None,
     });
-    recorded.is_some_and(|heard| hearing::find(said, &heard, 8_000).correlation > HEARD)
+    recorded.is_some_and(|heard| likeness(said, &heard) > HEARD)
+}
+
+/// How much of what was said is in these samples: the best of three half seconds, for over a longer time playout moves by a sample or two.
+fn likeness(said: &[i16], samples: &[i16]) -> f64 {
+    let windows = [4_000, 10_000, 16_000].map(|from| said.get(from..from + 4_000));
+    let found = windows.into_iter().flatten().map(|words| hearing::find(words, samples, samples.len()).correlation);
+    found.fold(0.0, f64::max)
 }
 
 fn arrived(world: &World, page: &Page, tray: &mut dyn Tray) -> io::Result<bool> {
@@ -243,7 +250,7 @@ impl Path {
         if samples.len() < said.len() / 4 {
             return 0.0;
         }
-        hearing::find(&said[..said.len().min(8_000)], &samples, samples.len()).correlation
+        likeness(said, &samples)
     }
 
     fn on_datagram(&mut self, now: Instant, (src, dst, bytes): Passing, on: &mut Vec<Passing>) {
@@ -374,13 +381,8 @@ impl Path {
     }
 
     fn begin(&mut self, now: Instant, with: SocketAddr, as_if: SocketAddr, role: Role) {
-        let params = dtls::Params {
-            role,
-            certificate: self.certificate.clone(),
-            expected: None,
-            srtp: vec![0x0008, 0x0007, 0x0001],
-            mtu: 1200,
-        };
+        let params =
+            dtls::Params { role, certificate: self.certificate.clone(), expected: None, srtp: vec![0x0008, 0x0007, 0x0001], mtu: 1200 };
         let engine = dtls::SeededForSimulation(self.seed ^ self.rng.next_u64());
         let association = dtls::Association::new(now, params, &engine);
         self.greetings.push(Greeting { with, as_if, association, keys: None, session: None, records: None });

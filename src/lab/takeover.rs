@@ -100,12 +100,7 @@ fn scene(seed: u64, check: bool, tray: &dyn Tray) -> (World, Chaos) {
         c.media.t38 = None;
     }
     let mut spec = WorldSpec::new(seed, vec![a, b, c]);
-    spec.link = Params {
-        loss: rng.below(40) as f64 / 1000.0,
-        delay: ms(1 + rng.below(60)),
-        jitter: ms(rng.below(15)),
-        ..spec.link
-    };
+    spec.link = Params { loss: rng.below(40) as f64 / 1000.0, delay: ms(1 + rng.below(60)), jitter: ms(rng.below(15)), ..spec.link };
     let restart = match rng.below(4) {
         0 => Some((rng.below(3) as usize, rng.below(40_000))),
         _ => None,

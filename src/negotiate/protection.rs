@@ -183,7 +183,9 @@ impl Shield {
         }
         match (self.policy, &self.dtls) {
             (Policy::Off, _) => Ok(Carriage::clear(Proto::RtpAvp)),
-            (_, Some(dtls)) if self.knows_dtls => Ok(Carriage { proto: Proto::UdpTlsRtpSavp, security: dtls_security(dtls, Setup::ActPass) }),
+            (_, Some(dtls)) if self.knows_dtls => {
+                Ok(Carriage { proto: Proto::UdpTlsRtpSavp, security: dtls_security(dtls, Setup::ActPass) })
+            }
             (Policy::Required, _) if !self.own_keys.is_empty() => Ok(Carriage { proto: Proto::RtpSavp, security: self.sdes_security() }),
             (Policy::Required, Some(dtls)) => Ok(Carriage { proto: Proto::UdpTlsRtpSavp, security: dtls_security(dtls, Setup::ActPass) }),
             (Policy::Required, None) => Err(Refusal::NoKeys),

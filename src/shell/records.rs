@@ -67,7 +67,7 @@ pub fn to_json(r: &CallRecord) -> Value {
         "route": r.route, "peer": r.peer.map(|p| p.to_string()), "account": r.account, "completed": r.completed, "result": r.result, "q850": r.q850,
         "peer_says": r.peer_says.as_ref().map(peer_says), "fax_choice": r.fax_choice,
         "security": {
-            "media": r.protection, "cipher": r.cipher, "peer_key": r.peer_key.map(|k| k.to_string()),
+            "media": r.protection, "fax": r.fax_protection, "cipher": r.cipher, "peer_key": r.peer_key.map(|k| k.to_string()),
             "verified": r.verified.map(crate::identity::Proof::word), "suspicion": r.suspicion,
         },
         "audio": audio, "fax": r.fax.as_ref().map(fax_json).or_else(|| r.fax_as_audio.then(|| json!({"mode": "g711"}))),

@@ -3,8 +3,8 @@
 use super::nat::NatSpec;
 use crate::call::EmergencyTarget;
 use crate::directory::Ring;
-use crate::lab::netem;
 use crate::identity;
+use crate::lab::netem;
 use crate::negotiate::{MediaPolicy, Policy, T38Policy};
 use crate::number::CallerIdCodes;
 use crate::sip::Network;

@@ -2,7 +2,7 @@
 
 use super::wire::Parcel;
 use std::net::SocketAddr;
-use tipring::call::{Action, CallRecord, Config, SecurityConfig, EmergencyPlan, Gateway, LegSockets, OutsideCaps, PortConfig};
+use tipring::call::{Action, CallRecord, Config, EmergencyPlan, Gateway, LegSockets, OutsideCaps, PortConfig, SecurityConfig};
 use tipring::clock::Instant;
 use tipring::id::{LegId, PortId};
 use tipring::line::{Command as LineCommand, Event as LineEvent};

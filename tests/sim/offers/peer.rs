@@ -5,7 +5,7 @@ use super::office::number_of;
 use super::wire::Parcel;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tipring::clock::Instant;
-use tipring::negotiate::{self, Shield, MediaPolicy, Situation};
+use tipring::negotiate::{self, MediaPolicy, Shield, Situation};
 use tipring::sdp::offer_answer::State;
 use tipring::sdp::{Agreed, Direction, Kind, Media, Negotiation, Proto, Session, Side};
 use tipring::sip::{Config, DialogId, Endpoint, Event, Invite};
