@@ -224,10 +224,14 @@ pub const ENROLMENTS_PER_SOURCE_MAX: u32 = 2 * PORTS_MAX as u32;
 pub const SERVERS_MAX: usize = 1000;
 /// Rotations of one key that a gateway (or a directory) can prove to who missed them: at one a quarter, two years.
 pub const SUCCESSIONS_MAX: usize = 8;
-/// Keys that a directory's operator can revoke. Gateways hold the whole list, 40 bytes each.
-pub const REVOCATIONS_MAX: usize = 4096;
+/// Keys that a directory's operator can revoke. Gateways hold the whole list, and it comes in one answer of [`API_BODY_BYTES_MAX`].
+pub const REVOCATIONS_MAX: usize = 512;
 /// Bytes of the reason that stands beside one.
 pub const REVOCATION_WHY_BYTES_MAX: usize = 200;
+/// Calls whose key waits for a side: a second or two each, [`KEPT`](crate::directory::station_keys::KEPT_MS) at most.
+pub const CALL_KEYS_MAX: usize = 4096;
+/// Bytes of the name of a call that such a key is for.
+pub const CALL_ID_BYTES_MAX: usize = 256;
 /// Alarms waiting to be logged; more in one turn are counted only.
 pub const ALARMS_MAX: usize = 64;
 /// Bytes of a contact's URI. The longest honest ones carry a mapped address and an opaque token, some 150.

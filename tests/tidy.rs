@@ -69,6 +69,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             // SSRCs and session ids are seen outside, so they are no raw draws.
             "digest::Prints",
             "id",
+            // Revoked ones.
+            "key",
             "limits",
             "negotiate",
             "number",

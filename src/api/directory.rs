@@ -76,6 +76,9 @@ pub struct RegisterAnswer {
     /// The key is known to be this gateway's.
     #[serde(default)]
     pub proven: bool,
+    /// The serial of the list of revoked keys: if it is not that of the list that the gateway has, it is to ask for it.
+    #[serde(default)]
+    pub revocations: u64,
 }
 
 /// The answer to a deregistration.
@@ -538,6 +541,7 @@ pub fn refusal(why: &Refusal) -> (u16, &'static str, String) {
         }
         Refusal::KeyNotProven => (403, "a key is taken only with the proof that it is yours".into()),
         Refusal::KeyFalse => (403, "the proof of the key is false: another key signed, or over something else".into()),
+        Refusal::KeyRevoked => (403, "the operator of the directory revoked this key: make a new one (tipring identity rotate)".into()),
         Refusal::Full => (503, "the directory is full".into()),
     };
     (status, why.word(), words)

@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod keys;
 pub mod numbers;
 pub mod people;
+pub mod revocations;
 
 use serde::{Deserialize, Serialize};
 

@@ -4,6 +4,7 @@ use super::session::Flow;
 use super::{Call, Direction, Gateway, PeerSays, PortState};
 use crate::clock::WallMs;
 use crate::id::{CallId, PortId};
+use crate::key::Fingerprint;
 use crate::number::Number;
 use crate::resolve::Resolver;
 use crate::sdp::Negotiation;
@@ -111,6 +112,15 @@ impl Gateway {
     /// The resolver chain, for `tipring routes`.
     pub fn resolver(&mut self) -> &mut Resolver {
         &mut self.resolver
+    }
+
+    /// These keys are worth nothing any more: what was learned under them is forgotten, and nobody is called by them.
+    pub fn set_revoked(&mut self, keys: &[Fingerprint]) {
+        let forgotten = self.resolver.set_revoked(keys.iter().map(ToString::to_string).collect());
+        if forgotten > 0 {
+            self.log(None, true, format!("{forgotten} learned routes are forgotten: their keys are revoked"));
+        }
+        self.drain_resolver();
     }
 
     /// Carries out what the resolver was told by hand.

@@ -16,6 +16,7 @@ mod rows;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
+pub mod station_keys;
 
 pub use contact::{Binding, Facts};
 pub use people::{Person, Role};

@@ -4,6 +4,7 @@
 //! rows; [`super::Directory::apply`] turns records into state, at start as in service.
 
 use super::contact::Binding;
+use super::revocations::Revocation;
 use super::servers::Server;
 use super::settings::Settings;
 use crate::clock::WallMs;
@@ -173,6 +174,10 @@ pub enum Record {
     Server(Server),
     /// A directory, by its server number, is no longer known.
     ServerRemoved(Number),
+    /// A key is worth nothing any more.
+    Revoked(Revocation),
+    /// It is good again; the serial of the list from then on.
+    Unrevoked(Fingerprint, u64),
 }
 
 macro_rules! as_text {

@@ -156,6 +156,15 @@ pub enum Request {
     SetServer(Server),
     /// Remove it (the operator).
     RemoveServer(Number),
+    /// A key is worth nothing any more (the operator).
+    Revoke {
+        /// Which.
+        key: Fingerprint,
+        /// Why, for people.
+        why: String,
+    },
+    /// It is good again (the operator).
+    Unrevoke(Fingerprint),
     /// A gateway says how many calls a number has (D-6): 0 when the last one ended.
     Calls {
         /// The authenticated name.
@@ -209,6 +218,8 @@ pub enum Refusal {
     KeyNotProven,
     /// What is to show that does not.
     KeyFalse,
+    /// The operator revoked the key.
+    KeyRevoked,
 }
 
 impl Refusal {
@@ -233,6 +244,7 @@ impl Refusal {
             Refusal::NewKey => "new_key",
             Refusal::KeyNotProven => "key_not_proven",
             Refusal::KeyFalse => "key_false",
+            Refusal::KeyRevoked => "key_revoked",
         }
     }
     /// Whether it is a line in the log: what a well-behaved terminal meets on its way, and mends by itself, is none.
@@ -380,6 +392,8 @@ impl Directory {
             Request::Set { by, settings } => self.set(now, wall, by.as_ref(), settings),
             Request::SetServer(server) => self.set_server(now, wall, server),
             Request::RemoveServer(number) => self.remove_server(now, wall, &number),
+            Request::Revoke { key, why } => self.revoke(now, wall, key, &why),
+            Request::Unrevoke(key) => self.unrevoke(now, wall, key),
             Request::Calls { user, number, calls } => self.calls(&user, &number, calls),
         }
     }
@@ -415,6 +429,8 @@ impl Directory {
             Record::ServerRemoved(number) => {
                 self.servers.remove(&number);
             }
+            Record::Revoked(row) => self.revocations.put(row),
+            Record::Unrevoked(key, serial) => self.revocations.take(key, serial),
         }
     }
 

@@ -178,6 +178,8 @@ impl Running {
         match result {
             // A client that does not know its version yet is told by anybody's datagram; dimpl keeps its state and so do we.
             Err(dimpl::Error::UnexpectedMessage(UnexpectedMessageError::UnrecognizedAutoServerResponse)) | Ok(()) => self.drain(),
+            // Nobody acknowledged the end of our last flight. We are complete all the same, and whether the peer is, is told by what it sends.
+            Err(dimpl::Error::Timeout(_)) if self.connected => self.over = true,
             Err(error) => {
                 self.drain();
                 self.over = true;

@@ -181,6 +181,15 @@ impl Records {
         self.closed
     }
 
+    /// Whether there is something for the association in it. What else is in it is used up.
+    pub(super) fn peek(&mut self, datagram: &[u8]) -> bool {
+        let closed = self.closed;
+        let opened = self.open(datagram, &mut |_| {});
+        // What closes is the engine's to report.
+        self.closed = closed;
+        opened.for_association || opened.closed
+    }
+
     /// Takes a datagram apart; `data` is called with each payload.
     pub fn open(&mut self, datagram: &[u8], data: &mut impl FnMut(&[u8])) -> Opened {
         let mut opened = Opened::default();

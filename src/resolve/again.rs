@@ -5,6 +5,7 @@ use super::{Action, Answer, NoRoute, QueryId, Resolver, Step, Waiting};
 use crate::clock::{Instant, WallMs, ms};
 use crate::limits::LOOKUPS_MAX;
 use crate::number::Number;
+use std::collections::BTreeSet;
 
 /// How far a question has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +60,33 @@ impl Resolver {
         }
     }
 
-    /// A key is worth nothing any more: what was learned under it is dropped. How many routes that were.
+    /// These identifiers are worth nothing any more: what was learned under them is dropped, and no answer that names one is taken. How many
+    /// routes that were.
+    pub fn set_revoked(&mut self, fingerprints: BTreeSet<String>) -> usize {
+        self.revoked = fingerprints;
+        let all: Vec<String> = self.revoked.iter().cloned().collect();
+        all.iter().map(|f| self.forget_identifier(f)).sum()
+    }
+
+    /// Whether an identifier is worth nothing.
+    pub fn is_revoked(&self, fingerprint: &str) -> bool {
+        self.revoked.contains(fingerprint)
+    }
+
+    /// An answer without the places whose identifiers are revoked.
+    pub(super) fn without_revoked(&self, answer: Answer) -> Answer {
+        let bad = |f: &Option<String>| f.as_deref().is_some_and(|f| self.is_revoked(f));
+        match answer {
+            Answer::Found { fingerprint, .. } if bad(&fingerprint) => Answer::No(NoRoute::Away),
+            Answer::Terminals { number, ring, mut at, signed } => {
+                at.retain(|(_, fingerprint)| !bad(fingerprint));
+                Answer::Terminals { number, ring, at, signed }
+            }
+            other => other,
+        }
+    }
+
+    /// Drops what was learned under an identifier. How many routes that were.
     pub fn forget_identifier(&mut self, fingerprint: &str) -> usize {
         let of_key = self.cache.iter().filter(|(_, route)| route.fingerprint.as_deref() == Some(fingerprint));
         let numbers: Vec<Number> = of_key.map(|(number, _)| number.clone()).collect();

@@ -33,7 +33,7 @@ use crate::number::Number;
 use again::Asked;
 use cache::{LearnedRoute, RouteCache};
 use prefix::{Outside, PrefixRoutes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 /// A question that the directory has been asked.
@@ -197,6 +197,8 @@ pub struct Resolver {
     route_life_ms: i64,
     /// What time it is, as far as we were told.
     wall: WallMs,
+    /// Identifiers that are worth nothing any more.
+    revoked: BTreeSet<String>,
 }
 
 /// A question that has no answer yet.
@@ -226,6 +228,7 @@ impl Resolver {
             answer_limit_ms,
             route_life_ms: ROUTE_LIFE_MS,
             wall: WallMs(0),
+            revoked: BTreeSet::new(),
         }
     }
 
@@ -327,6 +330,7 @@ impl Resolver {
     pub fn handle_answer(&mut self, wall: WallMs, query: QueryId, answer: Answer) -> Option<Result<Route, NoRoute>> {
         let Waiting { number: dialled, until, asked } = self.waiting.remove(&query)?;
         self.wall = wall;
+        let answer = self.without_revoked(answer);
         if asked == Asked::Identifier && Resolver::is_no_place(&answer) {
             // Later than now by what is left of the time: whoever was answered quickly waits no longer than it was told.
             self.identifier_is_lost(query, dialled, until);

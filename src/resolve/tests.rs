@@ -237,6 +237,17 @@ fn a_revoked_identifier_takes_its_routes_along() {
     for (n, f) in [("3001", "f"), ("3002", "g"), ("3003", "f")] {
         r.learn(WallMs(1), number(n), contact(), Some(f.into()));
     }
-    assert_eq!(r.forget_identifier("f"), 2);
+    assert_eq!(r.set_revoked(["f".to_owned()].into()), 2);
     assert_eq!(r.learned().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["3002"]);
+    // Nor is it learned again, whoever says so; of several terminals the others are called.
+    let of = |f: &str| Answer::Found { number: number("3001"), contact: contact(), fingerprint: Some(f.into()), signed: true };
+    let mut ask = |answer: Answer| {
+        let Step::Asked(q) = r.ask_again(Instant::ZERO, &number("3001")) else { panic!("asked") };
+        r.handle_answer(WallMs(2), q, answer)
+    };
+    assert_eq!(ask(of("f")), Some(Err(NoRoute::Away)));
+    let at = vec![(contact(), Some("f".into())), (contact(), Some("g".into()))];
+    let several = Answer::Terminals { number: number("3001"), ring: Ring::All, at, signed: true };
+    assert!(matches!(ask(several), Some(Ok(Route::Peer(Target { fingerprint: Some(f), .. }))) if f == "g"));
+    assert!(matches!(ask(of("g")), Some(Ok(_))));
 }

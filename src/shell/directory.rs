@@ -7,6 +7,7 @@ use crate::digest::Authenticator;
 use crate::directory::bans::Bans;
 use crate::directory::logins::{Failures, LogGate};
 use crate::directory::sessions::Sessions;
+use crate::directory::station_keys::StationKeys;
 use crate::directory::{Decision, Directory, Record, Request, Response};
 use crate::key::Fingerprint;
 use crate::limits::API_CONNECTIONS_PER_SOURCE_MAX;
@@ -133,6 +134,7 @@ pub(super) struct Machines {
     pub ban_lines: LogGate,
     pub refusal_lines: LogGate,
     pub sessions: Sessions,
+    pub station_keys: StationKeys,
 }
 
 /// Why there is no answer to a decision; both mean: try again.
@@ -321,6 +323,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             ban_lines: LogGate::default(),
             refusal_lines: LogGate::default(),
             sessions: Sessions::default(),
+            station_keys: StationKeys::default(),
         }),
         writer,
         enrolment,

@@ -9,6 +9,7 @@ use crate::api::directory::{DeregisterAnswer, LookupAnswer, RegisterAnswer, Regi
 use crate::api::enrol::{EnrolAnswer, EnrolRequest};
 use crate::api::keys::ProofJson;
 use crate::api::numbers::{CallsRequest, IdentifierAnswer};
+use crate::api::revocations::{CallKeyAnswer, CallKeyRequest, RevocationsAnswer};
 use crate::config::server::{Host, Server};
 use crate::digest::{Algorithm, Asked, Challenge, Ha1};
 use crate::limits::{API_BODY_BYTES_MAX, DIRECTORY_CONNECTIONS_KEPT};
@@ -25,7 +26,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -94,6 +95,8 @@ const CONNECT_WITHIN_MS: u64 = 2000;
 pub struct DirectoryClient {
     /// What registrations are signed with.
     keyring: Option<Arc<Keyring>>,
+    /// The serial of the list of revoked keys, as it was last heard.
+    revocations: AtomicU64,
     places: Vec<Place>,
     /// Which of them answered last.
     first: AtomicUsize,
@@ -168,14 +171,20 @@ struct Answered {
 impl DirectoryClient {
     /// For the directory whose API listens in the clear on `address`. Connects at the first request.
     pub fn new(address: SocketAddr, timeouts: Timeouts) -> Self {
-        DirectoryClient { keyring: None, places: vec![Place::of(Server::plain(address), None)], first: AtomicUsize::new(0), timeouts }
+        DirectoryClient {
+            keyring: None,
+            revocations: AtomicU64::new(0),
+            places: vec![Place::of(Server::plain(address), None)],
+            first: AtomicUsize::new(0),
+            timeouts,
+        }
     }
 
     /// For one directory or several; `trust` says whom HTTPS believes. The error names the file at fault.
     pub fn of(servers: &[Server], trust: &Trust, timeouts: Timeouts) -> Result<Self, String> {
         let tls = if servers.iter().any(|s| s.tls) { Some(https::connector(trust)?) } else { None };
         let places = servers.iter().map(|s| Place::of(s.clone(), tls.clone().filter(|_| s.tls))).collect();
-        Ok(DirectoryClient { keyring: None, places, first: AtomicUsize::new(0), timeouts })
+        Ok(DirectoryClient { keyring: None, revocations: AtomicU64::new(0), places, first: AtomicUsize::new(0), timeouts })
     }
 
     /// Whose keys registrations name are proven with this ring.
@@ -200,7 +209,34 @@ impl DirectoryClient {
             None => Body::of(ask),
         };
         let question = Question { login: Some(login), method: Method::POST, target: "/v1/registrations", body, referral: None };
-        read(&self.ask(self.timeouts.register_ms, &question).await?)
+        let answer: RegisterAnswer = read(&self.ask(self.timeouts.register_ms, &question).await?)?;
+        self.hear_serial(answer.revocations);
+        Ok(answer)
+    }
+
+    /// The directory's list of revoked keys has this serial now, as it last said.
+    pub fn revocations_heard(&self) -> u64 {
+        self.revocations.load(Ordering::Relaxed)
+    }
+
+    /// It said so just now.
+    pub fn hear_serial(&self, serial: u64) {
+        self.revocations.store(serial, Ordering::Relaxed);
+    }
+
+    /// The keys that are revoked, with the server that said so.
+    pub async fn revoked(&self, login: Option<&Login>, nonce: &str) -> Result<(RevocationsAnswer, &Server), ClientError> {
+        let target = format!("/v1/revocations{}", query(Some(nonce)));
+        let question = Question { login, method: Method::GET, target: &target, body: Body::none(), referral: None };
+        let answered = self.ask(self.timeouts.register_ms, &question).await?;
+        read(&answered).map(|answer| (answer, &self.places[answered.place].server))
+    }
+
+    /// The key of a call (D-5), by HTTPS or on this machine: for the side of the call that `login` is registered as. The called side asks when it
+    /// answers, and the caller's after that.
+    pub async fn call_key(&self, login: &Login, ask: &CallKeyRequest) -> Result<CallKeyAnswer, ClientError> {
+        let question = Question { login: Some(login), method: Method::POST, target: "/v1/calls/key", body: Body::of(ask), referral: None };
+        read(&self.ask(self.timeouts.lookup_ms, &question).await?)
     }
 
     /// Ends the registration of `number`, if `instance` still holds it.

@@ -11,6 +11,7 @@ use super::media_thread::{self, MediaStats, MediaThread};
 use super::own_address::{Look, OwnAddress, Watch};
 use super::records::RecordsFile;
 use super::registrations::{self, Directory, PortRegistration};
+use super::revoked_file::{Revoked, RevokedFile};
 use super::routes_file::RoutesFile;
 use super::simulate;
 use super::sip_accounts;
@@ -34,6 +35,7 @@ use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
 mod build;
+mod revoked;
 
 use build::{build_board, build_gateway, leg_sockets, nowhere};
 
@@ -70,6 +72,8 @@ enum FromDirectory {
     Registration(usize, u64, crate::registration::Outcome),
     Located(call::LocateId, Vec<crate::sip::Target>),
     Enrolled(PortId, enrolment::Outcome),
+    /// What is revoked there, or why that is not known.
+    Revoked(Result<Revoked, String>),
     /// It heard (or did not) how many calls the port has.
     Reported(usize, Option<u8>),
 }
@@ -113,6 +117,10 @@ pub struct Daemon {
     handshake_sockets: Vec<std::net::UdpSocket>,
     routes: RoutesFile,
     records: RecordsFile,
+    /// Keys that are worth nothing any more.
+    revoked: RevokedFile,
+    /// They are asked for.
+    asks_revoked: bool,
     pub(super) directory: Option<Directory>,
     /// Accounts that the directory made for ports of ours.
     pub(super) enrolled: Enrolled,
@@ -212,6 +220,8 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
         handshake_sockets,
         routes,
         records: RecordsFile::open(&state),
+        revoked: RevokedFile::open(&state).map_err(|e| system("state", &e))?,
+        asks_revoked: false,
         directory,
         enrolled,
         enrolling,
@@ -230,6 +240,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
         told: vec![String::new(); config.ports.len()],
         config,
     };
+    daemon.gateway.set_revoked(&daemon.revoked.list.keys);
     daemon.say_address();
     tracing::info!(
         "gateway {} up: SIP {}, API {}, {} ports",
@@ -500,7 +511,9 @@ impl Daemon {
 
     fn take_answer(&mut self, answer: FromDirectory) {
         let now = clock::now();
+        self.ask_revoked();
         match answer {
+            FromDirectory::Revoked(list) => self.take_revoked(list),
             FromDirectory::Lookup(query, answer) => self.clocked().handle_lookup(now, query, answer),
             FromDirectory::Located(id, found) => self.clocked().handle_located(now, id, found),
             FromDirectory::Enrolled(port, outcome) => self.take_enrolment(port, outcome),

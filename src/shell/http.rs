@@ -20,7 +20,7 @@ use crate::limits::API_BODY_BYTES_MAX;
 use crate::number::Number;
 use crate::shell::directory::{Machines, Shared, Unanswered};
 use crate::shell::numbers;
-use crate::shell::{accounts, clock, enrol, key_proof};
+use crate::shell::{accounts, clock, enrol, key_proof, revocations};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Path, Query, Request, State};
@@ -87,6 +87,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/v1/registrations", get(registrations).post(register))
         .route("/v1/registrations/{number}", delete(deregister))
         .merge(numbers::routes())
+        .merge(revocations::routes())
         .route("/v1/reservations", get(reservations).post(reserve))
         .route("/v1/reservations/{number}", delete(unreserve))
         .route("/v1/accounts", get(list_accounts).post(set_account))
@@ -223,6 +224,7 @@ async fn register(State(shared): At, Extension(peer): From, request: Request) ->
                     renewed,
                     also_here: also_here.iter().map(Number::to_string).collect(),
                     proven: ask.fingerprint.is_some(),
+                    revocations: shared.revocations(),
                 }),
                 decided => answer(decided),
             }

@@ -38,6 +38,8 @@ pub mod passwords;
 mod png;
 pub mod records;
 pub mod registrations;
+mod revocations;
+pub mod revoked_file;
 pub mod routes_file;
 mod signed_answer;
 pub mod simulate;

@@ -217,6 +217,9 @@ impl Directory {
         };
         let (answer, server) = self.client.look_up(self.login.as_ref(), number.as_str(), None, Some(&nonce)).await?;
         let first = judge(&answer, &server.to_string(), true).map_err(Unbelieved::Forged)?;
+        if let Word::Signed(serial) = first {
+            self.client.hear_serial(serial);
+        }
         let LookupAnswer::Elsewhere(ElsewhereJson { api: Some(api), fingerprint, referral, .. }) = &answer else {
             return Ok((answer, first));
         };

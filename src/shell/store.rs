@@ -99,6 +99,12 @@ DROP TABLE registrations;
     "
 ALTER TABLE servers ADD COLUMN fingerprint TEXT;
 ",
+    // A key that is good again leaves its row until the next one is: the serial of the list never goes back.
+    "
+CREATE TABLE revocations (
+  key TEXT PRIMARY KEY, why TEXT NOT NULL, at_ms INTEGER NOT NULL, serial INTEGER NOT NULL, good_again INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The present schema.

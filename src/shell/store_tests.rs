@@ -2,6 +2,7 @@ use super::*;
 use crate::clock::WallMs;
 use crate::digest::Ha1;
 use crate::directory::record::Capabilities;
+use crate::directory::revocations::Revocation;
 use crate::directory::{
     Account, Binding, Disclosure, Facts, Fixed, Instance, Mac, Person, Record, Registration, Reservation, Ring, Role, Server, Settings,
     User,
@@ -338,6 +339,8 @@ fn what_owners_want_and_other_directories_come_back_as_they_were_written() {
     };
     let bare = Server { number: number("3"), api: None, fingerprint: None, secret: None, ..server.clone() };
     let rows = [Record::Settings(all), Record::Settings(some), Record::Server(server), Record::Server(bare)];
+    let revoked = |n, serial| Record::Revoked(Revocation { key: Fingerprint([n; 32]), why: "stolen".into(), at: WallMs(5), serial });
+    let good = |n, serial| Record::Unrevoked(Fingerprint([n; 32]), serial);
     {
         let db = open(&path).unwrap();
         rows.iter().for_each(|r| write(&db, r).unwrap());
@@ -348,6 +351,9 @@ fn what_owners_want_and_other_directories_come_back_as_they_were_written() {
         write(&db, &gone).unwrap();
     }
     assert_eq!(records(&db), [rows[1].clone(), rows[3].clone()]);
+    [revoked(1, 1), revoked(2, 2), revoked(3, 3), good(1, 4), good(2, 5)].iter().for_each(|r| write(&db, r).unwrap());
+    // The serial of the last change stays, though its key is good again.
+    assert_eq!(records(&db)[2..], [good(2, 5), revoked(3, 3)]);
 }
 
 /// A registration whose one contact has this port, which is how the tests tell them apart.

@@ -75,7 +75,7 @@ impl Door {
             Refusal::NotThisTerminal => no(403, "Another Terminal Has the Number"),
             Refusal::AddressInUse(_) => no(403, "The Contact Is Another Number's"),
             // Keys are the API's.
-            Refusal::LastAdmin | Refusal::KeyNotProven | Refusal::KeyFalse => no(403, "Forbidden"),
+            Refusal::LastAdmin | Refusal::KeyNotProven | Refusal::KeyFalse | Refusal::KeyRevoked => no(403, "Forbidden"),
             Refusal::TooManyContacts => no(403, "Too Many Contacts"),
             Refusal::TooManyNumbers => no(403, "Too Many Numbers"),
             Refusal::NoneFree => no(403, "No Number Is Free"),

@@ -5,6 +5,9 @@
 #![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
 mod directory_key;
+mod identifiers;
 mod keys;
+mod revocations;
 mod routes;
 mod stage;
+mod station_keys;

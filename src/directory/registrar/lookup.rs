@@ -130,7 +130,7 @@ impl Directory {
             // Who does not want to be seen is away, as far as others are told.
             return Response::Away(number);
         }
-        let contacts = row.map_or_else(Vec::new, |row| live(row, now));
+        let contacts = row.map_or_else(Vec::new, |row| self.live(row, now));
         if let Some((best, _)) = contacts.first() {
             let (contact, transport, fingerprint) = (best.address, best.transport, best.fingerprint());
             let proven = best.is_proven();
@@ -155,7 +155,8 @@ impl Directory {
                 presence,
             }));
         }
-        if let Some(fixed) = settings.and_then(|s| s.fixed.as_ref()) {
+        if let Some(fixed) = settings.and_then(|s| s.fixed.as_ref()).filter(|f| !f.fingerprint.is_some_and(|key| self.revocations.has(key)))
+        {
             // Always there, so the answer is good for as long as a lease would be.
             let lease_s = self.policy.lease_default_s;
             let binding = Binding {
@@ -198,7 +199,7 @@ impl Directory {
             if self.may_not_know(&row.number, asker).is_some() {
                 return Vec::new();
             }
-            let with_key = live(row, now).into_iter().filter(|(b, _)| b.is_known_by(key));
+            let with_key = self.live(row, now).into_iter().filter(|(b, _)| b.is_known_by(key));
             with_key.map(|(b, left)| (row.number.clone(), b, left)).collect()
         };
         self.rows.with_key(key).flat_map(of_row).take(crate::limits::PORTS_MAX).collect()
@@ -217,6 +218,11 @@ impl Directory {
             }
             None => Response::Away(found.number),
         }
+    }
+
+    /// Whether this user registered the number, and it is live.
+    pub fn is_registered_by(&self, now: Instant, number: &Number, user: &User) -> bool {
+        self.rows.get(number).is_some_and(|row| row.user == *user && !self.live(row, now).is_empty())
     }
 
     /// The number of an account (C-8): on whatever device its user is.
@@ -239,7 +245,16 @@ impl Directory {
 
     /// The live contacts of a number, best first, with the seconds each still runs.
     pub(super) fn live_bindings(&self, now: Instant, number: &Number) -> Vec<(Binding, u32)> {
-        self.rows.get(number).map_or_else(Vec::new, |row| live(row, now))
+        self.rows.get(number).map_or_else(Vec::new, |row| self.live(row, now))
+    }
+
+    /// The live contacts of a row, best first. Those of a revoked key are nobody's.
+    fn live(&self, row: &Row, now: Instant) -> Vec<(Binding, u32)> {
+        let good = |b: &Binding| self.revocations.is_empty() || !b.fingerprint().is_some_and(|key| self.revocations.has(key));
+        let live = row.live(now).filter(|c| good(&c.binding)).map(|c| (c.binding.clone(), left_s(c.end, now)));
+        let mut live: Vec<(Binding, u32)> = live.collect();
+        live.sort_by_key(|(b, left)| core::cmp::Reverse((b.q, *left)));
+        live
     }
 
     fn may_not_know(&self, number: &Number, asker: Asker<'_>) -> Option<Response> {
@@ -252,13 +267,6 @@ impl Directory {
             (Disclosure::Consent, Asker::Account(_) | Asker::Referred) => Some(Response::Withheld(number.clone())),
         }
     }
-}
-
-/// The live contacts of a row, best first.
-fn live(row: &Row, now: Instant) -> Vec<(Binding, u32)> {
-    let mut live: Vec<(Binding, u32)> = row.live(now).map(|c| (c.binding.clone(), left_s(c.end, now))).collect();
-    live.sort_by_key(|(b, left)| core::cmp::Reverse((b.q, *left)));
-    live
 }
 
 /// Seconds until then, begun ones counted.

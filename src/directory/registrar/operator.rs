@@ -5,6 +5,7 @@ use crate::clock::{Instant, WallMs};
 use crate::directory::record::{Account, Record, Reservation, User};
 use crate::directory::servers::Server;
 use crate::directory::settings::Settings;
+use crate::key::Fingerprint;
 use crate::limits::{ACCOUNTS_MAX, NUMBER_DIGITS_MAX, SERVERS_MAX};
 use crate::number::Number;
 
@@ -149,6 +150,21 @@ impl Directory {
         let mut record = Directory::record_of(row, contacts);
         record.keys = Box::default();
         self.done(now, wall, vec![Record::Registration(Box::new(record))])
+    }
+
+    pub(super) fn revoke(&mut self, now: Instant, wall: WallMs, key: Fingerprint, why: &str) -> Decision {
+        match self.revocations.row(key, why, wall) {
+            Some(row) => self.done(now, wall, vec![Record::Revoked(row)]),
+            None => Decision::refuse(Refusal::Full),
+        }
+    }
+
+    pub(super) fn unrevoke(&mut self, now: Instant, wall: WallMs, key: Fingerprint) -> Decision {
+        let serial = self.revocations.serial() + 1;
+        match self.revocations.has(key) {
+            true => self.done(now, wall, vec![Record::Unrevoked(key, serial)]),
+            false => Decision::refuse(Refusal::NoSuchRow),
+        }
     }
 
     pub(super) fn calls(&mut self, user: &User, number: &Number, calls: u8) -> Decision {

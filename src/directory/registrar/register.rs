@@ -86,6 +86,9 @@ impl Directory {
         if !callable(ask.contact) {
             return Decision::refuse(Refusal::BadContact);
         }
+        if ask.fingerprint.is_some_and(|key| self.revocations.has(key)) {
+            return Decision::refuse(Refusal::KeyRevoked);
+        }
         let claim = Claim { user: &ask.user, wanted: ask.wanted.as_ref(), instance: Some(&ask.instance), mac: ask.mac };
         let (number, dynamic) = match self.entitled(&claim) {
             Ok(found) => found,
@@ -95,7 +98,11 @@ impl Directory {
         let lease_s = self.lease(ask.lease_s);
         let (proven, successions) = match ask.proof {
             Proof::None => (false, Box::default()),
-            Proof::Shown(ref statements) => (true, statements.clone()),
+            Proof::Shown(ref statements) => {
+                // Who has a revoked key can name any key as the next.
+                let from = statements.iter().rposition(|s| self.revocations.has(s.old())).map_or(0, |i| i + 1);
+                (true, statements[from..].into())
+            }
             Proof::Stands => match self.proven_before(now, &number, &ask) {
                 Some(before) => (true, before.successions().into()),
                 None => (false, Box::default()),

@@ -241,12 +241,12 @@ impl T38Leg {
         }
         // Out for a moment, so that what is in it can be handed to the rest of the leg.
         let mut transport = core::mem::take(&mut self.transport);
-        let Arrived { dropped, for_association, .. } = transport.open(datagram, &mut |udptl| self.from_udptl(now, src, known, udptl));
+        let Arrived { dropped, for_association, .. } = transport.open(datagram, &mut |udptl| self.take_udptl(now, src, known, udptl));
         self.transport = transport;
         self.counts.unopened += u64::from(dropped);
         for_association
     }
-    fn from_udptl(&mut self, now: Instant, src: SocketAddr, known: bool, datagram: &[u8]) {
+    fn take_udptl(&mut self, now: Instant, src: SocketAddr, known: bool, datagram: &[u8]) {
         let Ok(parsed) = udptl::parse(datagram) else {
             self.counts.garbage += 1;
             return;

@@ -107,6 +107,11 @@ impl Script {
     pub fn leg(&self) -> Result<T38Leg, String> {
         T38Leg::new(&self.config).map_err(|e| e.to_string())
     }
+    /// The same call with each datagram as `wrap` makes it; what it cannot make is left out.
+    pub fn through(&self, wrap: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>) -> Script {
+        let datagrams = self.datagrams.iter().map(|turn| turn.iter().filter_map(|d| wrap(d)).collect()).collect();
+        Script { config: self.config, lines: self.lines.clone(), datagrams, from: self.from, sent: self.sent }
+    }
     /// Plays the call to a fresh leg.
     pub fn play(&self, leg: &mut T38Leg) {
         let mut to_line = SILENCE;

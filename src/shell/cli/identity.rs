@@ -1,11 +1,13 @@
 //! `tipring identity`: the key of a daemon.
 
 use super::{Daemon, Outcome, ask, config_path, problems};
+use crate::api::revocations::hex;
 use crate::config::{self, AnyConfig};
+use crate::key::Fingerprint;
 use crate::shell::directory_pin;
 use crate::shell::identity_key::{self, Keyring, shown};
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -16,6 +18,21 @@ pub(super) enum Change {
     Rotate,
     /// Forget the keys that a gateway knows its directories by: the next answers are believed, whoever signs them
     ForgetDirectory,
+    /// A directory's list of revoked keys
+    List,
+    /// Revoke a gateway's key at a directory: nobody is told of it any more, and gateways that know it forget it
+    Revoke {
+        /// The key, as `tipring identity` of its gateway or `tipring registrations` shows it
+        fingerprint: String,
+        /// Why, for whoever reads the list
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Take a revocation back
+    Unrevoke {
+        /// The key
+        fingerprint: String,
+    },
 }
 
 pub(super) async fn run(daemon: &Daemon, change: Option<Change>) -> Outcome {
@@ -29,6 +46,17 @@ pub(super) async fn run(daemon: &Daemon, change: Option<Change>) -> Outcome {
             Err(outcome) => outcome,
         },
         Some(Change::Rotate) => rotate(daemon).await,
+        Some(Change::List) => match ask::ask(daemon, "GET", "/v1/revocations", None).await {
+            Ok(value) => ask::print_rows(daemon, value.get("rows").unwrap_or(&Value::Array(Vec::new())), &["key", "at", "why"]),
+            Err(outcome) => outcome,
+        },
+        Some(Change::Revoke { fingerprint, why }) => {
+            ask::change(daemon, "POST", "/v1/revocations", Some(json!({"key": fingerprint, "why": why}))).await
+        }
+        Some(Change::Unrevoke { fingerprint }) => match Fingerprint::parse(&fingerprint) {
+            Some(key) => ask::change(daemon, "DELETE", &format!("/v1/revocations/{}", hex(key)), None).await,
+            None => Outcome::Unusable(format!("{fingerprint:?} is no key: sha-256 AA:BB:..")),
+        },
         Some(Change::ForgetDirectory) => forget_directory(daemon).await,
     }
 }

@@ -1,7 +1,9 @@
 //! Records as rows of tables, and back.
 
 use super::{StoreError, people, whereabouts};
+use crate::clock::WallMs;
 use crate::digest::Ha1;
+use crate::directory::revocations::Revocation;
 use crate::directory::{Account, Disclosure, Fixed, Instance, Mac, Record, Registration, Reservation, Ring, Server, Settings, User};
 use crate::key::Fingerprint;
 use crate::number::Number;
@@ -83,7 +85,9 @@ fn load_others(db: &Connection, mut each: impl FnMut(Record)) -> Result<u64, Sto
     let numbers = each_row(db, columns, |r| Ok(settings(r)?.map(Record::Settings)), &mut each)?;
     let columns = "SELECT number, terminal_digits, sip, api, secret, fingerprint FROM servers";
     let servers = each_row(db, columns, |r| Ok(server(r)?.map(Record::Server)), &mut each)?;
-    Ok(reservations + people + numbers + servers)
+    let columns = "SELECT key, why, at_ms, serial, good_again FROM revocations";
+    let revocations = each_row(db, columns, revocation, &mut each)?;
+    Ok(reservations + people + numbers + servers + revocations)
 }
 
 /// Reads rows; how many could not be read.
@@ -103,6 +107,17 @@ fn each_row(
         }
     }
     Ok(unreadable)
+}
+
+fn revocation(row: &Row<'_>) -> Result<Option<Record>, StoreError> {
+    let (key, why, at, serial): (String, String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+    let good_again: bool = row.get(4)?;
+    let read = || {
+        let (key, serial) = (Fingerprint::parse(&key)?, u64::try_from(serial).ok()?);
+        let revoked = Revocation { key, why: why.into(), at: WallMs(at), serial };
+        Some(if good_again { Record::Unrevoked(key, serial) } else { Record::Revoked(revoked) })
+    };
+    Ok(read())
 }
 
 /// The accounts alone.
@@ -251,6 +266,17 @@ pub fn write(db: &Connection, record: &Record) -> Result<(), StoreError> {
             s.fingerprint.map(|f| f.to_string()),
         ])?,
         Record::ServerRemoved(number) => db.prepare_cached("DELETE FROM servers WHERE number = ?1")?.execute([number.as_str()])?,
+        Record::Revoked(r) => db.prepare_cached("INSERT OR REPLACE INTO revocations VALUES (?1,?2,?3,?4,0)")?.execute(params![
+            r.key.to_string(),
+            &*r.why,
+            r.at.0,
+            r.serial as i64
+        ])?,
+        Record::Unrevoked(key, serial) => {
+            db.prepare_cached("DELETE FROM revocations WHERE good_again = 1 AND serial < ?1")?.execute([*serial as i64])?;
+            db.prepare_cached("INSERT OR REPLACE INTO revocations VALUES (?1,'',0,?2,1)")?
+                .execute(params![key.to_string(), *serial as i64])?
+        }
     };
     Ok(())
 }

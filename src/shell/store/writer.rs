@@ -404,6 +404,8 @@ fn compact(backlog: &mut Vec<Record>) {
         Record::SettingsRemoved(n) => (3, n.to_string()),
         Record::Server(s) => (4, s.number.to_string()),
         Record::ServerRemoved(n) => (4, n.to_string()),
+        Record::Revoked(r) => (6, r.key.to_string()),
+        Record::Unrevoked(key, _) => (6, key.to_string()),
     };
     let mut seen = std::collections::BTreeSet::new();
     backlog.reverse();

@@ -185,6 +185,10 @@ impl Office {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to secure") };
                 leg.secure(session);
             }
+            Command::SecureFax(_, records) => {
+                let Some((_, leg)) = &mut self.leg else { panic!("nothing to secure") };
+                leg.secure_fax(records);
+            }
             Command::PassThrough(_) => self.passes_through = true,
             Command::PlayDigit(_, key, duration_ms) => self.digits.push((key, duration_ms)),
             Command::Patch(..) | Command::Simulate(..) => {}

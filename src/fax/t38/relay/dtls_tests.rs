@@ -19,11 +19,11 @@ fn records() -> [Box<Records>; 2] {
     let mut client = Association::new(now, params(Role::Client, &certificates[0], expected(1)), &Dimpl);
     let mut server = Association::new(now, params(Role::Server, &certificates[1], expected(0)), &Dimpl);
     speak(now, [&mut client, &mut server], &mut |_, _| true);
-    [client, server].map(|mut a| a.take_records().unwrap())
+    [client, server].map(|mut a| a.take_records().expect("proven"))
 }
 
 fn leg(remote: SocketAddr, records: Option<Box<Records>>) -> T38Leg {
-    let engine = SpandspEngine::new(&GatewayConfig::default()).unwrap();
+    let engine = SpandspEngine::new(&GatewayConfig::default()).expect("libspandsp makes one");
     T38Leg::with_engine(&T38Config::to(remote), Box::new(engine)).over(Transport::dtls(records))
 }
 
