@@ -664,11 +664,6 @@ impl Gateway {
         }
     }
 
-    /// Keys that nobody may use any more (the directory's list).
-    pub fn set_revoked(&mut self, keys: Vec<Fingerprint>) {
-        self.revoked = keys;
-    }
-
     /// Whether the port's line may speak to the network: for invariants of the simulator.
     pub fn clearance_of(&self, port: PortId) -> Option<Clearance> {
         self.call_of(port).and_then(|id| self.calls.get(&id)).and_then(|c| c.talk.secrecy.clearance)

@@ -185,7 +185,6 @@ impl Office {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to secure") };
                 leg.secure(session);
             }
-            Command::SecureFax(_, records) => {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to secure") };
                 leg.secure_fax(records);
             }
