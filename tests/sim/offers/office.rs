@@ -168,7 +168,7 @@ impl Office {
                 self.passes_through = false;
             }
             Command::Disconnect(_) => self.retire(now),
-            Command::Listen(..) | Command::Clear(..) | Command::SecureFax(..) => {}
+            Command::Listen(..) | Command::Clear(..) => {}
             Command::Retune(_, to) => {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to retune") };
                 let Leg::Audio(audio) = &mut **leg else { panic!("a fax is retuned as audio") };
@@ -185,6 +185,7 @@ impl Office {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to secure") };
                 leg.secure(session);
             }
+            Command::SecureFax(_, records) => {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to secure") };
                 leg.secure_fax(records);
             }
