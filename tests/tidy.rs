@@ -24,8 +24,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Packets and keys, no sockets: used by both kinds of legs, and by whoever settles what keys they get.
     ("srtp", &["limits"]),
     ("media", &["clock", "limits", "srtp"]),
-    ("fax", &["clock", "dtls::RECORD_OVERHEAD_MAX", "dtls::Records", "limits", "srtp"]),
-    ("tick", &["clock", "dtls::Records", "dtls::is_dtls", "fax", "id", "limits", "line", "media", "srtp"]),
+    // A leg holds pages back until it is handed a clearance; how one is come by is not its business.
+    ("fax", &["clock", "dtls::RECORD_OVERHEAD_MAX", "dtls::Records", "identity::Clearance", "limits", "srtp"]),
+    ("tick", &["clock", "dtls::Records", "dtls::is_dtls", "fax", "id", "identity::Clearance", "limits", "line", "media", "srtp"]),
+    // Who is there: a verdict over what others have seen.
+    ("identity", &["clock", "key"]),
     // Handshakes in the event domain, their records in the tick domain.
     ("dtls", &["clock", "key", "limits"]),
     // Event domain: deadlines, nothing of samples.
@@ -52,6 +55,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         "negotiate",
         &[
             "sdp",
+            // What may be said of keys, and what was agreed.
+            "dtls::Role",
+            "key::Fingerprint",
+            "limits",
+            "srtp",
             "media::AudioConfig",
             "media::Direction",
             "media::Protection",
@@ -68,7 +76,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "clock",
             // SSRCs and session ids are seen outside, so they are no raw draws.
             "digest::Prints",
+            // Handshakes run beside the signalling.
+            "dtls",
             "id",
+            "identity",
             // Revoked ones.
             "key",
             "limits",
@@ -90,6 +101,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "fax::t38::relay::FaxStats",
             "fax::t38::relay::T38Config",
             "fax::t38::relay::T38Leg",
+            "fax::t38::transport::Transport",
+            "media::Protection",
+            "srtp",
         ],
     ),
     // Recordings and captures: reads what the protocol folders can parse, and no machine of the gateway.
@@ -103,8 +117,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "digest",
             "digit_map",
             "directory",
+            "dtls",
             "fax",
             "id",
+            "identity",
             "key",
             "limits",
             "line",
@@ -137,9 +153,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "enum_door::Apex",
             "enum_door::Zone",
             "id",
+            // Whom pages may go to.
+            "identity",
             // Whom a gateway pins as its directory.
             "key",
             "limits",
+            "negotiate::Policy",
             "negotiate::law",
             "number",
             "resolve::prefix",

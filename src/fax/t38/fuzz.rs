@@ -74,7 +74,7 @@ pub fn t38_sequence(bytes: &[u8]) {
     use super::relay::{T38Config, T38Leg};
     use tipring_dsp::SILENCE;
     let remote = core::net::SocketAddr::from(([192, 0, 2, 1], 4000));
-    let config = T38Config { version: bytes.first().map_or(0, |b| b & 1), ..T38Config::to(remote) };
+    let config = T38Config { version: bytes.first().map_or(0, |b| b & 1), ..T38Config::without_a_call(remote) };
     // A second engine stands on the line and is commanded too: its audio is what the relay hears.
     let (Ok(mut leg), Ok(mut line)) = (T38Leg::new(&config), line_engine()) else { return };
     let syntax = Syntax::of_version(config.version);

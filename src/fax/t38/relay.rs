@@ -75,6 +75,11 @@ impl T38Config {
             cleared: None,
         }
     }
+
+    /// The same for a relay that stands in no call, and so waits for nobody to be verified.
+    pub fn without_a_call(remote: SocketAddr) -> Self {
+        T38Config { cleared: Some(Clearance::without_a_call()), ..T38Config::to(remote) }
+    }
 }
 
 /// What a leg counts.
