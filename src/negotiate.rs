@@ -12,7 +12,7 @@ use crate::fax::t38::relay::{SourcePolicy, T38Config};
 use crate::fax::t38::udptl::ErrorCorrection;
 use crate::key::Fingerprint;
 use crate::media::jitter;
-use crate::media::{self, AudioConfig, Direction};
+use crate::media::{AudioConfig, Direction, Protection as LegProtection};
 use crate::sdp::build::{self, LineAnswer, Local};
 use crate::sdp::{self, Agreed, Capabilities, Carriage, Codec, Kind, Media, Proto, Session, Side, T38};
 use std::net::SocketAddr;
@@ -105,8 +105,13 @@ pub struct AudioChoice {
 pub enum T38Path {
     /// UDPTL, plain or in DTLS.
     Udptl,
-    /// RTP (RFC 4612), on this payload type.
-    Rtp(u8),
+    /// RTP (RFC 4612).
+    Rtp {
+        /// On this payload type.
+        payload_type: u8,
+        /// Copies of earlier packets on this one (RFC 2198), if both take them.
+        redundancy_pt: Option<u8>,
+    },
 }
 
 /// T.38, agreed.
@@ -309,7 +314,7 @@ pub fn fax_ways(policy: &MediaPolicy, shield: &Shield, in_rtp: bool) -> Vec<FaxW
 /// The way that a fax under way goes, for an offer that only says where we are.
 pub fn way_of(choice: &T38Choice) -> FaxWay {
     match (choice.path, &choice.protection) {
-        (T38Path::Rtp(_), _) => FaxWay::Rtp,
+        (T38Path::Rtp { .. }, _) => FaxWay::Rtp,
         (T38Path::Udptl, Protection::Clear(permit)) => FaxWay::Clear(*permit),
         (T38Path::Udptl, Protection::Sdes(_) | Protection::Dtls(_)) => FaxWay::Dtls,
     }
@@ -584,8 +589,7 @@ fn t38_choice(policy: &T38Policy, local: &Media, remote: &Media, offerer: Side, 
     })
 }
 
-/// The same of T.38 in RTP, whose attributes stand in the fmtp. Repeats are ours to choose: the payload is what it is (RFC 4612 s.3.2 leaves
-/// protection to RFC 2198, which nobody offers; a packet sent again is a duplicate to the receiver).
+/// The same of T.38 in RTP, whose attributes stand in the fmtp.
 fn rtp_t38_choice(
     policy: &T38Policy,
     pt: u8,
@@ -595,11 +599,11 @@ fn rtp_t38_choice(
     protection: Protection,
 ) -> Result<T38Choice, Refusal> {
     let remote_at = remote.destination().ok_or(Refusal::NothingInCommon)?;
-    let agreed = if offerer == Side::Ours { remote } else { local };
-    let fmtp = agreed.payloads.iter().find(|p| p.pt == pt).and_then(|p| p.fmtp.as_deref()).unwrap_or_default();
+    let agreed_line = if offerer == Side::Ours { remote } else { local };
+    let fmtp = agreed_line.payloads.iter().find(|p| p.pt == pt).and_then(|p| p.fmtp.as_deref()).unwrap_or_default();
     let agreed = T38::of_fmtp(fmtp);
     Ok(T38Choice {
-        path: T38Path::Rtp(pt),
+        path: T38Path::Rtp { payload_type: pt, redundancy_pt: agreed_line.redundancy() },
         protection,
         remote: remote_at,
         version: agreed.version,
@@ -614,7 +618,7 @@ fn rtp_t38_choice(
 pub fn audio_leg(
     policy: &MediaPolicy,
     choice: &AudioChoice,
-    protection: media::Protection,
+    protection: LegProtection,
     ssrc: u32,
     first_sequence: u16,
     first_timestamp: u32,

@@ -298,3 +298,23 @@ fn a_fax_goes_in_the_association_of_the_audio_and_keeps_it() {
     let Protection::Dtls(again) = audio.protection() else { panic!("DTLS") };
     assert!(first_a.is_same(again));
 }
+
+#[test]
+fn a_fax_goes_in_the_srtp_of_a_call_that_has_its_keys_from_the_signalling() {
+    let policy = policy(true);
+    let (mut a, mut b) = (only_sdes(shield(Policy::Required, false, 1)), only_sdes(shield(Policy::Required, false, 2)));
+    let Ok((here, there)) = agree(&a, &b) else { panic!("SDES") };
+    a.settle(Some(Proto::RtpSavp), &here);
+    b.settle(Some(Proto::RtpSavp), &there);
+    assert_eq!((fax_ways(&policy, &b, true), fax_ways(&policy, &b, false)), (vec![FaxWay::Rtp], vec![]), "and none in the clear");
+    let offer = super::t38_offer(&policy, &b, FaxWay::Rtp, at(5000), at(5002)).expect("T.38 in RTP");
+    let offer = read(&offer.emit()).expect("ours");
+    let local = answer(&policy, &a, &offer, Situation { before: None, fax: true }, at(4000), at(4002)).expect("it can be answered");
+    let agreed = Agreed { local, remote: offer, offerer: Side::Theirs };
+    let Ok(Choice::T38(fax)) = choice(&policy, &a, &agreed) else { panic!("T.38") };
+    assert_eq!(fax.path, T38Path::Rtp { payload_type: 98, redundancy_pt: Some(99) });
+    let Protection::Sdes(keys) = &fax.protection else { panic!("SRTP") };
+    let Protection::Sdes(before) = &here else { panic!("SRTP") };
+    assert_eq!((&keys.ours, &keys.theirs.keys), (&before.ours, &before.theirs.keys), "the same keys");
+    assert_eq!((fax.max_bps, fax.remote), (14_400, at(5000)));
+}

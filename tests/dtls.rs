@@ -9,10 +9,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tipring::dtls::fuzz::{certificate, params, speak};
-use tipring::dtls::{Association, Certificate, Connected, Dimpl, Engine, Event, Expected, PeerCertificate, Records, Role, is_dtls};
+use tipring::dtls::{
+    Association, ByHello, Certificate, Connected, Dimpl, Engine, Event, Expected, PeerCertificate, Records, Role, is_dtls,
+};
 use tipring::shell::clock;
 use tipring::shell::dtls_openssl::OpenSsl;
 
@@ -147,13 +150,19 @@ fn converse(records: &mut Records, program: &mut Program, socket: &UdpSocket, pe
     assert_eq!(String::from_utf8_lossy(&heard), "a confirmation\n");
 }
 
+/// For peers of whom nothing is known.
+fn any_peer() -> ByHello {
+    ByHello { newer: Arc::new(Dimpl), older: Arc::new(OpenSsl) }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02X}")).collect()
 }
 
 /// One peer of `kind`, which is the server if `we` are the client.
 fn meet(kind: &str, we: Role, engine: &dyn Engine) -> Result<Connected, String> {
-    let dir = folder(&format!("{kind}-{we:?}-{}", std::any::type_name_of_val(engine).len() + usize::from(kind == "rsa")));
+    static MET: AtomicUsize = AtomicUsize::new(0);
+    let dir = folder(&format!("{kind}-{we:?}-{}", MET.fetch_add(1, Ordering::Relaxed)));
     let theirs = identity(&dir, kind);
     let ours = Arc::new(certificate());
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -212,8 +221,10 @@ fn last_peer(socket: &UdpSocket, program: &mut Program) -> SocketAddr {
 fn openssl_with_an_rsa_certificate_in_both_roles() {
     if openssl_is_there() {
         for we in [Role::Client, Role::Server] {
-            let c = meet("rsa", we, &OpenSsl).unwrap();
-            assert_eq!(c.version, "DTLS 1.2", "{we:?}");
+            for engine in [&OpenSsl as &dyn Engine, &any_peer()] {
+                let c = meet("rsa", we, engine).unwrap();
+                assert_eq!(c.version, "DTLS 1.2", "{we:?}");
+            }
         }
     }
 }
@@ -272,4 +283,7 @@ fn our_two_engines_understand_each_other() {
     assert_eq!(pair(&OpenSsl, &Dimpl), (4, "DTLS 1.2"));
     assert_eq!(pair(&OpenSsl, &OpenSsl), (4, "DTLS 1.2"));
     assert_eq!(pair(&Dimpl, &Dimpl), (4, "DTLS 1.3"));
+    assert_eq!(pair(&Dimpl, &any_peer()), (4, "DTLS 1.3"), "who offers 1.3 gets it");
+    assert_eq!(pair(&OpenSsl, &any_peer()), (4, "DTLS 1.2"));
+    assert_eq!(pair(&any_peer(), &Dimpl), (4, "DTLS 1.2"));
 }

@@ -15,6 +15,7 @@ use tipring::clock::{Instant, Rng};
 use tipring::dtls::fuzz::{certificate, params, speak};
 use tipring::dtls::{Association, Certificate, Dimpl, Engine, Expected, Records, Role, SeededForSimulation};
 use tipring::fax::t38::relay::{T38Config, T38Leg};
+use tipring::fax::t38::rtp::RtpTerms;
 use tipring::fax::t38::transport::Transport;
 use tipring::fax::t38::udptl::ErrorCorrection;
 use tipring_dsp::SILENCE;
@@ -86,13 +87,20 @@ fn a_whole_call_costs_no_malloc_in_the_tick() {
         (3, ErrorCorrection::Fec { span: 3, entries: 3 }, false),
         (0, ErrorCorrection::default(), true),
     ];
-    for (version, correction, dtls) in kinds {
+    let kinds = kinds.map(|(version, correction, dtls)| (version, correction, if dtls { "DTLS" } else { "UDPTL" }));
+    let in_rtp = [(0, ErrorCorrection::default(), "SRTP"), (0, ErrorCorrection::None, "SRTP without copies")];
+    for (version, correction, by) in kinds.into_iter().chain(in_rtp) {
         let mut machines = [
             Terminal::new(&TerminalConfig { calling: true, send_tiff: Some(dir.join("sent.tif")), ..TerminalConfig::default() }).unwrap(),
             Terminal::new(&TerminalConfig { receive_tiff: Some(dir.join("got.tif")), ..TerminalConfig::default() }).unwrap(),
         ];
         let at = |n: usize| SocketAddr::from(([192, 0, 2, n as u8 + 1], 4001 + n as u16));
-        let mut transports = if dtls { in_dtls() } else { [Transport::Udptl, Transport::Udptl] }.into_iter();
+        let mut transports = match by {
+            "DTLS" => in_dtls(),
+            "UDPTL" => [Transport::Udptl, Transport::Udptl],
+            _ => in_srtp(by == "SRTP"),
+        }
+        .into_iter();
         let mut leg = |peer| {
             let config = T38Config { version, error_correction: correction, ..T38Config::without_a_call(at(peer)) };
             T38Leg::new(&config).unwrap().over(transports.next().expect("two"))
@@ -131,7 +139,7 @@ fn a_whole_call_costs_no_malloc_in_the_tick() {
         assert_eq!((outcome.text, outcome.pages_received), ("OK", 1));
         assert_eq!(mallocs, 0, "mallocs in {ticks} ticks");
         let us = spent.as_secs_f64() * 1e6 / (2 * ticks) as f64;
-        println!("version {version}, {correction:?}, DTLS {dtls}: {ticks} ticks, two legs, {us:.1} us a leg and tick");
+        println!("version {version}, {correction:?}, {by}: {ticks} ticks, two legs, {us:.1} us a leg and tick");
         if let Some(file) = std::env::var_os("TIPRING_PCAP") {
             let mut name = file;
             name.push(format!(".v{version}"));
@@ -149,6 +157,13 @@ fn proven(engine: &dyn Engine, certificates: [Certificate; 2]) -> [Box<Records>;
     let mut server = Association::new(now, params(Role::Server, &certificates[1], expected(0)), engine);
     speak(now, [&mut client, &mut server], &mut |_, _| true);
     [client, server].map(|mut a| a.take_records().expect("proven"))
+}
+
+fn in_srtp(red: bool) -> [Transport; 2] {
+    [1, 2].map(|end| {
+        let terms = RtpTerms { payload_type: 98, redundancy_pt: red.then_some(97), ssrc: end, first_sequence: 9, first_timestamp: 7 };
+        Transport::rtp(terms, tipring::media::fuzz::protection(end as u8, 3 - end as u8))
+    })
 }
 
 fn in_dtls() -> [Transport; 2] {

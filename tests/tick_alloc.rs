@@ -15,7 +15,8 @@ use tipring::clock::{Instant, Rng};
 use tipring::digit_map::DigitMap;
 use tipring::id::{LegId, PortId};
 use tipring::line::{Command as LineCommand, Event as LineEvent, LineConfig};
-use tipring::media::{AudioLeg, Channel, fuzz};
+use tipring::media::{AudioConfig, AudioLeg, Channel, LineDigit, Protection, fuzz};
+use tipring::srtp::{Keys, MasterKey, Profile, Session};
 use tipring::tick::{Board, Command, Event, Leg};
 use tipring_dsp::line_model::LineParams;
 use tipring_dsp::tone_plan::TonePlan;
@@ -125,6 +126,9 @@ struct Pair {
     happened: Vec<(usize, Event)>,
     /// What happened, in a word each, for the test's own eyes.
     seen: Vec<String>,
+    /// What SRTP let through and dropped, in all.
+    srtp_passed: u64,
+    srtp_dropped: u64,
 }
 
 fn address(board: usize) -> SocketAddr {
@@ -149,6 +153,8 @@ impl Pair {
             orders,
             happened: Vec::new(),
             seen: Vec::new(),
+            srtp_passed: 0,
+            srtp_dropped: 0,
         }
     }
 
@@ -194,7 +200,12 @@ impl Pair {
     }
 
     fn audio(&mut self, board: usize, port: u16, seed: u64) {
+        self.audio_under(Protection::Clear, board, port, seed);
+    }
+
+    fn audio_under(&mut self, protection: Protection, board: usize, port: u16, seed: u64) {
         let mut config = fuzz::config();
+        config.protection = protection;
         (config.remote_rtp, config.remote_rtcp) = (address(1 - board), address(1 - board));
         config.ssrc = seed as u32;
         let leg = Box::new(Leg::Audio(AudioLeg::new(config, seed)));
@@ -224,6 +235,8 @@ impl Pair {
                 Event::Retired { leg, .. } => match *leg {
                     Leg::Audio(leg) => {
                         let s = leg.stats();
+                        self.srtp_passed += s.srtp.passed;
+                        self.srtp_dropped += s.srtp.not_authentic + s.srtp.replayed + s.srtp.malformed;
                         format!("audio received {} digits {}", s.received, s.digits_received)
                     }
                     Leg::T38(leg) => {
@@ -236,6 +249,7 @@ impl Pair {
                     _ => continue,
                 },
                 Event::V21Preamble(_) => "v21".into(),
+                Event::Spent(_) => "spent".into(),
                 Event::Cng(_) => "cng".into(),
                 _ => continue,
             };
@@ -364,6 +378,86 @@ fn req_k6_talking_over_a_bad_network_takes_no_memory_in_the_tick() {
         |s: &String| s.strip_prefix("audio received ").and_then(|s| s.rsplit_once("digits ")).and_then(|(_, n)| n.parse::<u32>().ok());
     let digits: Vec<u32> = pair.seen.iter().filter_map(digits).collect();
     assert!(digits.len() == 8 && digits.chunks(2).all(|d| d[0] == 0 && d[1] >= 10), "{:?}", pair.seen);
+}
+
+/// Keys `n` of board `b`: the other has them the other way round.
+fn session(n: u8, b: usize) -> Box<Session> {
+    let profile = Profile::ALL[usize::from(n) % Profile::ALL.len()];
+    let key = |own: bool| MasterKey::from_octets(profile, &[2 * n + u8::from(own == (b == 0)); 44][..MasterKey::octets_of(profile)]);
+    Box::new(Session::new(&Keys::new(profile, key(true).expect("a key"), key(false).expect("a key")).expect("keys of one profile")))
+}
+
+#[test]
+fn req_k5_k6_talking_behind_srtp_with_keys_that_change_takes_no_memory_in_the_tick() {
+    begin();
+    let mut pair = Pair::new(|_| phones(1), 1, 3);
+    pair.simulate(1, 0, Control::AutoAnswer { after_rings: Some(1) });
+    let mut keys = 0;
+    for turn in 0..TURNS {
+        match turn % 2500 {
+            10 => pair.simulate(0, 0, Control::Call { number: "3001".into() }),
+            // The legs begin without keys; then they have some, then others, and once a board is given keys for a leg that is not there.
+            700 | 1200 | 1700 | 2450 => {
+                keys += 1;
+                (0..2).for_each(|b| pair.order(b, Command::Secure(PortId(0), session(keys, b))));
+            }
+            2300 => pair.simulate(0, 0, Control::OnHook),
+            2320 => pair.simulate(1, 0, Control::OnHook),
+            _ => {}
+        }
+        pair.tick();
+        pair.answer_events(&mut |pair| (0..2).for_each(|b| pair.audio_under(Protection::Awaiting, b, 0, turn + b as u64)));
+    }
+    pair.took_nothing("SRTP");
+    assert_eq!(pair.saw("answered"), 4, "{:?}", pair.seen);
+    // Two of the three sets of keys of each call, and the one without a call, come back; on both sides.
+    assert_eq!(pair.saw("spent"), 4 * 2 * 3, "{:?}", pair.seen);
+    // 1,600 turns of each call, both ways, sent and heard, but for the tenth that was lost and the tenth that was mutated.
+    assert!(pair.srtp_passed > 4 * 1600 * 2 * 17 / 10, "{}", pair.srtp_passed);
+    assert!(pair.srtp_dropped > 4 * 1600 * 2 / 15, "{}", pair.srtp_dropped);
+}
+
+#[test]
+fn forged_packets_of_300_000_sources_take_no_memory_and_at_most_a_tag_each() {
+    begin();
+    let config = AudioConfig { protection: fuzz::protection(1, 2), ..fuzz::config() };
+    let (from, mut now) = (config.remote_rtp, Instant::from_ms(1000));
+    let mut leg = AudioLeg::new(config, 1);
+    let Protection::Srtp(mut peer) = fuzz::protection(2, 1) else { panic!("keys") };
+    let mut to_line = tipring_dsp::SILENCE;
+    let mut rng = Rng::new(7);
+    let mut heard = 0;
+    for n in 0..300_000u32 {
+        let mut forged = [0u8; 182];
+        forged.chunks_mut(8).for_each(|c| c.copy_from_slice(&rng.next_u64().to_be_bytes()[..c.len()]));
+        // Half of it is RTP, half RTCP with its E bit set; each of another source.
+        let (second, at) = if n % 2 == 0 { (0, 8) } else { (200, 4) };
+        forged[..2].copy_from_slice(&[0x80, second]);
+        forged[at..at + 4].copy_from_slice(&n.to_be_bytes());
+        forged[168] |= 0x80;
+        watched(|| leg.from_net(now, Channel::Rtp, from, &forged));
+        // A thousand of them between any two packets of the peer's.
+        if n % 1000 == 0 {
+            now = now + tipring::clock::ms(20);
+            let mut packet = [0x55; 200];
+            packet[..2].copy_from_slice(&[0x80, 0]);
+            packet[2..4].copy_from_slice(&((n / 1000) as u16).to_be_bytes());
+            packet[4..8].copy_from_slice(&(n / 1000 * 160).to_be_bytes());
+            packet[8..12].copy_from_slice(&0xFEED_F00Du32.to_be_bytes());
+            let n = peer.protect_rtp(&mut packet, 172).expect("room");
+            watched(|| {
+                leg.from_net(now, Channel::Rtp, from, &packet[..n]);
+                leg.tick(now, &tipring_dsp::SILENCE, LineDigit::None, &mut to_line, &mut |_, _, _| {});
+            });
+            heard += 1;
+        }
+    }
+    assert_eq!((TAKEN.get(), GIVEN.get()), (0, 0), "memory taken, given back");
+    let stats = leg.stats();
+    assert_eq!((stats.received, stats.srtp.not_authentic, heard), (300, 300_000, 300));
+    // The very first came before anybody was known, and was tried on either side of a roll-over.
+    assert!(stats.srtp.tags_checked <= 300_000 + 300 + 1, "{}", stats.srtp.tags_checked);
+    assert_eq!((stats.ssrc_changes, stats.address_changes, stats.lost), (0, 0, 0));
 }
 
 #[cfg(feature = "spandsp")]

@@ -25,7 +25,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("srtp", &["limits"]),
     ("media", &["clock", "limits", "srtp"]),
     // A leg holds pages back until it is handed a clearance; how one is come by is not its business.
-    ("fax", &["clock", "dtls::RECORD_OVERHEAD_MAX", "dtls::Records", "identity::Clearance", "limits", "srtp"]),
+    (
+        "fax",
+        &[
+            "clock",
+            "dtls::RECORD_OVERHEAD_MAX",
+            "dtls::Records",
+            "identity::Clearance",
+            "limits",
+            "media::Protection",
+            "media::rtp",
+            "srtp",
+        ],
+    ),
     ("tick", &["clock", "dtls::Records", "dtls::is_dtls", "fax", "id", "identity::Clearance", "limits", "line", "media", "srtp"]),
     // Who is there: a verdict over what others have seen.
     ("identity", &["clock", "key"]),
@@ -49,7 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("enum_door", &["clock", "directory", "limits", "number", "sip::Network", "sip::Transport", "sip::source_of"]),
     ("registration", &["clock", "directory", "key", "number"]),
     // Which numbers are the directory's is written as a digit map.
-    ("resolve", &["clock", "digit_map", "id", "limits", "number"]),
+    ("resolve", &["clock", "digit_map", "id", "key::Fingerprint", "limits", "number"]),
     // Offer and answer settle what a leg is built from: values of configuration, no machines.
     (
         "negotiate",
@@ -101,6 +113,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "fax::t38::relay::FaxStats",
             "fax::t38::relay::T38Config",
             "fax::t38::relay::T38Leg",
+            "fax::t38::rtp::RtpTerms",
             "fax::t38::transport::Transport",
             "media::Protection",
             "srtp",

@@ -24,7 +24,7 @@ use crate::identity::{self, Check, Clearance, Expected, Proof, Suspicion, Verdic
 use crate::key::Fingerprint;
 use crate::limits::{HANDSHAKE_DATAGRAMS_MAX, HANDSHAKES_PER_CALL_MAX};
 use crate::line::Command as LineCommand;
-use crate::media;
+use crate::media::Protection as LegProtection;
 use crate::negotiate::{Association, OwnDtls, Policy, Protection, Shield};
 use crate::number::Number;
 use crate::resolve::Target;
@@ -443,6 +443,11 @@ impl Gateway {
                     self.commands.push_back(Command::Secure(port, Box::new(srtp::Session::new(keys))));
                 }
             }
+            Flow::T38 if call.talk.is_rtp_fax() => {
+                if let Some(keys) = &call.talk.secrecy.keys {
+                    self.commands.push_back(Command::Secure(port, Box::new(srtp::Session::new(keys))));
+                }
+            }
             Flow::T38 => {
                 if let Some(records) = self.take_records(id) {
                     self.commands.push_back(Command::SecureFax(port, records));
@@ -453,13 +458,13 @@ impl Gateway {
     }
 
     /// How a new leg is protected under what was agreed.
-    pub(super) fn protect(&self, id: CallId, by: &Protection) -> media::Protection {
+    pub(super) fn protect(&self, id: CallId, by: &Protection) -> LegProtection {
         let keys = match by {
-            Protection::Clear(_) => return media::Protection::Clear,
+            Protection::Clear(_) => return LegProtection::Clear,
             Protection::Sdes(sdes) => sdes.keys(),
             Protection::Dtls(_) => self.calls.get(&id).and_then(|c| c.talk.secrecy.keys.clone()),
         };
-        keys.map_or(media::Protection::Awaiting, |keys| media::Protection::Srtp(Box::new(srtp::Session::new(&keys))))
+        keys.map_or(LegProtection::Awaiting, |keys| LegProtection::Srtp(Box::new(srtp::Session::new(&keys))))
     }
 
     /// The records of the session's association, for a T.38 leg.

@@ -9,6 +9,7 @@ use super::secure::Secrecy;
 use super::{Cause, End, Gateway, State, record};
 use crate::clock::Instant;
 use crate::fax::t38::relay::{T38Config, T38Leg};
+use crate::fax::t38::rtp::RtpTerms;
 use crate::fax::t38::transport::Transport;
 use crate::id::{CallId, LegId, PortId};
 use crate::identity::{self, Check, Expected};
@@ -108,6 +109,11 @@ impl Talk {
             early_heard: false,
             early_silent: false,
         }
+    }
+
+    /// Whether a fax goes in RTP.
+    pub(super) fn is_rtp_fax(&self) -> bool {
+        matches!(&self.choice, Some(Choice::T38(t38)) if matches!(t38.path, T38Path::Rtp { .. }))
     }
 
     /// Where media go now.
@@ -332,7 +338,16 @@ impl Gateway {
         let transport = match (choice.path, &choice.protection) {
             (T38Path::Udptl, Protection::Clear(_)) => Transport::Udptl,
             (T38Path::Udptl, Protection::Sdes(_) | Protection::Dtls(_)) => Transport::dtls(self.take_records(id)),
-            (T38Path::Rtp(_), _) => return self.close(now, id, Cause::NoCommonMedia),
+            (T38Path::Rtp { payload_type, redundancy_pt }, by) => {
+                let terms = RtpTerms {
+                    payload_type,
+                    redundancy_pt,
+                    ssrc: self.prints.number() as u32,
+                    first_sequence: self.prints.number() as u16,
+                    first_timestamp: self.prints.number() as u32,
+                };
+                Transport::rtp(terms, self.protect(id, by))
+            }
         };
         let cleared = self.calls.get(&id).and_then(|c| c.talk.secrecy.clearance);
         let config = T38Config { also_from: self.signalled_from(id), cleared, ..negotiate::t38_leg(&self.config.media, choice) };

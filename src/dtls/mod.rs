@@ -2,7 +2,7 @@
 //!
 //! Two halves, one for each domain of time. [`Association`] is the handshake, in the event domain: it costs a millisecond of CPU and
 //! allocates as it likes. It speaks through an [`Engine`]: [`Dimpl`] for DTLS 1.3 and 1.2 with ECDSA certificates, OpenSSL in the shell for
-//! peers that have RSA, [`SeededForSimulation`] where every octet must be the same in two runs. [`Records`] is what the handshake was for,
+//! peers that have RSA ([`ByHello`] tells them apart), [`SeededForSimulation`] where every octet must be the same in two runs. [`Records`] is what the handshake was for,
 //! in the tick domain: it opens and seals application data under the keys of the handshake and allocates nothing. It is handed out once
 //! ([`Association::take_records`]), and only when the peer's certificate is one that was expected; so are the SRTP keys.
 //!
@@ -16,6 +16,7 @@ mod certificate;
 mod dimpl_engine;
 mod engine;
 pub mod fuzz;
+mod hello;
 mod keys;
 mod records;
 mod simulation;
@@ -26,6 +27,7 @@ pub use association::{Association, Connected, Event, Params, Role, Verdict};
 pub use certificate::{Certificate, Expected, Hash, PeerCertificate};
 pub use dimpl_engine::Dimpl;
 pub use engine::{Engine, EngineOutput, Established, Handshake, SrtpKeys, alert_words};
+pub use hello::ByHello;
 pub use keys::{RecordHash, SecretBytes, Secrets};
 pub use records::{ENGINE_RECORDS, Opened, RECORD_OVERHEAD_MAX, Records};
 pub use simulation::SeededForSimulation;

@@ -9,6 +9,7 @@
 //! in that order and by index, so that a run follows from its seed and what was done to it. After every turn the invariants of the
 //! product are checked ([`site`]); the first one broken is kept ([`World::violation`]) and ends the run.
 
+mod answers;
 pub mod attacker;
 pub mod nat;
 pub mod network;

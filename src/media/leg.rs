@@ -357,6 +357,10 @@ impl AudioLeg {
         }
         self.stats.ssrc_collisions += 1;
         self.ssrc = self.rng.next_u64() as u32;
+        if self.config.protection.is_wanted() {
+            // As at the beginning: another SSRC has a roll-over counter of its own.
+            self.sequence &= 0x7FFF;
+        }
         self.opens_spurt = true;
         true
     }

@@ -1,5 +1,7 @@
 //! Two legs and two links between them, in virtual time.
 
+mod secure;
+
 use super::fuzz::config;
 use super::{AudioConfig, AudioLeg, Channel, Direction, LineDigit, rtp};
 use crate::clock::{Instant, Rng, ms};
@@ -49,6 +51,10 @@ struct Pair {
 impl Pair {
     /// `phase` is how long after the near end's tick the far end's comes; `ppm` how much the near clock is faster.
     fn new(params: Params, seed: u64, phase: Duration, ppm: f64) -> Self {
+        Pair::of([near(), far()], params, seed, phase, ppm)
+    }
+
+    fn of([near, far]: [AudioConfig; 2], params: Params, seed: u64, phase: Duration, ppm: f64) -> Self {
         let end = |config: AudioConfig, peer: u8, start: Instant, period, seed| End {
             leg: AudioLeg::new(config, seed),
             next_tick: start,
@@ -60,10 +66,7 @@ impl Pair {
         };
         let start = Instant::from_ms(5000);
         let period = |ppm: f64| Duration::from_nanos((20e6 * (1.0 - ppm / 1e6)) as u64);
-        Pair {
-            ends: [end(near(), 2, start, period(ppm), seed * 2 + 1), end(far(), 1, start + phase, period(0.0), seed * 2 + 2)],
-            now: start,
-        }
+        Pair { ends: [end(near, 2, start, period(ppm), seed * 2 + 1), end(far, 1, start + phase, period(0.0), seed * 2 + 2)], now: start }
     }
 
     /// Runs to the next tick of either end; says which.

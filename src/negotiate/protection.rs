@@ -9,7 +9,7 @@
 
 use super::Refusal;
 use crate::dtls::Role;
-use crate::key;
+use crate::key::Fingerprint as OwnFingerprint;
 use crate::sdp::{Agreed, Carriage, Crypto, Fingerprint, Kind, Media, Proto, Security, Session, Setup, Side};
 use crate::srtp;
 
@@ -119,7 +119,7 @@ impl Protection {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OwnDtls {
     /// Our certificate's.
-    pub fingerprint: key::Fingerprint,
+    pub fingerprint: OwnFingerprint,
     /// Our name of the association that holds, or is to be made.
     pub tls_id: String,
 }

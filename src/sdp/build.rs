@@ -129,6 +129,9 @@ fn rtp_t38_line(local: &Local, port: u16, pt: u8, t38: &T38, carriage: &Carriage
     let mut media = Media::new(Kind::Audio, carriage.proto.clone(), port, Some(local.address));
     media.security = carriage.security.clone();
     media.payloads.push(Payload { fmtp: Some(t38.fmtp()), ..Payload::new(pt, Codec::RtpT38) });
+    // Copies of earlier packets (RFC 2198): the packet and two before it.
+    let red = Payload::new(pt + 1, Codec::Other(super::payload::RED.into()));
+    media.payloads.push(Payload { fmtp: Some(format!("{pt}/{pt}/{pt}")), ..red });
     media.rtcp_mux = true;
     media
 }
@@ -246,6 +249,10 @@ fn answer_rtp_t38(local: &Local, offered: &Media, port: u16, ours: &T38, carriag
     }
     let agreed = T38::of_fmtp(payload.fmtp.as_deref().unwrap_or_default()).answer(ours)?;
     let mut media = rtp_t38_line(local, port, payload.pt, &agreed, carriage);
+    match (offered.redundancy(), media.payloads.pop()) {
+        (Some(pt), Some(red)) => media.payloads.push(Payload { pt, ..red }),
+        (None, _) | (Some(_), None) => {}
+    }
     media.rtcp_mux = offered.rtcp_mux;
     Some(media)
 }

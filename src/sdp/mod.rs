@@ -264,6 +264,11 @@ impl Media {
         let t38 = |p: &&Payload| p.codec == Codec::RtpT38;
         self.payloads.iter().find(t38).map(|p| p.pt).filter(|_| self.kind == Kind::Audio && self.is_open())
     }
+    /// The payload type of redundant payloads at 8 kHz (RFC 2198).
+    pub fn redundancy(&self) -> Option<u8> {
+        let red = |p: &&Payload| matches!(&p.codec, Codec::Other(name) if name.eq_ignore_ascii_case(payload::RED));
+        self.payloads.iter().find(red).map(|p| p.pt)
+    }
     /// Whether who wrote it wants to hear us: not on hold, in the way of RFC 3264 or of RFC 2543 (`c=0.0.0.0`).
     pub fn listens(&self) -> bool {
         self.is_open() && self.direction.receives() && !self.address.is_some_and(|a| a.is_unspecified())

@@ -56,6 +56,7 @@ pub fn to_json(r: &CallRecord) -> Value {
             "jitter_ms": round2(f64::from(a.jitter_ms)), "playout_delay_ms": a.playout_delay_ms, "concealed_ms": a.concealed_ms,
             "rtt_ms": a.rtt_ms.map(|v| round2(f64::from(v))), "drift_ppm": round2(f64::from(a.drift_ppm)),
             "digits_sent": a.digits_sent, "digits_received": a.digits_received, "far_lost": a.far_lost,
+            "srtp": a.protected_by, "srtp_dropped": a.srtp.malformed + a.srtp.not_encrypted + a.srtp.replayed + a.srtp.not_authentic + a.without_keys,
         })
     });
     json!({

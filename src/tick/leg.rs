@@ -76,7 +76,7 @@ impl Leg {
     pub fn secure(&mut self, session: Box<Session>) -> Option<Box<Session>> {
         match self {
             Leg::Audio(leg) => leg.secure(session),
-            Leg::T38(_) => Some(session),
+            Leg::T38(leg) => leg.secure_rtp(session),
         }
     }
 

@@ -9,5 +9,6 @@ pub mod filter;
 pub mod fuzz;
 pub mod ifp;
 pub mod relay;
+pub mod rtp;
 pub mod transport;
 pub mod udptl;

@@ -19,6 +19,7 @@ use crate::dtls::Records;
 use crate::fax::t30::observer::{FaxRecord, Observer, Side};
 use crate::identity::Clearance;
 use crate::limits::{DATAGRAM_BYTES_MAX, IFP_BYTES_MAX, IFP_QUEUE};
+use crate::srtp::{Counts, Session};
 use core::net::{IpAddr, SocketAddr};
 use tipring_dsp::{Frame, SILENCE};
 
@@ -103,6 +104,10 @@ pub struct FaxStats {
     pub withheld: u64,
     /// Datagrams that the keys did not open: forged, repeated, or before there were any.
     pub unopened: u64,
+    /// The SRTP profile's name, of a fax in RTP.
+    pub protected_by: Option<&'static str>,
+    /// What SRTP dropped, by reason.
+    pub srtp: Counts,
     /// What the filter kept away.
     pub filtered: FilterStats,
     /// Packets the engine lost.
@@ -112,6 +117,8 @@ pub struct FaxStats {
 /// A datagram is repeated this long after the last one went out: it keeps NAT bindings open and the peer's watchdog quiet while our side
 /// only listens. It bears its old sequence number, so a receiver drops it.
 const KEEPALIVE_MS: u64 = 1000;
+/// Over RTP a repeat is no sign of life, so something is said anew: rarely, since it is heard.
+const RTP_KEEPALIVE_MS: u64 = 3000;
 
 /// Datagrams that open the way, one a tick: as many as a peer wants to see before it follows.
 const OPENING: u8 = 3;
@@ -137,6 +144,8 @@ pub struct T38Leg {
     opening: u8,
     /// The engine has said something but no-signal.
     spoke: bool,
+    /// What goes on on the line here, as an indicator that can be said again.
+    saying: Indicator,
     heard: Option<Instant>,
     /// When our side last had something other than no-signal to send.
     busy: Option<Instant>,
@@ -183,6 +192,7 @@ impl T38Leg {
             repeats: 0,
             opening: 0,
             spoke: false,
+            saying: Indicator::NoSignal,
             heard: None,
             busy: None,
             now: Instant::ZERO,
@@ -207,6 +217,10 @@ impl T38Leg {
     /// The record layer is there, or there is another. Gives back the one that is not needed.
     pub fn secure(&mut self, records: Box<Records>) -> Option<Box<Records>> {
         self.transport.secure(records)
+    }
+    /// The SRTP keys of a fax in RTP are there, or there are new ones. Gives back the box that is not needed.
+    pub fn secure_rtp(&mut self, session: Box<Session>) -> Option<Box<Session>> {
+        self.transport.secure_rtp(session)
     }
     /// Gives the record layer back, for the next leg of the same association: no two may seal under the same keys.
     pub fn take_records(&mut self) -> Option<Box<Records>> {
@@ -291,7 +305,10 @@ impl T38Leg {
     }
     /// What the leg counts, and the record of the fax as it stands. Fixed size, no allocation.
     pub fn stats(&self) -> FaxStats {
+        let (protected_by, srtp) = self.transport.srtp();
         FaxStats {
+            protected_by,
+            srtp,
             record: self.observer.record(),
             received: self.receiver.stats(),
             filtered: self.filter.stats(),
@@ -311,6 +328,7 @@ impl T38Leg {
 
     fn begin(&mut self, now: Instant) {
         self.now = now;
+        self.transport.begin(now);
         if self.started.is_none() {
             (self.started, self.last_sent) = (Some(now), now);
         }
@@ -370,6 +388,11 @@ impl T38Leg {
         if !matches!(packet, Packet::Indicator(Indicator::NoSignal)) {
             self.busy = Some(self.now);
         }
+        self.saying = match packet {
+            Packet::Indicator(indicator) => *indicator,
+            // What follows the end of data, if nothing does.
+            Packet::Data(_) => Indicator::NoSignal,
+        };
         let class = match packet {
             Packet::Data(d) if d.modem() != DataType::V21 => Class::Image,
             Packet::Data(_) | Packet::Indicator(_) => Class::Control,
@@ -387,6 +410,12 @@ impl T38Leg {
     }
     /// A tick without anything new: the copies that are due, or a sign of life.
     fn repeat(&mut self, out: &mut dyn FnMut(SocketAddr, &[u8])) {
+        if self.repeats == 0 && self.transport.hears_no_repeats() {
+            if self.last_len > 0 && self.now.ms_since(self.last_sent) >= RTP_KEEPALIVE_MS {
+                self.send(&Packet::Indicator(self.saying), 1, out);
+            }
+            return;
+        }
         if self.last_len > 0 && (self.repeats > 0 || self.now.ms_since(self.last_sent) >= KEEPALIVE_MS) {
             self.repeats = self.repeats.saturating_sub(1);
             self.put(out);
@@ -407,5 +436,7 @@ impl T38Leg {
 mod dtls_tests;
 #[cfg(test)]
 mod peer_tests;
+#[cfg(all(test, feature = "spandsp"))]
+mod rtp_tests;
 #[cfg(test)]
 mod tests;

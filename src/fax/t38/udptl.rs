@@ -477,6 +477,27 @@ const fn length_octets(len: usize) -> usize {
     if len < 0x80 { 1 } else { 2 }
 }
 
+/// Writes a datagram as it stands: what arrived by another transport, told in UDPTL. `copies` are newest first, as many as fit in.
+pub fn write(seq: u16, primary: &[u8], copies: &[&[u8]], out: &mut [u8]) -> Option<usize> {
+    let longest = |octets: &[u8]| octets.len() <= IFP_BYTES_MAX;
+    if primary.is_empty() || !longest(primary) || bare_len(primary.len()) > out.len() {
+        return None;
+    }
+    let mut w = Writer { out, at: 0 };
+    w.put(&seq.to_be_bytes());
+    w.open_type(primary);
+    w.put(&[0x00, 0]);
+    let count_at = w.at - 1;
+    for copy in copies.iter().take(UDPTL_RECOVERY_MAX) {
+        if !longest(copy) || w.at + length_octets(copy.len()) + copy.len() > w.out.len() {
+            break;
+        }
+        w.open_type(copy);
+        w.out[count_at] += 1;
+    }
+    Some(w.at)
+}
+
 struct Writer<'a> {
     out: &'a mut [u8],
     at: usize,

@@ -2,6 +2,7 @@
 //!
 //! The machines live on when the gateway is killed: a phone that was off hook then is off hook when it comes back.
 
+use super::answers::{answer_of, outcome_of};
 use super::nat::Nat;
 use super::network::Ticket;
 use super::place::{Found, Place, SIP_PORT, STUN_SERVER, home, sip_address};
@@ -10,16 +11,16 @@ use super::spec::{GatewaySpec, MachineSpec, PortSpec, SecuritySpec};
 use crate::call::{self, Action, Addresses, CallRecord, Gateway, LegSockets, LogLine, PortConfig, SecurityConfig};
 use crate::clock::{Instant, Rng, WallMs};
 use crate::digit_map::{DigitMap, emergency_numbers};
-use crate::directory::{self, Capabilities, Instance, Register, Request, Response, User};
+use crate::directory::{Capabilities, Instance, Register, Request, Response, User};
 use crate::dtls::{Certificate, SeededForSimulation};
 use crate::id::{CallId, LegId, PortId};
 use crate::limits::{COMMAND_QUEUE, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
 use crate::line::{LineConfig, State as LineState};
 use crate::media::Channel;
 use crate::number::Number;
-use crate::registration::{Ask, Outcome, Registrant};
+use crate::registration::{Ask, Registrant};
 use crate::resolve::cache::{LearnedRoute, RouteCache};
-use crate::resolve::{Answer, NoRoute, Resolver, Ring};
+use crate::resolve::{Answer, NoRoute, Resolver};
 use crate::sip::{Config as SipConfig, Endpoint};
 use crate::tick::{Board, Command, Event};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -683,48 +684,5 @@ fn machine(port: &PortSpec, seed: u64) -> Box<dyn Port> {
             };
             Box::new(SimPort::new(tipring_hw::sim::FaxMachine::new(settings), port.line, seed))
         }
-    }
-}
-
-fn answer_of(response: Response) -> Answer {
-    match response {
-        Response::Found(found) if found.ring != directory::Ring::Newest && found.contacts.len() > 1 => {
-            let at = found.contacts.iter().map(|(b, _)| (b.address, b.fingerprint().map(|f| f.to_string()))).collect();
-            Answer::Terminals {
-                number: found.number,
-                ring: if found.ring == directory::Ring::All { Ring::All } else { Ring::InOrder },
-                at,
-                signed: true,
-            }
-        }
-        Response::Found(found) => Answer::Found {
-            number: found.number,
-            contact: found.contact,
-            fingerprint: found.fingerprint.map(|f| f.to_string()),
-            signed: true,
-        },
-        Response::Away(_) => Answer::No(NoRoute::Away),
-        Response::Unknown(_) => Answer::No(NoRoute::Unknown),
-        Response::Elsewhere(..) | Response::LogIn | Response::Withheld(_) => Answer::No(NoRoute::Refused),
-        Response::Registered { .. } | Response::Bound { .. } | Response::Deregistered { .. } | Response::Done | Response::Refused(_) => {
-            Answer::No(NoRoute::Refused)
-        }
-    }
-}
-
-fn outcome_of(response: Response) -> Outcome {
-    match response {
-        Response::Registered { number, lease_s, .. } => Outcome::Granted { number, lease_s },
-        Response::Deregistered { .. } => Outcome::Ended,
-        Response::Refused(directory::Refusal::Full) => Outcome::Failed { why: "full".into(), retry_after_s: None },
-        Response::Refused(why) => Outcome::Refused { why: format!("{why:?}") },
-        Response::Bound { .. }
-        | Response::Found(_)
-        | Response::Away(_)
-        | Response::Unknown(_)
-        | Response::Elsewhere(..)
-        | Response::LogIn
-        | Response::Withheld(_)
-        | Response::Done => Outcome::Failed { why: "an answer to another question".into(), retry_after_s: None },
     }
 }

@@ -13,32 +13,32 @@ fn address(n: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, n], 4000 + u16::from(n)))
 }
 
-struct World {
-    machines: [Terminal; 2],
-    legs: [T38Leg; 2],
+pub(super) struct World {
+    pub machines: [Terminal; 2],
+    pub legs: [T38Leg; 2],
     /// Datagrams on their way to each leg: due, octets.
-    wires: [VecDeque<(u64, Vec<u8>)>; 2],
-    rng: Rng,
-    loss: f64,
-    delay_ms: u64,
-    jitter_ms: u64,
+    pub wires: [VecDeque<(u64, Vec<u8>)>; 2],
+    pub rng: Rng,
+    pub loss: f64,
+    pub delay_ms: u64,
+    pub jitter_ms: u64,
     /// Noise on the caller's line, as the amplitude of a uniform distribution.
-    noise: f64,
-    now_ms: u64,
-    dir: PathBuf,
-    sent: Vec<Bitmap>,
+    pub noise: f64,
+    pub now_ms: u64,
+    pub dir: PathBuf,
+    pub sent: Vec<Bitmap>,
 }
 
-struct Scene {
-    name: &'static str,
-    pages: usize,
-    ecm: bool,
-    max_bps: u32,
-    correction: ErrorCorrection,
-    version: u8,
-    loss: f64,
-    jitter_ms: u64,
-    seed: u64,
+pub(super) struct Scene {
+    pub name: &'static str,
+    pub pages: usize,
+    pub ecm: bool,
+    pub max_bps: u32,
+    pub correction: ErrorCorrection,
+    pub version: u8,
+    pub loss: f64,
+    pub jitter_ms: u64,
+    pub seed: u64,
 }
 
 impl Default for Scene {
@@ -67,7 +67,7 @@ fn page(rows: usize, seed: u64) -> Bitmap {
 }
 
 impl World {
-    fn new(s: &Scene) -> Self {
+    pub fn new(s: &Scene) -> Self {
         let dir = std::env::temp_dir().join(format!("tipring-relay-{}-{}-{}", std::process::id(), s.name, s.seed));
         std::fs::create_dir_all(&dir).expect("a folder for the test");
         let sent: Vec<_> = (0..s.pages as u64).map(|i| page(250, i + 1)).collect();
@@ -105,7 +105,7 @@ impl World {
             sent,
         }
     }
-    fn tick(&mut self) {
+    pub fn tick(&mut self) {
         self.now_ms += 20;
         let now = Instant::from_ms(self.now_ms);
         for side in 0..2 {
@@ -129,7 +129,7 @@ impl World {
             self.machines[side].rx(&to_line);
         }
     }
-    fn run(&mut self) -> (Outcome, Outcome) {
+    pub fn run(&mut self) -> (Outcome, Outcome) {
         for _ in 0..50 * 240 {
             self.tick();
             if self.machines.iter().all(|m| !m.active()) {
@@ -140,7 +140,7 @@ impl World {
         (self.machines[0].outcome().expect("ended"), self.machines[1].outcome().expect("ended"))
     }
     /// The pages that arrived, after the machines have closed their files.
-    fn arrived(self) -> (Vec<Bitmap>, Vec<Bitmap>) {
+    pub fn arrived(self) -> (Vec<Bitmap>, Vec<Bitmap>) {
         let World { machines, dir, sent, .. } = self;
         drop(machines);
         let got = tiff::read(&dir.join("got.tif"), 5000).unwrap_or_default();
