@@ -4,6 +4,7 @@
 
 #[cfg(feature = "shell")]
 pub mod api;
+pub mod audit;
 pub mod call;
 pub mod clock;
 #[cfg(feature = "shell")]

@@ -232,6 +232,10 @@ pub const REVOCATION_WHY_BYTES_MAX: usize = 200;
 pub const CALL_KEYS_MAX: usize = 4096;
 /// Bytes of the name of a call that such a key is for.
 pub const CALL_ID_BYTES_MAX: usize = 256;
+/// Bytes of one file of the audit trail, beyond which the next is begun: some 20,000 events.
+pub const AUDIT_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Events that wait for the disk; who makes more waits with them.
+pub const AUDIT_QUEUE: usize = 1024;
 /// Alarms waiting to be logged; more in one turn are counted only.
 pub const ALARMS_MAX: usize = 64;
 /// Bytes of a contact's URI. The longest honest ones carry a mapped address and an opaque token, some 150.

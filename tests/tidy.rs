@@ -17,6 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("key", &["limits"]),
     ("limits", &[]),
     ("number", &["limits"]),
+    // Lines that hold each other.
+    ("audit", &["limits"]),
     // Signatures over texts; keys are known by their fingerprints.
     ("proof", &["key", "limits"]),
     // Tick domain: samples, 20 ms, nothing of calls or SIP. Of DTLS the records only; handshakes are the event domain's.
@@ -85,6 +87,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "call",
         &[
+            "audit::Event",
             "clock",
             // SSRCs and session ids are seen outside, so they are no raw draws.
             "digest::Prints",
@@ -213,7 +216,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("rtp_rs", &["media", "decode"]),
     // Digests: HTTP digest access (RFC 7616) and fingerprints.
     ("md5", &["digest"]),
-    ("sha2", &["digest", "dtls", "key", "shell"]),
+    ("sha2", &["audit", "digest", "dtls", "key", "shell"]),
     ("dimpl", &["dtls"]),
     ("openssl", &["shell"]),
     ("aes", &["srtp"]),

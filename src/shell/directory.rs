@@ -1,5 +1,6 @@
 //! The directory daemon: the machine, its store and its door, put together.
 
+use crate::audit::Event;
 use crate::clock::{Instant, WallMs};
 use crate::config::directory::Config;
 use crate::config::enum_dns::EnumDns;
@@ -12,6 +13,7 @@ use crate::directory::{Decision, Directory, Record, Request, Response};
 use crate::key::Fingerprint;
 use crate::limits::API_CONNECTIONS_PER_SOURCE_MAX;
 use crate::shell::access::{Access, Seats};
+use crate::shell::audit_file::Audit;
 use crate::shell::directory_https::Secure;
 use crate::shell::enrol::Enrolment;
 use crate::shell::first_admin::FirstAdmin;
@@ -58,6 +60,8 @@ pub enum StartError {
     Enrol(String),
     /// The key that answers are signed with, in words.
     Key(String),
+    /// The audit trail, in words.
+    Audit(String),
     /// The certificate of HTTPS, in words.
     Tls(String),
     /// Another directory runs on this state.
@@ -75,7 +79,9 @@ impl core::fmt::Display for StartError {
                  remove the account or give it another password"
             ),
             StartError::Listen(address, e) => write!(f, "listen on {address}: {e}"),
-            StartError::Sip(why) | StartError::Tls(why) | StartError::Enrol(why) | StartError::Key(why) => f.write_str(why),
+            StartError::Sip(why) | StartError::Tls(why) | StartError::Enrol(why) | StartError::Key(why) | StartError::Audit(why) => {
+                f.write_str(why)
+            }
             StartError::Runs(state) => write!(f, "{}: another directory runs on this state", state.display()),
         }
     }
@@ -99,6 +105,8 @@ pub(super) struct Shared {
     pub sip_alive_ms: AtomicU64,
     /// SIP answers that wait for the disk.
     pub sip_waiting: AtomicUsize,
+    /// What is remembered for good.
+    pub audit: Audit,
     /// What answers are signed with.
     pub keyring: Keyring,
     /// The certificate that HTTPS shows.
@@ -298,6 +306,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let first_admin = first_admin.map_err(|e| StartError::State(config.state_dir.clone(), e))?;
 
     let keyring = Keyring::open(&config.state_dir, identity_key::DIRECTORY).map_err(StartError::Key)?;
+    let audit = Audit::start(&config.state_dir).map_err(StartError::Audit)?;
+    if keyring.keys().made {
+        audit.write(Event::of_key("key-made", keyring.keys().current.fingerprint(), "the key of this directory"));
+    }
     let authenticator = Authenticator::new(&config.domain, clock::random(), config.nonce_lifetime_s);
     // The writer's thread speaks to what is made after it: through this.
     let late: Arc<std::sync::OnceLock<std::sync::Weak<Shared>>> = Arc::default();
@@ -339,6 +351,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         account_changes: AtomicU64::new(0),
         fingerprint: secure.as_ref().and_then(|s| s.fingerprint),
         keyring,
+        audit,
         api_access,
         api_seats: Seats::new(API_CONNECTIONS_PER_SOURCE_MAX),
         sip_access,

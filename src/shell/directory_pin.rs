@@ -1,16 +1,18 @@
 //! The key that a gateway knows its directory by: pinned at first contact, or named by the configuration, and followed over rotations by the
 //! word of the old key. In `directory-pins.json` of the state folder, one row a server, because those of one list need not share a key.
 
+use super::audit_file::Audit;
 use super::clock;
 use super::state_folder::put;
 use crate::api::keys::{Seal, Signed, successions};
+use crate::audit::Event;
 use crate::key::Fingerprint;
 use crate::limits::{DIRECTORIES_MAX, SERVERS_MAX};
 use crate::proof::{self, base64};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// The file.
 pub const FILE: &str = "directory-pins.json";
@@ -29,6 +31,9 @@ pub struct Pins {
     path: PathBuf,
     named: Option<Fingerprint>,
     rows: Mutex<BTreeMap<String, Row>>,
+    audit: OnceLock<Audit>,
+    /// A key that was refused, and is remembered as such: once until another one is.
+    refused: Mutex<Option<Fingerprint>>,
 }
 
 /// How far an answer can be believed.
@@ -49,7 +54,18 @@ impl Pins {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(e) => return Err(format!("{}: {e}", path.display())),
         };
-        Ok(Pins { path, named, rows: Mutex::new(rows) })
+        Ok(Pins { path, named, rows: Mutex::new(rows), audit: OnceLock::new(), refused: Mutex::default() })
+    }
+
+    /// Where it is remembered that a key was pinned, replaced or refused.
+    pub fn audit_to(&self, audit: Audit) {
+        let _only_the_first = self.audit.set(audit);
+    }
+
+    fn remember(&self, what: &'static str, key: Fingerprint, words: String) {
+        if let Some(audit) = self.audit.get() {
+            audit.write(Event::of_key(what, key, words));
+        }
     }
 
     /// A nonce for a question.
@@ -91,12 +107,23 @@ impl Pins {
             match known {
                 Some(known) if known != by => {
                     let led = proof::leads(known, by, &successions(&signed.previous));
-                    led.map_err(|_| {
-                        format!("{server} answers with the key {by}; it is known by {known}, which did not say that this one follows it")
-                    })?;
+                    if led.is_err() {
+                        let words = format!(
+                            "{server} answers with the key {by}; it is known by {known}, which did not say that this one follows it"
+                        );
+                        let mut refused = self.refused.lock().expect("no thread panics while it holds a key");
+                        if refused.replace(by) != Some(by) {
+                            self.remember("directory-refused", by, words.clone());
+                        }
+                        return Err(words);
+                    }
+                    self.remember("directory-key", by, format!("{server}: it follows {known}, by its own word"));
                     tracing::warn!("the key of the directory {server} was replaced: {by} follows {known}, by its own word");
                 }
-                _ => tracing::info!("the directory {server} is known by the key {by} from now on"),
+                _ => {
+                    tracing::info!("the directory {server} is known by the key {by} from now on");
+                    self.remember("directory-key", by, format!("{server} is known by it from now on"));
+                }
             }
             if rows.len() >= SERVERS_MAX + DIRECTORIES_MAX && !rows.contains_key(server) {
                 return Err(format!("{server}: more directories than can be known"));

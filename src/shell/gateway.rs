@@ -3,6 +3,7 @@
 //! One tokio thread runs the event domain. Everything that can happen comes to [`Daemon::run`]'s one `select`: a SIP datagram, events
 //! of the board, answers of the directory, a request of the API, a deadline, a signal.
 
+use super::audit_file::Audit;
 use super::clock;
 use super::enrolment::{self, Enrolled, Enrolling};
 use super::gateway_api::{self, Request};
@@ -17,6 +18,7 @@ use super::simulate;
 use super::sip_accounts;
 use super::sip_transport::{self, Incoming, SipTransport};
 use super::supervisor::Watchdog;
+use crate::audit;
 use crate::call::{self, Action, Addresses, Gateway};
 use crate::config::error::ConfigError;
 use crate::config::gateway::{GatewayConfig, PortKind};
@@ -128,6 +130,8 @@ pub struct Daemon {
     pub(super) enrolling: Vec<Enrolling>,
     pub(super) state: PathBuf,
     own: OwnAddress,
+    /// What is remembered for good.
+    pub audit: Audit,
     /// What this gateway proves itself with.
     pub keyring: Arc<Keyring>,
     /// Where peers were last told to reach us.
@@ -151,7 +155,8 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
     std::fs::create_dir_all(&state).map_err(|e| system(&state.display().to_string(), &e))?;
     let keyring = Arc::new(Keyring::open(&state, identity_key::GATEWAY).map_err(|e| system("identity", &e))?);
-    tell_identity(&keyring);
+    let audit = Audit::start(&state).map_err(StartError::System)?;
+    tell_identity(&keyring, &audit);
     let enrolled = Enrolled::open(&state).map_err(|e| system("state", &e))?;
     let enrolling = enrolled.fill(&mut config);
     let enrolling = enrolment::all(&config, &state, enrolling).map_err(|e| system("directory.enrol", &e))?;
@@ -201,6 +206,9 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     doors.spawn(gateway_api::serve(api, door));
     let (answers, answers_out) = mpsc::channel(crate::limits::LOOKUPS_MAX);
     let directory = Directory::of(&config, &state, &keyring).map_err(|e| system("directory", &e))?;
+    if let Some(directory) = &directory {
+        directory.pins.audit_to(audit.clone());
+    }
     let told_address = addresses.contacts[0].addr;
     let registrants = registrations::registrants(&config, &state, keyring.keys().current.fingerprint(), told_address, None)
         .map_err(|e| system("directory", &e))?;
@@ -227,6 +235,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
         enrolling,
         state,
         own,
+        audit,
         keyring,
         told_address,
         private_address: None,
@@ -610,6 +619,7 @@ impl Daemon {
         let keys = self.keyring.rotate()?;
         let (now, key) = (clock::now(), keys.current.fingerprint());
         tracing::warn!("the key of this gateway is replaced: {key}");
+        self.audit.write(audit::Event::of_key("key-rotated", key, "the new key of this gateway"));
         for port in &mut self.registrants {
             port.registrant.set_key(now, key);
         }
@@ -656,8 +666,11 @@ impl Daemon {
 }
 
 /// Who this gateway is, once in the log.
-fn tell_identity(keyring: &Keyring) {
+fn tell_identity(keyring: &Keyring, audit: &Audit) {
     let keys = keyring.keys();
+    if keys.made {
+        audit.write(audit::Event::of_key("key-made", keys.current.fingerprint(), "the key of this gateway"));
+    }
     let made = if keys.made { ", made just now" } else { "" };
     tracing::info!("the key of this gateway: {}{made}", keys.current.fingerprint());
 }

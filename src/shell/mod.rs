@@ -3,6 +3,7 @@
 pub mod access;
 pub mod accounts;
 pub mod api_client;
+pub mod audit_file;
 pub mod backup;
 pub mod bench;
 pub mod cli;

@@ -4,6 +4,7 @@
 
 use crate::api::directory as api;
 use crate::api::numbers as said;
+use crate::audit::Event;
 use crate::clock::WallMs;
 use crate::directory::{Asker, Disclosure, Request as Ask, Response as Answer, Server, User, referral};
 use crate::key::Fingerprint;
@@ -260,6 +261,7 @@ async fn rotate(State(shared): At, Extension(peer): From, headers: HeaderMap) ->
     match shared.keyring.rotate() {
         Ok(keys) => {
             tracing::warn!("the key of this directory is replaced: {}", keys.current.fingerprint());
+            shared.audit.write(Event::of_key("key-rotated", keys.current.fingerprint(), "the new key of this directory"));
             ok(&identity_key::shown(&shared.keyring))
         }
         Err(words) => error(StatusCode::INTERNAL_SERVER_ERROR, "not_rotated", &words),

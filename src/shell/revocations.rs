@@ -7,6 +7,7 @@ use super::directory::Shared;
 use super::http::{At, From, answer, error, is_operator, json, logged_in, not_a_number, ok, operator};
 use super::signed_answer;
 use crate::api::revocations::{CallKeyAnswer, CallKeyRequest, RevocationRow, RevocationsAnswer};
+use crate::audit::Event;
 use crate::directory::revocations::Revocation;
 use crate::directory::station_keys::{Asked, NoKey, Side, side_of};
 use crate::directory::{Disclosure, Request as Ask, Response as Answer};
@@ -54,9 +55,11 @@ async fn revoke(State(shared): At, Extension(peer): From, request: Request) -> R
         Err(refused) => return refused,
     };
     let Some(key) = Fingerprint::parse(&row.key) else { return bad_key() };
+    let why = row.why.clone();
     let decided = shared.ask(Ask::Revoke { key, why: row.why }).await;
     if decided.as_ref().is_ok_and(|a| *a == Answer::Done) {
         tracing::warn!("the key {key} is revoked");
+        shared.audit.write(Event::of_key("key-revoked", key, why));
     }
     answer(decided)
 }
@@ -69,6 +72,7 @@ async fn unrevoke(State(shared): At, Extension(peer): From, Path(key): Path<Stri
     let decided = shared.ask(Ask::Unrevoke(key)).await;
     if decided.as_ref().is_ok_and(|a| *a == Answer::Done) {
         tracing::warn!("the key {key} is revoked no longer");
+        shared.audit.write(Event::of_key("key-good-again", key, "the operator says so"));
     }
     answer(decided)
 }

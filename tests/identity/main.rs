@@ -4,6 +4,7 @@
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods)] // Real processes in real time: this is the outside.
 
+mod audit;
 mod directory_key;
 mod identifiers;
 mod keys;

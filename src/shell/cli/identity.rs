@@ -104,7 +104,7 @@ fn keyring(daemon: &Daemon) -> Result<Option<Keyring>, Outcome> {
 }
 
 /// The state folder of a daemon, and the name of its key's files.
-fn state_of(daemon: &Daemon) -> Result<(PathBuf, &'static str), Outcome> {
+pub(super) fn state_of(daemon: &Daemon) -> Result<(PathBuf, &'static str), Outcome> {
     let path = config_path(daemon)?;
     Ok(match config::any(&path).map_err(|found| problems(&found))? {
         AnyConfig::Gateway(_) => (config::state_root().join(config::name(&path)), identity_key::GATEWAY),

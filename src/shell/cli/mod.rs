@@ -4,6 +4,7 @@
 
 mod accounts;
 mod ask;
+mod audit;
 mod check;
 mod identity;
 mod keep;
@@ -54,6 +55,13 @@ enum Verb {
     Lookup {
         /// The number
         number: String,
+        #[command(flatten)]
+        daemon: Daemon,
+    },
+    /// The audit trail of a daemon
+    Audit {
+        #[command(subcommand)]
+        ask: audit::Ask,
         #[command(flatten)]
         daemon: Daemon,
     },
@@ -362,6 +370,7 @@ async fn run(verb: Verb) -> Outcome {
             ask::rows(&daemon, "/v1/calls", &["call", "direction", "from", "to", "state", "media", "peer", "started"]).await
         }
         Verb::Lookup { number, daemon } => ask::lookup(&daemon, &number).await,
+        Verb::Audit { ask, daemon } => audit::run(&daemon, ask).await,
         Verb::Identity { change, daemon } => identity::run(&daemon, change).await,
         Verb::Routes { change, daemon } => ask::routes(&daemon, change).await,
         Verb::Registrations { change: None | Some(RegistrationChange::List), daemon } => ask::registrations(&daemon).await,

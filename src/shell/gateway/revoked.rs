@@ -1,6 +1,7 @@
 //! A gateway hears that the list of revoked keys is another, asks for it, and goes by it.
 
 use super::{Daemon, FromDirectory};
+use crate::audit::Event;
 use crate::shell::log::Seldom;
 use crate::shell::revoked_file::Revoked;
 
@@ -33,6 +34,13 @@ impl Daemon {
             }
         };
         tracing::warn!("{} keys are revoked by the directory (list {})", list.keys.len(), list.serial);
+        let before = &self.revoked.list.keys;
+        for key in list.keys.iter().filter(|key| !before.contains(key)) {
+            self.audit.write(Event::of_key("key-revoked", key, "the directory says so"));
+        }
+        for key in before.iter().filter(|key| !list.keys.contains(key)) {
+            self.audit.write(Event::of_key("key-good-again", key, "the directory says so"));
+        }
         self.gateway.set_revoked(&list.keys);
         if let Some(directory) = &self.directory {
             directory.client().hear_serial(list.serial);
