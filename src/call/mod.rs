@@ -45,6 +45,7 @@ pub use record::{CallRecord, Direction};
 pub use secure::{MediaTransmit, SecurityConfig};
 pub use view::{CallView, PortView};
 
+use crate::audit;
 use crate::clock::{Instant, TimerTable, WallMs, ms};
 use crate::digest::Prints;
 use crate::id::{AccountId, CallId, LegId, PortId};
@@ -130,6 +131,8 @@ pub enum Action {
     Route(Number, Option<resolve::cache::LearnedRoute>),
     /// Write the record.
     Record(Box<CallRecord>),
+    /// For the audit trail.
+    Audit(Box<audit::Event>),
     /// Log one decision.
     Log(LogLine),
 }
@@ -587,6 +590,9 @@ impl Gateway {
             Some(fax) => fax.record.words(),
             None => cause.words(),
         };
+        if call.record.peer.is_some() {
+            self.actions.push_back(Action::Audit(Box::new(call.record.audit())));
+        }
         self.actions.push_back(Action::Record(Box::new(call.record)));
     }
 

@@ -1,6 +1,7 @@
 //! The call record (CDR): one a call, written when its legs have given back their counters.
 
 use super::question::PeerSays;
+use crate::audit;
 use crate::clock::WallMs;
 use crate::fax::t38::relay::FaxStats;
 use crate::identity::Proof;
@@ -94,6 +95,42 @@ pub struct CallRecord {
     pub verified: Option<Proof>,
     /// Why something did not leave, or was sent elsewhere.
     pub suspicion: Option<String>,
+}
+
+impl CallRecord {
+    /// The call for the audit trail: who was there, by what that is known, and what left or would have.
+    pub(super) fn audit(&self) -> audit::Event {
+        let by = self.verified.map_or("nothing", |proof| match proof {
+            Proof::Proven => "handshake",
+            Proof::Signed => "directory",
+            Proof::Stated => "stated",
+            Proof::CsiMatched => "csi",
+            Proof::FlaggedByPolicy => "policy",
+        });
+        let decision = match (self.verified, &self.suspicion, self.answered) {
+            (Some(_), _, _) => "cleared",
+            (None, Some(_), _) => "suppressed",
+            (None, None, Some(_)) => "not judged",
+            (None, None, None) => "not answered",
+        };
+        let held_back = self.verified.is_none() && self.suspicion.is_some();
+        let ports = self.ports.join(" and ");
+        audit::Event {
+            what: "call",
+            call: Some(self.call.clone()),
+            number: Some(if self.direction == Direction::Incoming { self.from.clone() } else { self.to.clone() }),
+            peer: self.peer.map(|p| p.to_string()),
+            key: self.peer_key.map(|k| k.to_string()),
+            verified_by: Some(by.into()),
+            cipher: Some(self.cipher.clone().unwrap_or_else(|| "none".into())),
+            decision: Some(decision.into()),
+            would_have_sent: held_back.then(|| format!("whatever {ports} says or sends to {}", self.to)),
+            words: match &self.suspicion {
+                Some(why) => format!("{}; {why}", self.result),
+                None => self.result.clone(),
+            },
+        }
+    }
 }
 
 /// Counters of a leg that followed another in the same call: counts add up, the rest is the later leg's.

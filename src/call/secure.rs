@@ -25,10 +25,10 @@ use crate::key::Fingerprint;
 use crate::limits::{HANDSHAKE_DATAGRAMS_MAX, HANDSHAKES_PER_CALL_MAX};
 use crate::line::Command as LineCommand;
 use crate::media::Protection as LegProtection;
-use crate::negotiate::{Association, OwnDtls, Policy, Protection, Shield};
+use crate::negotiate::{Association, Choice, OwnDtls, Policy, Protection, Shield};
 use crate::number::Number;
 use crate::resolve::Target;
-use crate::sdp::Crypto;
+use crate::sdp::{Crypto, Proto};
 use crate::sip::Transport;
 use crate::srtp;
 use crate::tick::Command;
@@ -52,6 +52,8 @@ pub struct SecurityConfig {
     pub identity: identity::Policy,
     /// Our certificate, whose fingerprint is our identifier. `None`: no DTLS.
     pub certificate: Option<Arc<dtls::Certificate>>,
+    /// Nobody else reads the signalling, whatever it goes by: keys may stand in it (a closed network; the laboratory's).
+    pub private_signalling: bool,
     /// What makes handshakes.
     pub engine: EngineFor,
 }
@@ -66,6 +68,7 @@ impl SecurityConfig {
             media: Policy::Off,
             identity: identity::Policy { peers: identity::Peers::Flag, ..identity::Policy::default() },
             certificate: None,
+            private_signalling: false,
             engine: Arc::new(|_, _| Box::new(dtls::Dimpl)),
         }
     }
@@ -145,7 +148,7 @@ impl Secrecy {
 impl Gateway {
     /// What of keys may be said to a peer reached (or heard) by `transport`.
     pub(super) fn shield(&mut self, policy: Policy, transport: Transport, knows_dtls: bool) -> Shield {
-        let private = transport == Transport::Tls && policy.encrypts();
+        let private = (transport == Transport::Tls || self.config.security.private_signalling) && policy.encrypts();
         let mut own_keys = Vec::new();
         for (i, profile) in SUITES.into_iter().enumerate().filter(|_| private) {
             let mut octets = Vec::with_capacity(48);
@@ -485,20 +488,14 @@ impl Gateway {
     }
 
     /// What was agreed is in force: the handshake that it needs, if there is none yet.
-    pub(super) fn secure_session(
-        &mut self,
-        now: Instant,
-        id: CallId,
-        by: &Protection,
-        remote: SocketAddr,
-        audio: Option<crate::sdp::Proto>,
-    ) {
+    pub(super) fn secure_session(&mut self, now: Instant, id: CallId, choice: &Choice, audio: Option<Proto>) {
+        let (by, remote) = (choice.protection(), choice.remote());
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.talk.secrecy.shield.settle(audio.clone(), by);
+        call.talk.secrecy.shield.settle(audio, by);
         // A fax in the clear beside encrypted audio is told as what it is.
-        match audio.is_some() {
-            true => call.record.protection = Some(by.word()),
-            false => call.record.fax_protection = Some(by.word()),
+        match choice {
+            Choice::Audio(_) => call.record.protection = Some(by.word()),
+            Choice::T38(_) => call.record.fax_protection = Some(by.word()),
         }
         let Protection::Dtls(agreed) = by else {
             if let Protection::Sdes(sdes) = by {

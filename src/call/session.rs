@@ -173,7 +173,7 @@ impl Gateway {
         let agreed = call.talk.negotiation.agreed().ok_or(Refusal::NoOffer)?;
         let choice = negotiate::choice(&self.config.media, &call.talk.secrecy.shield, agreed)?;
         let audio = negotiate::audio_proto(agreed);
-        self.secure_session(now, id, choice.protection(), choice.remote(), audio);
+        self.secure_session(now, id, &choice, audio);
         self.carry_out(now, id, &choice);
         Ok(())
     }
@@ -203,8 +203,7 @@ impl Gateway {
                 // Whoever announces something has not said yet who it is.
                 return;
             }
-            let audio = agreed_proto;
-            self.secure_session(now, id, choice.protection(), choice.remote(), audio);
+            self.secure_session(now, id, &choice, agreed_proto);
             self.carry_out(now, id, &choice);
         }
     }

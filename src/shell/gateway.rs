@@ -465,6 +465,7 @@ impl Daemon {
                 self.totals.fax_pages += record.fax.as_ref().map_or(0, |f| u64::from(f.record.pages));
                 self.records.write(&record);
             }
+            Action::Audit(event) => self.audit.write(*event),
             Action::Log(line) => {
                 let call = line.call.map(|c| c.to_string()).unwrap_or_default();
                 if line.warn {

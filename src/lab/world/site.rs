@@ -8,6 +8,7 @@ use super::network::Ticket;
 use super::place::{Found, Place, SIP_PORT, STUN_SERVER, home, sip_address};
 use super::plug::Plug;
 use super::spec::{GatewaySpec, MachineSpec, PortSpec, SecuritySpec};
+use crate::audit;
 use crate::call::{self, Action, Addresses, CallRecord, Gateway, LegSockets, LogLine, PortConfig, SecurityConfig};
 use crate::clock::{Instant, Rng, WallMs};
 use crate::digit_map::{DigitMap, emergency_numbers};
@@ -64,6 +65,8 @@ pub enum Out {
 pub struct Journal {
     /// Call records, in order.
     pub records: Vec<CallRecord>,
+    /// What went into the audit trail.
+    pub audit: Vec<audit::Event>,
     /// Decisions.
     pub logs: Vec<(Instant, LogLine)>,
     /// What the simulated machines noticed.
@@ -264,8 +267,14 @@ impl Site {
     }
 
     fn security(&self) -> SecurityConfig {
-        let SecuritySpec { media, identity, .. } = self.spec.security;
-        SecurityConfig { media, identity, certificate: self.certificate(), engine: Arc::new(|_, seed| Box::new(SeededForSimulation(seed))) }
+        let SecuritySpec { media, identity, private_signalling, .. } = self.spec.security;
+        SecurityConfig {
+            media,
+            identity,
+            certificate: self.certificate(),
+            private_signalling,
+            engine: Arc::new(|_, seed| Box::new(SeededForSimulation(seed))),
+        }
     }
 
     fn media_address(&self, leg: LegId, channel: Channel) -> SocketAddr {
@@ -562,6 +571,7 @@ impl Site {
                     running.ended.insert(record.call.clone());
                     self.journal.records.push(*record);
                 }
+                Action::Audit(event) => self.journal.audit.push(*event),
                 Action::Log(line) => self.journal.logs.push((now, line)),
             }
         }

@@ -112,6 +112,8 @@ pub struct SecuritySpec {
     pub has_key: bool,
     /// Whom pages go to.
     pub identity: identity::Policy,
+    /// Nobody reads its signalling, so that keys may stand there (SDES); the world has no TLS.
+    pub private_signalling: bool,
 }
 
 impl SecuritySpec {
@@ -119,12 +121,20 @@ impl SecuritySpec {
     pub const USUAL: SecuritySpec = SecuritySpec {
         media: Policy::Preferred,
         has_key: true,
+        private_signalling: false,
         identity: identity::Policy {
             peers: identity::Peers::Prove,
             foreign: identity::Foreign::Flag,
             limit_ms: identity::LIMIT_MS,
             check_is_off: false,
         },
+    };
+    /// Keys in the signalling, and none of its own: SRTP by SDES, and nothing in the clear.
+    pub const SDES: SecuritySpec = SecuritySpec {
+        media: Policy::Required,
+        has_key: false,
+        private_signalling: true,
+        identity: identity::Policy { peers: identity::Peers::Flag, ..SecuritySpec::USUAL.identity },
     };
     /// The control of safety scenes: everything as usual, and whoever answers is let through.
     pub const CHECK_IS_OFF: SecuritySpec =
@@ -135,7 +145,7 @@ impl Default for SecuritySpec {
     /// In the clear, by a gateway without a key: for scenes about other things, which handshakes would only slow down.
     fn default() -> Self {
         let identity = identity::Policy { peers: identity::Peers::Flag, ..SecuritySpec::USUAL.identity };
-        SecuritySpec { media: Policy::Off, has_key: false, identity }
+        SecuritySpec { media: Policy::Off, has_key: false, identity, private_signalling: false }
     }
 }
 

@@ -64,6 +64,7 @@ fn security(config: &GatewayConfig, keys: &Keys) -> call::SecurityConfig {
         media: config.security.media.policy(),
         identity: config.identity.policy(),
         certificate: config.security.dtls.0.then(|| Arc::new(certificate)),
+        private_signalling: false,
         engine: Arc::new(|known, _| match known {
             true => Box::new(dtls::Dimpl),
             false => Box::new(crate::shell::dtls_openssl::OpenSsl),
