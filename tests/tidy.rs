@@ -128,6 +128,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "lab",
         &[
+            "audit::Event",
             "call",
             "clock",
             "digest",

@@ -135,7 +135,7 @@ impl Stage {
                     Action::Record(record) => self.records.push(*record),
                     Action::Log(line) => self.words.push(line.words),
                     Action::Locate(id, uri) => self.located.push((id, uri)),
-                    Action::Route(..) => {}
+                    Action::Route(..) | Action::Audit(_) => {}
                 }
             }
             while let Some(command) = self.gateway.poll_command() {

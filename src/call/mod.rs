@@ -45,7 +45,7 @@ pub use record::{CallRecord, Direction};
 pub use secure::{MediaTransmit, SecurityConfig};
 pub use view::{CallView, PortView};
 
-use crate::audit;
+use crate::audit::Event as AuditEvent;
 use crate::clock::{Instant, TimerTable, WallMs, ms};
 use crate::digest::Prints;
 use crate::id::{AccountId, CallId, LegId, PortId};
@@ -132,7 +132,7 @@ pub enum Action {
     /// Write the record.
     Record(Box<CallRecord>),
     /// For the audit trail.
-    Audit(Box<audit::Event>),
+    Audit(Box<AuditEvent>),
     /// Log one decision.
     Log(LogLine),
 }

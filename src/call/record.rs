@@ -1,7 +1,7 @@
 //! The call record (CDR): one a call, written when its legs have given back their counters.
 
 use super::question::PeerSays;
-use crate::audit;
+use crate::audit::Event as AuditEvent;
 use crate::clock::WallMs;
 use crate::fax::t38::relay::FaxStats;
 use crate::identity::Proof;
@@ -99,7 +99,7 @@ pub struct CallRecord {
 
 impl CallRecord {
     /// The call for the audit trail: who was there, by what that is known, and what left or would have.
-    pub(super) fn audit(&self) -> audit::Event {
+    pub(super) fn audit(&self) -> AuditEvent {
         let by = self.verified.map_or("nothing", |proof| match proof {
             Proof::Proven => "handshake",
             Proof::Signed => "directory",
@@ -115,7 +115,7 @@ impl CallRecord {
         };
         let held_back = self.verified.is_none() && self.suspicion.is_some();
         let ports = self.ports.join(" and ");
-        audit::Event {
+        AuditEvent {
             what: "call",
             call: Some(self.call.clone()),
             number: Some(if self.direction == Direction::Incoming { self.from.clone() } else { self.to.clone() }),

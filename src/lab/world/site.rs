@@ -8,7 +8,7 @@ use super::network::Ticket;
 use super::place::{Found, Place, SIP_PORT, STUN_SERVER, home, sip_address};
 use super::plug::Plug;
 use super::spec::{GatewaySpec, MachineSpec, PortSpec, SecuritySpec};
-use crate::audit;
+use crate::audit::Event as AuditEvent;
 use crate::call::{self, Action, Addresses, CallRecord, Gateway, LegSockets, LogLine, PortConfig, SecurityConfig};
 use crate::clock::{Instant, Rng, WallMs};
 use crate::digit_map::{DigitMap, emergency_numbers};
@@ -66,7 +66,7 @@ pub struct Journal {
     /// Call records, in order.
     pub records: Vec<CallRecord>,
     /// What went into the audit trail.
-    pub audit: Vec<audit::Event>,
+    pub audit: Vec<AuditEvent>,
     /// Decisions.
     pub logs: Vec<(Instant, LogLine)>,
     /// What the simulated machines noticed.
