@@ -167,6 +167,16 @@ impl Gateway {
         Shield::new(policy, own_keys, dtls, knows_dtls)
     }
 
+    /// Our key was replaced: handshakes that begin from now on show the new one, and so does who asks for our identifier.
+    pub fn set_certificate(&mut self, certificate: dtls::Certificate) {
+        let at = self.config.legs.first().map_or(IpAddr::from([0, 0, 0, 0]), |leg| leg.rtp.ip());
+        let identifier = Some(certificate.fingerprint());
+        if self.config.security.certificate.is_some() {
+            self.config.security.certificate = Some(Arc::new(certificate));
+        }
+        self.sip.set_capabilities(crate::negotiate::capabilities(&self.config.media, identifier, SocketAddr::new(at, 0)));
+    }
+
     /// A name of an association (RFC 8842 s.4: at least 120 bits by chance).
     fn tls_id(&mut self) -> String {
         format!("{:016x}{:016x}", self.prints.number(), self.prints.number())

@@ -621,6 +621,7 @@ impl Daemon {
         let (now, key) = (clock::now(), keys.current.fingerprint());
         tracing::warn!("the key of this gateway is replaced: {key}");
         self.audit.write(audit::Event::of_key("key-rotated", key, "the new key of this gateway"));
+        self.gateway.set_certificate(build::certificate(&keys));
         for port in &mut self.registrants {
             port.registrant.set_key(now, key);
         }

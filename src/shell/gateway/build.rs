@@ -56,14 +56,17 @@ pub(super) fn nowhere(config: &GatewayConfig) -> Addresses {
     Addresses { contacts: vec![crate::sip::Hop::udp(SocketAddr::new(ip, main.port()))], media: ip, outside: None }
 }
 
+/// What we show in handshakes.
+pub(super) fn certificate(keys: &Keys) -> dtls::Certificate {
+    dtls::Certificate::new(keys.current.certificate().to_vec(), keys.current.private_key().to_vec())
+}
+
 /// Our certificate for handshakes, and the engines: our own gateways have ECDSA keys, which dimpl reads (DTLS 1.3); anybody else may have RSA.
 fn security(config: &GatewayConfig, keys: &Keys) -> call::SecurityConfig {
-    let current = &keys.current;
-    let certificate = dtls::Certificate::new(current.certificate().to_vec(), current.private_key().to_vec());
     call::SecurityConfig {
         media: config.security.media.policy(),
         identity: config.identity.policy(),
-        certificate: config.security.dtls.0.then(|| Arc::new(certificate)),
+        certificate: config.security.dtls.0.then(|| Arc::new(certificate(keys))),
         private_signalling: false,
         engine: Arc::new(|known, _| match known {
             true => Box::new(dtls::Dimpl),
