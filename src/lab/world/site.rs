@@ -677,10 +677,8 @@ fn answer_of(response: Response) -> Answer {
         },
         Response::Away(_) => Answer::No(NoRoute::Away),
         Response::Unknown(_) => Answer::No(NoRoute::Unknown),
-        Response::Elsewhere(..) | Response::LogIn | Response::Withheld(_) => Answer::No(NoRoute::Refused),
-        Response::Registered { .. } | Response::Bound { .. } | Response::Deregistered { .. } | Response::Done | Response::Refused(_) => {
-            Answer::No(NoRoute::Refused)
-        }
+        // It tells nobody, or that was no look-up.
+        _ => Answer::No(NoRoute::Refused),
     }
 }
 
