@@ -3,10 +3,10 @@
 use super::stage::{Daemon, Folder, directory, gateway};
 
 fn events(daemon: &Daemon) -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(daemon.state().join("audit.jsonl")).unwrap();
+    let text = std::fs::read_to_string(daemon.state().join("audit.jsonl")).expect("there is a trail");
     let row = |line: &str| {
         let read: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
-        (read["event"].as_str().unwrap().to_owned(), read["key"].as_str().unwrap_or_default().to_owned())
+        (read["event"].as_str().unwrap_or_default().to_owned(), read["key"].as_str().unwrap_or_default().to_owned())
     };
     text.lines().map(row).collect()
 }
