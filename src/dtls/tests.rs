@@ -393,3 +393,31 @@ fn a_flood_of_beginnings_is_bounded() {
     }
     assert!(failed <= 1 && answered < 40_000, "{failed} {answered}");
 }
+
+#[test]
+#[ignore = "some minutes of CPU: what the fuzz target does, without its compiler"]
+fn many_broken_handshakes() {
+    let seeds = seeds();
+    for seed in 0..30_000u64 {
+        let mut rng = crate::clock::Rng::new(seed);
+        let mut input = Vec::new();
+        for _ in 0..=rng.below(6) {
+            let (_, part) = &seeds[rng.below(seeds.len() as u64) as usize];
+            input.extend_from_slice(&part[..rng.below(part.len().min(400) as u64 + 1) as usize]);
+        }
+        // Whole chunks that bend a datagram under way, and octets that were hit.
+        for _ in 0..rng.below(4) {
+            let octets: Vec<u8> = (0..rng.below(40)).map(|_| rng.next_u64() as u8 & rng.next_u64() as u8).collect();
+            let chunk = [&[(rng.next_u64() as u8 & !6) | 2, octets.len() as u8], &octets[..]].concat();
+            let at = rng.below(input.len() as u64 + 1) as usize;
+            input.splice(at..at, chunk);
+        }
+        for _ in 0..rng.below(4) {
+            if !input.is_empty() {
+                let at = rng.below(input.len() as u64) as usize;
+                input[at] ^= rng.next_u64() as u8;
+            }
+        }
+        fuzz::association(&input);
+    }
+}

@@ -142,3 +142,62 @@ fn after_the_last_key(as_events: bool) -> (u16, u16, u64) {
     assert!(connected_at.is_some(), "the number was dialled");
     (tail, pressed, events)
 }
+
+#[cfg(feature = "spandsp")]
+#[test]
+fn a_fax_in_dtls_has_the_rtp_socket_sends_nothing_without_keys_and_leaves_handshakes_to_others() {
+    use crate::dtls::fuzz::{certificate, params, speak};
+    use crate::dtls::{Association, Dimpl, Expected, Role};
+    use crate::fax::t38::relay::{T38Config, T38Leg};
+    use crate::fax::t38::transport::Transport;
+    let certificates = [Arc::new(certificate()), Arc::new(certificate())];
+    let mut now = Instant::from_ms(1000);
+    let expected = |i: usize| Some(Expected::one(certificates[i].fingerprint()));
+    let mut client = Association::new(now, params(Role::Client, &certificates[0], expected(1)), &Dimpl);
+    let mut server = Association::new(now, params(Role::Server, &certificates[1], expected(0)), &Dimpl);
+    let mut hello = Vec::new();
+    speak(now, [&mut client, &mut server], &mut |_, d| {
+        if hello.is_empty() {
+            hello.clone_from(d);
+        }
+        true
+    });
+    let (ours, mut peers) = (client.take_records().unwrap(), server.take_records().unwrap());
+    let mut board = Board::new(Vec::new(), 1, 1, 60_000);
+    let peer = fuzz::config().remote_rtp;
+    let (mut sent, mut ports) = (Vec::new(), Vec::new());
+    let mut turns = |board: &mut Board, now: &mut Instant, command: Option<Command>| {
+        sent.clear();
+        let mut out = |_: LegId, channel: Channel, to: SocketAddr, bytes: &[u8]| sent.push((channel, to, bytes.to_vec()));
+        command.into_iter().for_each(|c| board.command(*now, c, &mut ports, &mut out));
+        for _ in 0..100 {
+            *now = *now + crate::clock::ms(20);
+            board.tick(*now, &mut out);
+        }
+        sent.clone()
+    };
+    let leg = T38Leg::new(&T38Config::to(peer)).unwrap().over(Transport::dtls(None));
+    let connect = Command::Connect { port: PortId(0), leg_id: LegId(0), leg: Box::new(Leg::T38(leg)) };
+    assert!(turns(&mut board, &mut now, Some(connect)).is_empty());
+    board.from_net(now, LegId(0), Channel::Rtp, peer, &hello);
+    assert_eq!(board.poll_handshake().map(|h| h.bytes.to_vec()), Some(hello.clone()));
+    let datagrams = turns(&mut board, &mut now, Some(Command::SecureFax(PortId(0), ours)));
+    assert!(!datagrams.is_empty() && datagrams.iter().all(|(channel, to, _)| *channel == Channel::Rtp && *to == peer));
+    assert_eq!(peers.open(&datagrams[0].2, &mut |_| {}).data, 1);
+    // Data stays here, a handshake does not; what comes to the socket of UDPTL is nobody's.
+    let mut wire = [0; 100];
+    let n = peers.seal(&datagrams[0].2, &mut [0; 200]).and_then(|_| peers.seal(b"no UDPTL", &mut wire)).unwrap();
+    board.from_net(now, LegId(0), Channel::Rtp, peer, &wire[..n]);
+    assert!(board.poll_handshake().is_none());
+    board.from_net(now, LegId(0), Channel::Rtp, peer, &hello);
+    board.from_net(now, LegId(0), Channel::Udptl, peer, &hello);
+    assert!(board.poll_handshake().is_some() && board.poll_handshake().is_none());
+    // One that does not fit comes back.
+    let [mut a, mut b] = [0, 1].map(|i| {
+        let role = if i == 0 { Role::Client } else { Role::Server };
+        Association::new(now, params(role, &certificates[i], expected(1 - i)), &Dimpl)
+    });
+    speak(now, [&mut a, &mut b], &mut |_, _| true);
+    turns(&mut board, &mut now, Some(Command::SecureFax(PortId(7), a.take_records().unwrap())));
+    assert!(core::iter::from_fn(|| board.poll_event()).any(|e| matches!(e, Event::SpentRecords(_))));
+}
