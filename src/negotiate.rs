@@ -608,7 +608,11 @@ fn rtp_t38_choice(
         remote: remote_at,
         version: agreed.version,
         max_datagram: usize::from(policy.max_datagram),
-        error_correction: ErrorCorrection::Redundancy { control: policy.redundancy_control, image: policy.redundancy_image },
+        // Without RFC 2198 packets are said again as they are.
+        error_correction: match agreed_line.redundancy() {
+            Some(_) => ErrorCorrection::Redundancy { control: policy.redundancy_control, image: policy.redundancy_image },
+            None => ErrorCorrection::None,
+        },
         max_bps: agreed.max_bit_rate.unwrap_or(14_400).clamp(2_400, 14_400),
         fill_bit_removal: agreed.fill_bit_removal,
     })

@@ -63,7 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("enum_door", &["clock", "directory", "limits", "number", "sip::Network", "sip::Transport", "sip::source_of"]),
     ("registration", &["clock", "directory", "key", "number"]),
     // Which numbers are the directory's is written as a digit map.
-    ("resolve", &["clock", "digit_map", "id", "key::Fingerprint", "limits", "number"]),
+    ("resolve", &["clock", "digit_map", "id", "limits", "number"]),
     // Offer and answer settle what a leg is built from: values of configuration, no machines.
     (
         "negotiate",

@@ -107,7 +107,7 @@ impl Gateway {
         let dialled = call.dialled.clone();
         self.log(Some(id), false, format!("the learned route to {dialled} is silent; asking the directory"));
         if let Ok(number) = Number::parse(&dialled) {
-            let step = self.resolver.ask_again(now, &number);
+            let step = self.resolver.find_again(now, &number);
             self.resolving(now, id, step);
         }
     }
@@ -284,7 +284,7 @@ impl Gateway {
             let dialled = call.dialled.clone();
             self.log(Some(id), false, format!("the learned route is stale ({words}); asking the directory"));
             if let Ok(number) = Number::parse(&dialled) {
-                let step = self.resolver.ask_again(now, &number);
+                let step = self.resolver.find_again(now, &number);
                 self.resolving(now, id, step);
             }
             return;

@@ -300,7 +300,9 @@ impl Gateway {
 
     fn start(&mut self, now: Instant, begun: Begun, certificate: Arc<dtls::Certificate>, expected: Option<dtls::Expected>) {
         let Begun { call, leg, remote, role, wanted } = begun;
-        let known = self.calls.get(&call).is_some_and(|c| matches!(c.talk.secrecy.check.expected(), Expected::Keys(_)));
+        // Who names its associations (RFC 8842) is of this time, and so are its keys; RSA is met at those who do not.
+        let named = wanted.as_ref().is_some_and(|w| w.peer_tls_id.is_some());
+        let known = named || self.calls.get(&call).is_some_and(|c| matches!(c.talk.secrecy.check.expected(), Expected::Keys(_)));
         let params = dtls::Params { role, certificate, expected, srtp: srtp_profiles(), mtu: MTU_BYTES };
         let engine = (self.config.security.engine)(known, self.prints.number());
         let association = dtls::Association::new(now, params, &*engine);
@@ -587,7 +589,7 @@ impl Gateway {
         match (clearance.by(), key) {
             (Proof::Proven, Some(key)) => self.log(Some(id), false, format!("the peer holds the key on record, {key}")),
             // the number had no key that anybody knew; from now on it has the one that was shown where the directory led.
-            (Proof::Signed, Some(key)) if from_us => self.learn_key(id, key),
+            (Proof::Signed, Some(key)) if from_us => self.learn_key(now, id, key),
             _ => {}
         }
         if held {
@@ -617,6 +619,8 @@ impl Gateway {
         let Some(number) = number else { return self.close(now, id, cause) };
         call.asked_again = true;
         let from = call.from;
+        // Its key is still the number's: where that gateway is now is asked by the key first, then by the number.
+        let step = self.resolver.find_again(now, &number);
         self.resolver.forget(&number);
         self.drain_resolver();
         self.leave_target(now, id);
@@ -629,16 +633,15 @@ impl Gateway {
             self.commands.push_back(Command::Line(port, LineCommand::Ringback));
         }
         self.log(Some(id), true, format!("its learned route is dropped; asking the directory where {dialled} is"));
-        let step = self.resolver.ask_again(now, &number);
         self.resolving(now, id, step);
     }
 
     /// The number's key is known now: from the handshake of a peer that the directory led to.
-    fn learn_key(&mut self, id: CallId, key: Fingerprint) {
-        let wall_now = self.calls.get(&id).map(|c| (c.dialled.clone(), c.target.clone()));
-        let Some((dialled, Some(target))) = wall_now else { return };
-        if let Ok(dialled) = Number::parse(&dialled) {
-            self.resolver.pin(&dialled, target.contact, key);
+    fn learn_key(&mut self, now: Instant, id: CallId, key: Fingerprint) {
+        let wall = self.wall(now);
+        let dialled = self.calls.get(&id).and_then(|c| Number::parse(&c.dialled).ok());
+        if let Some(dialled) = dialled {
+            let _another_is_known_and_stands = self.resolver.learn_identifier(wall, &dialled, &key.to_string());
             self.drain_resolver();
         }
     }

@@ -70,7 +70,7 @@ fn security(config: &GatewayConfig, keys: &Keys) -> call::SecurityConfig {
         private_signalling: false,
         engine: Arc::new(|known, _| match known {
             true => Box::new(dtls::Dimpl),
-            false => Box::new(crate::shell::dtls_openssl::OpenSsl),
+            false => Box::new(dtls::ByHello { newer: Arc::new(dtls::Dimpl), older: Arc::new(crate::shell::dtls_openssl::OpenSsl) }),
         }),
     }
 }
