@@ -103,7 +103,7 @@ fn compare(stage: &Stage, index: usize, fax: &Fax, arrived: &[Page]) {
     );
 }
 
-/// The call record says how the fax went; the leg must have been T.38.
+/// The call record says how the fax went; the leg must have been T.38 in DTLS, to a peer that has proven its key.
 async fn record(stage: &Stage, a: &Process, index: usize, port: &str, pages: usize) -> Result<(), String> {
     for _ in 0..100 {
         let found = records(a).into_iter().rev().find(|r| r["ports"][0] == port && !r["fax"].is_null());
@@ -111,13 +111,17 @@ async fn record(stage: &Stage, a: &Process, index: usize, port: &str, pages: usi
             let fax = &r["fax"];
             // Even lines of the demo's machines use error correction, odd ones do not; the record must say so.
             let ecm = !index.is_multiple_of(2);
-            let ok = fax["mode"] == "t38" && fax["delivered"] == true && fax["ecm"] == ecm && fax["pages"] == pages;
+            let security = &r["security"];
+            let proven = security["verified"] == "proven" && security["fax"] == "DTLS";
+            let ok = fax["mode"] == "t38" && fax["delivered"] == true && fax["ecm"] == ecm && fax["pages"] == pages && proven;
             stage.story.tell(
                 ok,
                 format!(
-                    "fax {}, from the call record: T.38 over UDPTL to {}: {}",
+                    "fax {}, from the call record: T.38 in {} to {}, which proved its key ({}): {}",
                     index + 1,
+                    security["cipher"].as_str().and_then(|c| c.split(',').next()).unwrap_or("the clear"),
                     r["peer"].as_str().unwrap_or("?"),
+                    security["verified"].as_str().unwrap_or("not verified"),
                     r["result"].as_str().unwrap_or("?")
                 ),
             );
