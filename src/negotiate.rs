@@ -135,6 +135,13 @@ pub struct T38Choice {
     pub fill_bit_removal: bool,
 }
 
+impl T38Choice {
+    /// Whether a leg that was made for this can go on with the other: the same path, under the same kind of keys.
+    pub fn is_carried_like(&self, other: &T38Choice) -> bool {
+        self.path == other.path && core::mem::discriminant(&self.protection) == core::mem::discriminant(&other.protection)
+    }
+}
+
 /// Why a description cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {

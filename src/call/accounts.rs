@@ -490,7 +490,9 @@ impl Gateway {
         let (policy, dtls, emergency) = (c.media.unwrap_or(self.config.security.media), c.dtls, call.emergency);
         // Help is called as it can be.
         let policy = if emergency && policy == Policy::Required { Policy::Preferred } else { policy };
-        let transport = invite.targets.first().map_or(Transport::Udp, |(hop, _)| hop.transport);
+        // Keys stand in the INVITE whichever way it goes in the end.
+        let private = !invite.targets.is_empty() && invite.targets.iter().all(|(hop, _)| hop.transport == Transport::Tls);
+        let transport = if private { Transport::Tls } else { Transport::Udp };
         let mut shield = self.shield(policy, transport, false);
         match dtls {
             true => shield.own_keys.clear(),

@@ -34,6 +34,7 @@ mod secure;
 mod session;
 mod switchover;
 mod terminals;
+mod verdict;
 mod view;
 
 pub use accounts::{AccountConfig, AccountView, CallerId, LocateId, OutsideCaps};

@@ -51,7 +51,16 @@ impl Gateway {
         if emergency {
             self.place_emergency(now, id, number);
         } else {
-            let step = self.resolver.resolve(now, &number);
+            let mut step = self.resolver.resolve(now, &number);
+            let keyless = |t: &Target| t.learned && t.signed && t.fingerprint.is_none();
+            let fax = self.calls.get(&id).is_some_and(|c| c.talk.fax);
+            if fax && matches!(&step, Step::Done(Ok(Route::Peer(t))) if keyless(t)) {
+                // Of a number without a key only a fresh word of the directory says where its pages may go.
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.asked_again = true;
+                }
+                step = self.resolver.ask_again(now, &number);
+            }
             self.resolving(now, id, step);
         }
         self.drain_sip(now);

@@ -77,6 +77,11 @@ impl Gateway {
     pub(super) fn fax_tone(&mut self, now: Instant, port: PortId, words: &str) {
         self.hint(port, words);
         if let Some(id) = self.call_of(port) {
+            if let Some(call) = self.calls.get_mut(&id).filter(|c| c.from == super::End::Port(port)) {
+                // What a voice may do, pages may not: a calling machine is judged as one as soon as it is heard.
+                call.talk.fax = true;
+            }
+            self.judge(now, id);
             self.ask_peer(now, id);
             self.drain_sip(now);
         }

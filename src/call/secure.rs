@@ -16,14 +16,13 @@
 //! so that a fax needs no further handshake. It travels into the T.38 leg as `dtls::Records` and comes back with the leg.
 
 use super::session::Flow;
-use super::{Cause, End, Gateway, State, Wait};
+use super::{Cause, Gateway, State};
 use crate::clock::Instant;
 use crate::dtls::{self, Role};
 use crate::id::{CallId, LegId, PortId};
-use crate::identity::{self, Check, Clearance, Expected, Proof, Suspicion, Verdict};
+use crate::identity::{self, Check, Clearance, Expected, Verdict};
 use crate::key::Fingerprint;
 use crate::limits::{HANDSHAKE_DATAGRAMS_MAX, HANDSHAKES_PER_CALL_MAX};
-use crate::line::Command as LineCommand;
 use crate::media::Protection as LegProtection;
 use crate::negotiate::{Association, Choice, OwnDtls, Policy, Protection, Shield};
 use crate::number::Number;
@@ -130,18 +129,20 @@ pub(super) struct Secrecy {
     pub(super) check: Check,
     /// The verdict that let things through.
     pub(super) clearance: Option<Clearance>,
+    /// What our handshakes of this call show: the certificate that our descriptions name, though it be replaced meanwhile.
+    certificate: Option<Arc<dtls::Certificate>>,
     /// The line is not put through before the verdict.
     pub(super) held: bool,
     /// The association whose keys the leg has.
-    keyed_by: Option<Association>,
+    pub(super) keyed_by: Option<Association>,
     /// The SRTP keys of that association, for legs that are made later.
-    keys: Option<srtp::Keys>,
+    pub(super) keys: Option<srtp::Keys>,
 }
 
 impl Secrecy {
     /// Nothing said, nobody expected.
     pub(super) fn new(shield: Shield, check: Check) -> Secrecy {
-        Secrecy { shield, check, clearance: None, held: false, keyed_by: None, keys: None }
+        Secrecy { shield, check, certificate: None, clearance: None, held: false, keyed_by: None, keys: None }
     }
 }
 
@@ -229,6 +230,12 @@ impl Gateway {
         }
     }
 
+    fn is_by_hand(&self, id: CallId, target: &Target) -> bool {
+        let dialled = self.calls.get(&id).and_then(|c| Number::parse(&c.dialled).ok());
+        let route = dialled.and_then(|n| self.resolver.learned().find(|(known, _)| **known == n).map(|(_, route)| route));
+        target.learned && !target.signed && route.is_some_and(|r| r.expires_at.is_none() && r.contact == target.contact)
+    }
+
     fn expected_of_target(&self, id: CallId, target: &Target) -> Expected {
         let emergency = self.calls.get(&id).is_some_and(|c| c.emergency);
         let key = target.fingerprint.as_deref().and_then(Fingerprint::parse);
@@ -236,8 +243,8 @@ impl Gateway {
             // Help is not asked for its papers.
             (true, _) => Expected::ByHand,
             (false, Some(key)) => Expected::Keys(vec![key]),
-            // What the directory says it signs; a route without its word is the operator's.
-            (false, None) if target.learned && !target.signed => Expected::ByHand,
+            // A route that never ends was made by hand; whatever else is not signed is nobody's word.
+            (false, None) if self.is_by_hand(id, target) => Expected::ByHand,
             (false, None) => Expected::Record { signed: target.signed && !target.learned },
         }
     }
@@ -247,7 +254,7 @@ impl Gateway {
         let check = Check::new(self.config.security.identity, expected, &self.revoked);
         self.handshakes.all.retain(|h| h.call != id);
         if let Some(call) = self.calls.get_mut(&id) {
-            call.talk.secrecy = Secrecy::new(shield, check);
+            call.talk.secrecy = Secrecy { certificate: self.config.security.certificate.clone(), ..Secrecy::new(shield, check) };
         }
     }
 
@@ -287,8 +294,8 @@ impl Gateway {
 
     fn begin_handshake(&mut self, now: Instant, id: CallId, remote: SocketAddr, wanted: &Association) {
         let of_call = self.handshakes.all.iter().filter(|h| h.call == id).count();
-        let (Some(certificate), Some(leg)) = (self.config.security.certificate.clone(), self.calls.get(&id).and_then(|c| c.talk.leg))
-        else {
+        let of_this = self.calls.get(&id).map(|c| (c.talk.secrecy.certificate.clone(), c.talk.leg));
+        let Some((Some(certificate), Some(leg))) = of_this else {
             return;
         };
         if of_call >= HANDSHAKES_PER_CALL_MAX {
@@ -329,8 +336,9 @@ impl Gateway {
         // In the answer to an offer of the peer's the handshake may be the peer's to begin.
         let ours_to_hear = association.as_ref().is_none_or(|a| a.role == Role::Server);
         let hosts = self.hosts_of(id);
+        self.make_room_for_handshake(id);
         let of_call = self.handshakes.all.iter().filter(|h| h.call == id).count();
-        let certificate = self.config.security.certificate.clone()?;
+        let certificate = self.calls.get(&id)?.talk.secrecy.certificate.clone()?;
         let shielded = self.calls.get(&id)?.talk.secrecy.shield.dtls.is_some();
         if bytes.first() != Some(&HANDSHAKE)
             || !ours_to_hear
@@ -344,6 +352,18 @@ impl Gateway {
         let before = self.handshakes.all.len();
         self.start(now, Begun { call: id, leg, remote: src, role: Role::Server, wanted: association }, certificate, expected);
         (self.handshakes.all.len() > before).then_some(before)
+    }
+
+    /// The oldest handshake that has shown nothing goes, if there are as many as there may be: a flood of first datagrams costs the real one a
+    /// repeat, and no more.
+    fn make_room_for_handshake(&mut self, id: CallId) {
+        let of_call = self.handshakes.all.iter().filter(|h| h.call == id).count();
+        let idle = |h: &Handshake| h.call == id && h.shown.is_none() && h.wanted.is_none();
+        if of_call >= HANDSHAKES_PER_CALL_MAX
+            && let Some(oldest) = self.handshakes.all.iter().position(idle)
+        {
+            self.handshakes.all.remove(oldest);
+        }
     }
 
     /// The hosts that belong to a call's other end.
@@ -385,14 +405,11 @@ impl Gateway {
     /// A handshake of the session itself failed: where nothing else can key it, that is the end of it.
     fn keys_failed(&mut self, now: Instant, id: CallId, remote: SocketAddr) {
         let Some(call) = self.calls.get(&id) else { return };
-        let of_session = call.talk.secrecy.shield.association().is_some() && call.talk.remote().is_some_and(|at| at.ip() == remote.ip());
+        let of_session = call.talk.secrecy.shield.association().is_some() && call.talk.remote() == Some(remote);
         let keyed = call.talk.secrecy.keyed_by.is_some();
-        if of_session && !keyed && call.state == State::Up {
-            let why = Suspicion("the handshake failed, so that it proved nothing".into());
-            match call.talk.secrecy.check.holds_voice() {
-                true => self.suspect(now, id, why, false),
-                false => self.close(now, id, Cause::NotEncrypted("the DTLS handshake failed".into())),
-            }
+        // Where a proof is awaited its limit decides: one handshake that failed may be anybody's.
+        if of_session && !keyed && call.state == State::Up && !call.talk.secrecy.check.holds_voice() {
+            self.close(now, id, Cause::NotEncrypted("the DTLS handshake failed".into()));
         }
     }
 
@@ -496,6 +513,10 @@ impl Gateway {
         let of = |h: &&mut Handshake| h.call == id && h.wanted.as_ref().zip(keyed_by.as_ref()).is_some_and(|(w, k)| w.is_same(k));
         if let Some(h) = self.handshakes.all.iter_mut().find(of) {
             h.records = Some(records);
+            // The next fax may have begun without them.
+            if self.calls.get(&id).is_some_and(|c| c.talk.flow == Flow::T38 && c.state == State::Up) {
+                self.key_leg(id);
+            }
         }
     }
 
@@ -529,121 +550,6 @@ impl Gateway {
             self.begin_handshake(now, id, remote, agreed);
         }
         self.take_keys(now, id);
-    }
-
-    /// The peer answered: the time for its proof runs, and what can be judged is.
-    pub(super) fn check_peer(&mut self, now: Instant, id: CallId) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let handshake = call.talk.secrecy.shield.association().is_some();
-        call.talk.secrecy.check.answered(now, handshake);
-        if call.talk.secrecy.check.wants_statement() {
-            self.ask_identifier(now, id);
-        }
-        self.judge(now, id);
-    }
-
-    /// The verdict, and what follows from it.
-    pub(super) fn judge(&mut self, now: Instant, id: CallId) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.state != State::Up {
-            return;
-        }
-        call.talk.secrecy.check.handle_timeout(now);
-        match call.talk.secrecy.check.verdict() {
-            Verdict::Cleared(clearance) => self.clear(now, id, clearance),
-            Verdict::Waiting => {
-                if let Some(at) = call.talk.secrecy.check.poll_timeout() {
-                    call.timers.set(Wait::Identity, at);
-                }
-            }
-            Verdict::Wrong(why) => self.suspect(now, id, why, true),
-            Verdict::NoIdentifier(why) => {
-                if call.talk.secrecy.check.holds_voice() || call.talk.fax {
-                    self.suspect(now, id, why, false);
-                }
-            }
-        }
-    }
-
-    fn clear(&mut self, now: Instant, id: CallId, clearance: Clearance) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        call.timers.stop(Wait::Identity);
-        if call.talk.secrecy.clearance.replace(clearance) == Some(clearance) {
-            return;
-        }
-        if clearance.by() == Proof::Proven {
-            // The proof is of this association: what goes outside of it goes to nobody knows whom.
-            call.talk.secrecy.shield.policy = Policy::Required;
-        }
-        let held = core::mem::take(&mut call.talk.secrecy.held);
-        call.record.verified = Some(clearance.by());
-        let key = call.record.peer_key;
-        let from_us = call.from != End::Peer;
-        let (port, flow) = (call.port(), call.talk.flow);
-        if let (Some(port), Flow::T38) = (port, flow) {
-            self.commands.push_back(Command::Clear(port, clearance));
-        }
-        if let (true, Some(port)) = (held, port) {
-            self.commands.push_back(Command::Line(port, LineCommand::Connect));
-        }
-        match (clearance.by(), key) {
-            (Proof::Proven, Some(key)) => self.log(Some(id), false, format!("the peer holds the key on record, {key}")),
-            // the number had no key that anybody knew; from now on it has the one that was shown where the directory led.
-            (Proof::Signed, Some(key)) if from_us => self.learn_key(now, id, key),
-            _ => {}
-        }
-        if held {
-            self.terminal_answered(now, id);
-            self.ask_for_fax(now, id);
-        }
-    }
-
-    /// Nothing leaves: the wrong machine is there, or one that does not say who it is. What led there is forgotten, and the first server asked
-    /// again, once.
-    pub(super) fn suspect(&mut self, now: Instant, id: CallId, why: Suspicion, wrong: bool) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.state == State::Closing {
-            return;
-        }
-        let (fax, dialled) = (call.talk.fax, call.dialled.clone());
-        let at = call.record.peer.map_or_else(|| "somewhere".into(), |p| p.to_string());
-        call.record.suspicion = Some(why.0.clone());
-        let what = if fax { "no page was sent" } else { "nothing was sent" };
-        self.log(Some(id), true, format!("{dialled} at {at} is not cleared: {why}; {what}"));
-        let cause = if wrong { Cause::WrongIdentity(why.0.clone()) } else { Cause::NoIdentity(why.0.clone()) };
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let ours = matches!(call.from, End::Port(_)) && call.account.is_none() && !call.emergency;
-        let several = self.has_terminals_left(id);
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let number = Number::parse(&dialled).ok().filter(|_| ours && !call.asked_again && !several);
-        let Some(number) = number else { return self.close(now, id, cause) };
-        call.asked_again = true;
-        let from = call.from;
-        // Its key is still the number's: where that gateway is now is asked by the key first, then by the number.
-        let step = self.resolver.find_again(now, &number);
-        self.resolver.forget(&number);
-        self.drain_resolver();
-        self.leave_target(now, id);
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.record.answered = None;
-            call.answered_at = None;
-            call.cause = Some(cause);
-        }
-        if let End::Port(port) = from {
-            self.commands.push_back(Command::Line(port, LineCommand::Ringback));
-        }
-        self.log(Some(id), true, format!("its learned route is dropped; asking the directory where {dialled} is"));
-        self.resolving(now, id, step);
-    }
-
-    /// The number's key is known now: from the handshake of a peer that the directory led to.
-    fn learn_key(&mut self, now: Instant, id: CallId, key: Fingerprint) {
-        let wall = self.wall(now);
-        let dialled = self.calls.get(&id).and_then(|c| Number::parse(&c.dialled).ok());
-        if let Some(dialled) = dialled {
-            let _another_is_known_and_stands = self.resolver.learn_identifier(wall, &dialled, &key.to_string());
-            self.drain_resolver();
-        }
     }
 
     /// Deadlines of handshakes and of the identifier.

@@ -111,6 +111,11 @@ impl Talk {
         }
     }
 
+    /// What flowed does no longer; the sockets stay.
+    pub(super) fn flow_is_over(&mut self) {
+        (self.flow, self.choice) = (Flow::None, None);
+    }
+
     /// Whether a fax goes in RTP.
     pub(super) fn is_rtp_fax(&self) -> bool {
         matches!(&self.choice, Some(Choice::T38(t38)) if matches!(t38.path, T38Path::Rtp { .. }))
@@ -309,7 +314,12 @@ impl Gateway {
         let also_from = self.signalled_from(id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         match &call.talk.choice {
-            Some(Choice::T38(before)) if call.talk.flow == Flow::T38 => {
+            // Carried otherwise than before: another leg, so that nothing goes on under what no longer holds.
+            Some(Choice::T38(before)) if call.talk.flow == Flow::T38 && before.is_carried_like(choice) => {
+                let keys = sdes_keys(&choice.protection).filter(|_| before.protection != choice.protection);
+                if let Some(keys) = keys {
+                    self.commands.push_back(Command::Secure(port, Box::new(crate::srtp::Session::new(&keys))));
+                }
                 let moved = before.remote != choice.remote;
                 if before != choice {
                     call.talk.choice = Some(Choice::T38(choice.clone()));
@@ -371,9 +381,12 @@ impl Gateway {
         self.commands.push_back(Command::Connect { port, leg_id, leg: Box::new(leg) });
     }
 
-    /// The audio leg carries a fax from now on.
+    /// The audio leg carries a fax from now on, if its pages may go where it goes.
     pub(super) fn pass_through(&mut self, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.talk.secrecy.clearance.is_none() && call.from != End::Peer {
+            return;
+        }
         let (Flow::Audio(codec), Some(port)) = (call.talk.flow, call.port()) else { return };
         call.talk.flow = Flow::PassThrough(codec);
         // The record tells that a fax went as audio.

@@ -36,6 +36,9 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.talk.fax = true;
         let called = call.to == End::Port(port) && call.from == End::Peer;
+        // What a voice may do, pages may not.
+        self.judge(now, id);
+        let Some(call) = self.calls.get_mut(&id) else { return };
         let audio = matches!(call.talk.flow, Flow::Audio(_));
         if !(audio && call.state == State::Up) {
             return;

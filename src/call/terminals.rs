@@ -304,6 +304,10 @@ impl Gateway {
     fn branch_answers(&mut self, now: Instant, id: CallId, i: usize, sdp: &[u8]) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Branch { dialog, target, negotiation } = call.terminals.branches.remove(i);
+        if call.state == State::Up {
+            // Another was first, and is being looked at.
+            return self.hang_up_dialog(now, dialog, 26);
+        }
         call.record.peer = Some(target.contact);
         (call.dialog, call.target, call.talk.negotiation) = (Some(dialog), Some(target.clone()), negotiation);
         self.expect_this_one(id, &target);

@@ -255,8 +255,17 @@ impl Path {
 
     fn on_datagram(&mut self, now: Instant, (src, dst, bytes): Passing, on: &mut Vec<Passing>) {
         if dst.port() == 5060 || src.port() == 5060 {
-            let bytes = self.rewrite(&bytes, src);
-            return on.push((src, dst, bytes));
+            let bytes = self.rewrite(&bytes);
+            // Signalling is dropped and said again, too.
+            match self.rng.below(40) {
+                0 => self.dropped += 1,
+                1 => {
+                    self.replayed += 1;
+                    on.extend([(src, dst, bytes.clone()), (src, dst, bytes)]);
+                }
+                _ => on.push((src, dst, bytes)),
+            }
+            return;
         }
         let from_a = src.ip() == super::world::sip_address(A).ip();
         self.read(&bytes, src, dst, from_a);
@@ -389,7 +398,7 @@ impl Path {
     }
 
     /// What it makes of a SIP message.
-    fn rewrite(&self, bytes: &[u8], src: SocketAddr) -> Vec<u8> {
+    fn rewrite(&self, bytes: &[u8]) -> Vec<u8> {
         let text = String::from_utf8_lossy(bytes);
         let Some((head, body)) = text.split_once("\r\n\r\n").filter(|(_, body)| body.contains("m=")) else { return bytes.to_vec() };
         let ours = self.certificate.fingerprint().to_string();
@@ -404,7 +413,6 @@ impl Path {
                 Signalling::Redirect | Signalling::Substitute => Some(line.to_owned()),
             }
         };
-        let _who = src;
         let body: String = body.lines().filter_map(line).map(|l| l + "\r\n").collect();
         let length = |h: &str| match h.to_ascii_lowercase().starts_with("content-length") {
             true => format!("Content-Length: {}", body.len()),

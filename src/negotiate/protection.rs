@@ -163,6 +163,11 @@ impl Shield {
         self.settled = Some(Settled { audio: audio.or(before), by: by.clone() });
     }
 
+    /// Somebody else is to answer the same offer.
+    pub fn forget(&mut self) {
+        self.settled = None;
+    }
+
     /// The association in force.
     pub fn association(&self) -> Option<&Association> {
         match self.settled.as_ref().map(|s| &s.by) {
