@@ -15,8 +15,12 @@ gateway a 2 '[security]' 'media = "required"' '[[account]]' 'name = "bare"' "ser
 watch_wire "$bare"
 baresip_lines=("module $module.so")
 baresip_up 5001 "$bare" "$work/baresip-says.wav" "<sip:5001@127.0.0.1:$bare>;regint=0;mediaenc=$menc"
+# baresip takes no sound before it has its keys.
+hears() { [ "$(grep -ac 'dumping decode audio' "$work/baresip/log")" -ge "$1" ]; }
+calls=0
 talk() { # WHAT
   until_true 15 "the call ($1)" up a
+  calls=$((calls + 1)); until_true 15 "baresip's keys ($1)" hears $calls; sleep 0.3
   sim a phone1 record "$work/heard-$1.wav"
   does a phone1 played sim a phone1 play "$work/phone-says.wav"
   sleep 4.5 # one whole round of what baresip says
