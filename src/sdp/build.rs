@@ -249,10 +249,8 @@ fn answer_rtp_t38(local: &Local, offered: &Media, port: u16, ours: &T38, carriag
     }
     let agreed = T38::of_fmtp(payload.fmtp.as_deref().unwrap_or_default()).answer(ours)?;
     let mut media = rtp_t38_line(local, port, payload.pt, &agreed, carriage);
-    match (offered.redundancy(), media.payloads.pop()) {
-        (Some(pt), Some(red)) => media.payloads.push(Payload { pt, ..red }),
-        (None, _) | (Some(_), None) => {}
-    }
+    let red = media.payloads.pop();
+    media.payloads.extend(offered.redundancy().zip(red).map(|(pt, red)| Payload { pt, ..red }));
     media.rtcp_mux = offered.rtcp_mux;
     Some(media)
 }
