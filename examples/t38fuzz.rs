@@ -177,7 +177,7 @@ mod run {
         let mut machines = [machine(true), machine(false)];
         let version = rng.below(2) as u8;
         let syntax = Syntax::of_version(version);
-        let leg = |n: usize| T38Leg::new(&T38Config { version, ..T38Config::to(address(1 - n)) }).expect("a leg");
+        let leg = |n: usize| T38Leg::new(&T38Config { version, ..T38Config::without_a_call(address(1 - n)) }).expect("a leg");
         let mut legs = [leg(0), leg(1)];
         let mut wires: [VecDeque<Vec<u8>>; 2] = Default::default();
         let mut senders = [Sender::new(ErrorCorrection::None, 1400), Sender::new(ErrorCorrection::None, 1400)];

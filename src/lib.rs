@@ -17,6 +17,7 @@ pub mod dtls;
 pub mod enum_door;
 pub mod fax;
 pub mod id;
+pub mod identity;
 pub mod key;
 pub mod lab;
 pub mod limits;

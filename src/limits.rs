@@ -126,6 +126,10 @@ pub const DIGIT_MAP_ROWS_MAX: usize = 64;
 pub const EMERGENCY_NUMBERS_MAX: usize = 8;
 /// Events of one line between two turns of the board. A turn carries at most a dozen hook changes, each of which makes at most two.
 pub const LINE_EVENTS_MAX: usize = 32;
+/// Handshakes kept for one call: before the answer each of a number's terminals may begin one, and an attacker on their hosts some more.
+pub const HANDSHAKES_PER_CALL_MAX: usize = 2 * BINDINGS_PER_NUMBER_MAX;
+/// Datagrams of handshakes that wait to be sent. Beyond, they are lost like any, and sent again by their timers.
+pub const HANDSHAKE_DATAGRAMS_MAX: usize = 256;
 /// DTLS datagrams that wait for the event domain: two whole flights of four peers in one turn. Beyond, they are lost, and sent again.
 pub const HANDSHAKES_QUEUED_MAX: usize = 64;
 

@@ -2,19 +2,26 @@
 //!
 //! Pure functions over session descriptions (RFC 3264; T.38 annex D for `m=image`): an offer of ours, the answer to an offer, and what a
 //! session agreed on means for a leg. The form of the descriptions is `sdp`'s business, and so is what was said before in a dialog
-//! (`sdp::Negotiation`: versions, order of lines): what is made here are drafts for it.
+//! (`sdp::Negotiation`: versions, order of lines): what is made here are drafts for it. How media is protected is [`protection`]'s.
+
+mod protection;
+
+pub use protection::{Association, ClearPermit, OwnDtls, Policy, Protection, Sdes, Shield};
 
 use crate::fax::t38::relay::{SourcePolicy, T38Config};
 use crate::fax::t38::udptl::ErrorCorrection;
+use crate::key::Fingerprint;
 use crate::media::jitter;
-use crate::media::{AudioConfig, Direction, Protection};
+use crate::media::{AudioConfig, Direction, Protection as LegProtection};
 use crate::sdp::build::{self, LineAnswer, Local};
-use crate::sdp::{self, Agreed, Capabilities, Codec, Kind, Media, Proto, Session, Side, T38};
+use crate::sdp::{self, Agreed, Capabilities, Carriage, Codec, Kind, Media, Proto, Session, Side, T38};
 use std::net::SocketAddr;
 use tipring_dsp::g711::Law;
 
 /// Payload type on which we offer RFC 4733 events. 101 is what most of the world uses.
 const TELEPHONE_EVENT_PT: u8 = 101;
+/// Payload type on which we offer T.38 in RTP.
+const RTP_T38_PT: u8 = 98;
 /// What our relay can hold before it is played, as declared to peers.
 const T38_MAX_BUFFER_BYTES: u32 = 1800;
 
@@ -53,6 +60,23 @@ pub enum Choice {
     T38(T38Choice),
 }
 
+impl Choice {
+    /// How the leg is protected.
+    pub fn protection(&self) -> &Protection {
+        match self {
+            Choice::Audio(audio) => &audio.protection,
+            Choice::T38(t38) => &t38.protection,
+        }
+    }
+    /// Where its datagrams go.
+    pub fn remote(&self) -> SocketAddr {
+        match self {
+            Choice::Audio(audio) => audio.remote_rtp,
+            Choice::T38(t38) => t38.remote,
+        }
+    }
+}
+
 /// G.711, agreed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AudioChoice {
@@ -72,12 +96,32 @@ pub struct AudioChoice {
     pub vbd: bool,
     /// Who sends, seen from here.
     pub direction: Direction,
+    /// How it is protected.
+    pub protection: Protection,
+}
+
+/// What T.38's packets travel in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum T38Path {
+    /// UDPTL, plain or in DTLS.
+    Udptl,
+    /// RTP (RFC 4612).
+    Rtp {
+        /// On this payload type.
+        payload_type: u8,
+        /// Copies of earlier packets on this one (RFC 2198), if both take them.
+        redundancy_pt: Option<u8>,
+    },
 }
 
 /// T.38, agreed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct T38Choice {
-    /// Where UDPTL goes.
+    /// What its packets travel in.
+    pub path: T38Path,
+    /// How that is protected.
+    pub protection: Protection,
+    /// Where they go.
     pub remote: SocketAddr,
     /// T38FaxVersion.
     pub version: u8,
@@ -104,10 +148,12 @@ pub enum Refusal {
     NothingOpen,
     /// It wants T.38, and we are set not to.
     NoT38,
-    /// It wants media that is encrypted, by this proto, which is not built yet.
-    Secure(String),
-    /// It wants T.38 in RTP (RFC 4612), for which there is no leg.
-    RtpT38,
+    /// It is in the clear, and the route is not to be.
+    InTheClear,
+    /// It wants media encrypted, and has no keys, or none that we can use.
+    NoKeys,
+    /// It says its keys in signalling that others can read.
+    KeysInTheOpen,
 }
 
 impl Refusal {
@@ -119,26 +165,31 @@ impl Refusal {
             Refusal::NothingInCommon => "no media line that both gateways can do".into(),
             Refusal::NothingOpen => "every media line is closed".into(),
             Refusal::NoT38 => "T.38 is switched off here".into(),
-            Refusal::Secure(proto) => format!("media over {proto} is not built yet"),
-            Refusal::RtpT38 => "T.38 as an RTP payload (RFC 4612) is not built yet".into(),
+            Refusal::InTheClear => "media in the clear, where encryption is required".into(),
+            Refusal::NoKeys => "encrypted media without keys that both can use".into(),
+            Refusal::KeysInTheOpen => "its keys (SDES) came over signalling that is not encrypted".into(),
         }
     }
     /// What the offerer is told.
     pub fn sip_status(&self) -> u16 {
         match self {
             Refusal::Unreadable(_) => 400,
-            Refusal::NoOffer | Refusal::NothingInCommon | Refusal::NothingOpen | Refusal::NoT38 | Refusal::Secure(_) | Refusal::RtpT38 => {
-                488
-            }
+            Refusal::NoOffer
+            | Refusal::NothingInCommon
+            | Refusal::NothingOpen
+            | Refusal::NoT38
+            | Refusal::InTheClear
+            | Refusal::NoKeys
+            | Refusal::KeysInTheOpen => 488,
         }
     }
     /// The code of the Warning header that goes along (RFC 3261 s.20.43), where one helps: 302 transport protocol, 304 media type, 305 media
     /// format.
     pub fn warning(&self) -> Option<u16> {
         match self {
-            Refusal::Secure(_) => Some(302),
+            Refusal::InTheClear | Refusal::NoKeys | Refusal::KeysInTheOpen => Some(302),
             Refusal::NoT38 => Some(304),
-            Refusal::NothingInCommon | Refusal::RtpT38 => Some(305),
+            Refusal::NothingInCommon => Some(305),
             Refusal::NoOffer | Refusal::Unreadable(_) | Refusal::NothingOpen => None,
         }
     }
@@ -168,8 +219,9 @@ fn codec(law: Law) -> Codec {
     }
 }
 
-fn our_audio(policy: &MediaPolicy) -> build::Audio {
+fn our_audio(policy: &MediaPolicy, carriage: Carriage) -> build::Audio {
     build::Audio {
+        carriage,
         codecs: policy.laws.iter().copied().map(codec).collect(),
         telephone_event: Some(TELEPHONE_EVENT_PT),
         ptime_ms: 20,
@@ -200,39 +252,94 @@ fn local(at: SocketAddr) -> Local {
 /// What we could do beside what we offer (RFC 3407): T.38 is said before anybody needs it, so that the peer's gateway knows that a re-INVITE
 /// will be taken.
 fn capability_set(policy: &MediaPolicy) -> Capabilities {
-    let audio = build::offer_audio(&local(SocketAddr::from(([0, 0, 0, 0], 0))), 0, &our_audio(policy));
+    let clear = our_audio(policy, Carriage::clear(Proto::RtpAvp));
+    let audio = build::offer_audio(&local(SocketAddr::from(([0, 0, 0, 0], 0))), 0, &clear);
     let payloads = audio.media.iter().flat_map(|m| &m.payloads).map(|p| p.pt.to_string()).collect();
     let mut entries = vec![(Kind::Audio, Proto::RtpAvp, payloads)];
     if policy.t38.is_some() {
         entries.push((Kind::Image, Proto::Udptl, vec!["t38".into()]));
+        entries.push((Kind::Audio, Proto::RtpSavp, vec![RTP_T38_PT.to_string()]));
     }
-    Capabilities::of(&entries)
+    let mut set = Capabilities::of(&entries);
+    if let Some(rtp) = set.list.last_mut().filter(|_| policy.t38.is_some()) {
+        rtp.parameters.push(format!("a=rtpmap:{RTP_T38_PT} {}", Codec::RtpT38.rtpmap()));
+    }
+    set
 }
 
-/// An offer of audio at `rtp`.
-pub fn audio_offer(policy: &MediaPolicy, rtp: SocketAddr) -> Session {
-    let mut offer = build::offer_audio(&local(rtp), rtp.port(), &our_audio(policy));
+/// An offer of audio at `rtp`, with the keys that may be said. The error: there are none, and the route wants some.
+pub fn audio_offer(policy: &MediaPolicy, shield: &Shield, rtp: SocketAddr) -> Result<Session, Refusal> {
+    let carriage = shield.audio_offer()?;
+    let mut offer = build::offer_audio(&local(rtp), rtp.port(), &our_audio(policy, carriage));
     if policy.t38.is_some() {
         offer.capabilities = capability_set(policy);
     }
-    offer
+    Ok(offer)
 }
 
-/// An offer of T.38 at `udptl`; `None` if this gateway does none.
-pub fn t38_offer(policy: &MediaPolicy, udptl: SocketAddr) -> Option<Session> {
-    let t38 = policy.t38.as_ref()?;
-    Some(build::offer_t38(&local(udptl), udptl.port(), &our_t38(t38)))
+/// A way to carry a fax as T.38, to be offered in the middle of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaxWay {
+    /// UDPTL in the association that the audio is keyed by (RFC 7345): at the audio's port, so that no handshake is needed.
+    Dtls,
+    /// T.38 as a payload of the SRTP that the audio is in (RFC 4612).
+    Rtp,
+    /// UDPTL in the clear. Of what the permit allows.
+    Clear(ClearPermit),
+}
+
+impl FaxWay {
+    /// For logs.
+    pub fn words(self) -> &'static str {
+        match self {
+            FaxWay::Dtls => "T.38 in DTLS",
+            FaxWay::Rtp => "T.38 in SRTP",
+            FaxWay::Clear(_) => "T.38",
+        }
+    }
+}
+
+/// The ways to offer T.38, the best first, as far as the audio that stands and the route allow. `in_rtp`: whether the peer says that it reads
+/// T.38 in RTP.
+pub fn fax_ways(policy: &MediaPolicy, shield: &Shield, in_rtp: bool) -> Vec<FaxWay> {
+    if policy.t38.is_none() {
+        return Vec::new();
+    }
+    let dtls = shield.dtls_image().map(|_| FaxWay::Dtls);
+    let rtp = shield.rtp_image().filter(|_| in_rtp).map(|_| FaxWay::Rtp);
+    let clear = shield.policy.permit_clear().map(FaxWay::Clear);
+    [dtls, rtp, clear].into_iter().flatten().collect()
+}
+
+/// The way that a fax under way goes, for an offer that only says where we are.
+pub fn way_of(choice: &T38Choice) -> FaxWay {
+    match (choice.path, &choice.protection) {
+        (T38Path::Rtp { .. }, _) => FaxWay::Rtp,
+        (T38Path::Udptl, Protection::Clear(permit)) => FaxWay::Clear(*permit),
+        (T38Path::Udptl, Protection::Sdes(_) | Protection::Dtls(_)) => FaxWay::Dtls,
+    }
+}
+
+/// An offer of T.38; `None` if this gateway does none, or not so.
+pub fn t38_offer(policy: &MediaPolicy, shield: &Shield, way: FaxWay, rtp: SocketAddr, udptl: SocketAddr) -> Option<Session> {
+    let t38 = our_t38(policy.t38.as_ref()?);
+    Some(match way {
+        FaxWay::Clear(_) => build::offer_t38(&local(udptl), udptl.port(), &t38),
+        FaxWay::Dtls => build::offer_t38_by(&local(rtp), rtp.port(), &t38, &shield.dtls_image()?),
+        FaxWay::Rtp => build::offer_rtp_t38(&local(rtp), rtp.port(), RTP_T38_PT, &t38, &shield.rtp_image()?),
+    })
 }
 
 /// What OPTIONS is answered with: everything we can do, on no port (RFC 3264 s.9), and as a capability set (RFC 3407).
-pub fn capabilities(policy: &MediaPolicy, at: SocketAddr) -> Vec<u8> {
+pub fn capabilities(policy: &MediaPolicy, identifier: Option<Fingerprint>, at: SocketAddr) -> Vec<u8> {
     let nowhere = SocketAddr::new(at.ip(), 0);
-    let mut session = Session { capabilities: capability_set(policy), ..audio_offer(policy, nowhere) };
-    if let Some(image) = t38_offer(policy, nowhere) {
-        for line in image.media {
-            session.media.push(line).expect("two lines fit");
-        }
+    let audio = build::offer_audio(&local(nowhere), 0, &our_audio(policy, Carriage::clear(Proto::RtpAvp)));
+    let mut session = Session { capabilities: capability_set(policy), ..audio };
+    if let Some(t38) = &policy.t38 {
+        session = build::with_t38(session, &local(nowhere), 0, &our_t38(t38));
     }
+    // Our identifier, stated: who cannot see it proven in a handshake asks for it here.
+    session.security.fingerprints.extend(identifier.map(|f| sdp::Fingerprint { hash: "sha-256".into(), digest: f.0.to_vec() }));
     session.emit()
 }
 
@@ -247,6 +354,10 @@ pub struct Abilities {
     pub vbd: bool,
     /// Keys as events (RFC 4733).
     pub telephone_event: bool,
+    /// T.38 as an RTP payload (RFC 4612).
+    pub t38_in_rtp: bool,
+    /// The identifier that it states.
+    pub identifier: Option<Fingerprint>,
 }
 
 impl Abilities {
@@ -289,7 +400,22 @@ pub fn abilities(sdp: &[u8]) -> Option<Abilities> {
         audio: voice.map(name).collect(),
         vbd: payloads().any(sdp::Payload::is_vbd),
         telephone_event: payloads().any(|p| p.codec == Codec::TelephoneEvent),
+        t38_in_rtp: in_rtp || says_t38_in_rtp(&session),
+        identifier: identifier(&session),
     })
+}
+
+/// Whether a description's capability sets name T.38 in RTP (RFC 3407, RFC 4612).
+pub fn says_t38_in_rtp(session: &Session) -> bool {
+    let sets = session.media.iter().map(|m| &m.capabilities).chain([&session.capabilities]);
+    let named = |parameter: &String| parameter.to_ascii_lowercase().contains(Codec::RtpT38.rtpmap());
+    sets.flat_map(|c| &c.list).any(|c| c.proto.is_rtp() && c.parameters.iter().any(named))
+}
+
+/// The identifier that a description states: a SHA-256 of the session, not of a line, whose fingerprint is a handshake's matter.
+fn identifier(session: &Session) -> Option<Fingerprint> {
+    let sha256 = session.security.fingerprints.iter().find(|f| f.hash == "sha-256")?;
+    sha256.digest.as_slice().try_into().ok().map(Fingerprint)
 }
 
 /// What an answer depends on beside the offer.
@@ -301,43 +427,51 @@ pub struct Situation<'a> {
     pub fax: bool,
 }
 
-/// Which line of an offer we take. Where audio and T.38 are both open it depends on who sits at our end: a fax machine gets T.38, a
-/// telephone its audio (trunks offer both on every call). A T.38 line that opens in the middle of a call is meant: there is a page in hand.
-fn choose_line(policy: &MediaPolicy, offer: &Session, situation: Situation<'_>) -> Result<usize, Refusal> {
+/// Which line of an offer we take, and how it is carried. Where audio and T.38 are both open it depends on who sits at our end: a fax machine gets
+/// T.38, a telephone its audio (trunks offer both on every call). A T.38 line that opens in the middle of a call is meant: there is a page in hand.
+/// Of two lines of one kind the first that can be encrypted goes before one in the clear.
+fn choose_line(policy: &MediaPolicy, shield: &Shield, offer: &Session, situation: Situation<'_>) -> Result<(usize, Carriage), Refusal> {
     let local_tcf = |m: &Media| m.t38.as_ref().is_some_and(|t| t.rate_management == sdp::RateManagement::LocalTcf);
-    let is_image = |m: &Media| m.is_t38() && m.proto == Proto::Udptl && !local_tcf(m);
-    let is_audio = |m: &Media| {
-        m.kind == Kind::Audio && m.is_open() && !m.proto.is_secure() && m.proto.is_rtp() && m.payloads.iter().any(|p| ours(policy, p))
+    let is_image = |m: &Media| m.is_t38() && !local_tcf(m) || m.rtp_t38().is_some();
+    let is_audio = |m: &Media| m.kind == Kind::Audio && m.is_open() && m.proto.is_rtp() && m.payloads.iter().any(|p| ours(policy, p));
+    let mut why = None;
+    let mut find = |wanted: &dyn Fn(&Media) -> bool| {
+        let mut clear = None;
+        for (i, line) in offer.media.iter().enumerate().filter(|(_, m)| wanted(m)) {
+            match shield.answer(offer, line) {
+                Ok(carriage) if carriage.security.is_empty() => clear = clear.or(Some((i, carriage))),
+                Ok(carriage) => return Some((i, carriage)),
+                Err(refusal) => why = why.take().or(Some(refusal)),
+            }
+        }
+        clear
     };
-    let image = offer.media.iter().position(|m| policy.t38.is_some() && is_image(m));
-    let audio = offer.media.iter().position(is_audio);
+    let image = if policy.t38.is_some() { find(&is_image) } else { None };
+    let audio = find(&is_audio);
     match (image, audio) {
         (Some(image), Some(audio)) => {
             let before = situation.before;
-            let was_open = |i: usize| {
-                before
-                    .is_some_and(|b| b.open_lines().any(|(_, theirs)| theirs.is_t38()) && b.remote.media.get(i).is_some_and(Media::is_t38))
-            };
-            let opens = before.is_some() && !was_open(image);
-            Ok(if situation.fax || opens || was_open(image) { image } else { audio })
+            let t38 = |m: &Media| m.is_t38() || m.rtp_t38().is_some();
+            let was_open =
+                |i: usize| before.is_some_and(|b| b.open_lines().any(|(_, theirs)| t38(theirs)) && b.remote.media.get(i).is_some_and(t38));
+            let (image_at, audio_at) = (image.0, audio.0);
+            let opens = before.is_some() && !was_open(image_at);
+            let fax = situation.fax || opens || was_open(image_at);
+            // One line with both in it: voice, until a fax is meant.
+            Ok(if fax && (image_at != audio_at || situation.fax) { image } else { audio })
         }
         (Some(line), None) | (None, Some(line)) => Ok(line),
-        (None, None) => Err(why_not(policy, offer)),
+        (None, None) => Err(why.unwrap_or_else(|| why_not(policy, offer))),
     }
 }
 
 fn why_not(policy: &MediaPolicy, offer: &Session) -> Refusal {
     let open = || offer.media.iter().filter(|m| m.is_open());
-    if open().next().is_none() {
-        return Refusal::NothingOpen;
+    match () {
+        () if open().next().is_none() => Refusal::NothingOpen,
+        () if policy.t38.is_none() && open().any(|m| m.is_t38() || m.rtp_t38().is_some()) => Refusal::NoT38,
+        () => Refusal::NothingInCommon,
     }
-    if policy.t38.is_none() && open().any(|m| m.is_t38() && m.proto == Proto::Udptl) {
-        return Refusal::NoT38;
-    }
-    if let Some(secure) = open().find(|m| m.proto.is_secure()) {
-        return Refusal::Secure(secure.proto.as_str().into());
-    }
-    if open().any(|m| m.payloads.iter().any(|p| p.codec == Codec::RtpT38)) { Refusal::RtpT38 } else { Refusal::NothingInCommon }
 }
 
 fn ours(policy: &MediaPolicy, payload: &sdp::Payload) -> bool {
@@ -350,43 +484,66 @@ pub fn read(sdp: &[u8]) -> Result<Session, Refusal> {
 }
 
 /// Whether an offer could be answered, without answering it.
-pub fn check_offer(policy: &MediaPolicy, offer: &Session) -> Result<(), Refusal> {
+pub fn check_offer(policy: &MediaPolicy, shield: &Shield, offer: &Session) -> Result<(), Refusal> {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
-    answer(policy, offer, Situation { before: None, fax: true }, nowhere, nowhere).map(|_| ())
+    answer(policy, shield, offer, Situation { before: None, fax: true }, nowhere, nowhere).map(|_| ())
 }
 
 /// The answer to an offer: one line taken, the others closed in their places.
 pub fn answer(
     policy: &MediaPolicy,
+    shield: &Shield,
     offer: &Session,
     situation: Situation<'_>,
     rtp: SocketAddr,
     udptl: SocketAddr,
 ) -> Result<Session, Refusal> {
-    let chosen = choose_line(policy, offer, situation)?;
-    let (audio, t38) = (our_audio(policy), policy.t38.as_ref().map(our_t38));
+    let (chosen, carriage) = choose_line(policy, shield, offer, situation)?;
+    let line = &offer.media[chosen];
+    let t38 = policy.t38.as_ref().map(our_t38);
+    let plain_udptl = line.proto == Proto::Udptl;
+    let port = if plain_udptl { udptl.port() } else { rtp.port() };
+    let fax = line.is_t38() || line.rtp_t38().is_some() && (situation.fax || !line.payloads.iter().any(|p| ours(policy, p)));
+    let audio = our_audio(policy, carriage.clone());
     let take = match &t38 {
-        Some(t38) if offer.media[chosen].is_t38() => LineAnswer::T38(udptl.port(), t38),
-        _ => LineAnswer::Audio(rtp.port(), &audio),
+        Some(t38) if fax => LineAnswer::T38By(port, t38, &carriage),
+        _ => LineAnswer::Audio(port, &audio),
     };
     let lines: Vec<LineAnswer<'_>> = (0..offer.media.len()).map(|i| if i == chosen { take } else { LineAnswer::Refuse }).collect();
     build::answer(&local(rtp), offer, &lines).map_err(|_| Refusal::NothingInCommon)
 }
 
 /// What a session that both sides agreed on means for our leg.
-pub fn choice(policy: &MediaPolicy, agreed: &Agreed) -> Result<Choice, Refusal> {
-    let line = |(ours, theirs): (&Media, &Media)| match (&ours.kind, &policy.t38) {
-        (Kind::Image, Some(t38)) => t38_choice(t38, ours, theirs, agreed.offerer).map(Choice::T38),
-        (Kind::Image, None) => Err(Refusal::NoT38),
-        (Kind::Audio, _) => audio_choice(policy, ours, theirs, agreed.offerer).map(Choice::Audio),
-        (Kind::Other(_), _) => Err(Refusal::NothingInCommon),
+pub fn choice(policy: &MediaPolicy, shield: &Shield, agreed: &Agreed) -> Result<Choice, Refusal> {
+    let answer = |(ours, theirs): (&Media, &Media)| if agreed.offerer == Side::Ours { theirs.clone() } else { ours.clone() };
+    let line = |(ours, theirs): (&Media, &Media)| {
+        let protection = protection::protection(shield, agreed, ours, theirs)?;
+        let in_rtp = answer((ours, theirs)).rtp_t38();
+        match (&ours.kind, in_rtp, &policy.t38) {
+            (Kind::Image, _, Some(t38)) => t38_choice(t38, ours, theirs, agreed.offerer, protection).map(Choice::T38),
+            (Kind::Audio, Some(pt), Some(t38)) => rtp_t38_choice(t38, pt, ours, theirs, agreed.offerer, protection).map(Choice::T38),
+            (Kind::Image, _, None) | (Kind::Audio, Some(_), None) => Err(Refusal::NoT38),
+            (Kind::Audio, None, _) => audio_choice(policy, ours, theirs, agreed.offerer, protection).map(Choice::Audio),
+            (Kind::Other(_), _, _) => Err(Refusal::NothingInCommon),
+        }
     };
     // Of several lines that are open (a peer took more than we would) T.38 is the one with a page in hand.
     let image = agreed.open_lines().find(|(ours, _)| ours.kind == Kind::Image);
     image.or_else(|| agreed.open_lines().next()).map_or(Err(Refusal::NothingOpen), line)
 }
 
-fn audio_choice(policy: &MediaPolicy, local: &Media, remote: &Media, offerer: Side) -> Result<AudioChoice, Refusal> {
+/// The proto of the audio that was agreed on, for later offers.
+pub fn audio_proto(agreed: &Agreed) -> Option<Proto> {
+    agreed.open_lines().find(|(ours, _)| ours.kind == Kind::Audio).map(|(ours, _)| ours.proto.clone())
+}
+
+fn audio_choice(
+    policy: &MediaPolicy,
+    local: &Media,
+    remote: &Media,
+    offerer: Side,
+    protection: Protection,
+) -> Result<AudioChoice, Refusal> {
     let answer = if offerer == Side::Ours { remote } else { local };
     // Payload types are the offerer's in both directions; the answerer's first codec is the one that is used.
     let voice = answer.payloads.iter().find(|p| ours(policy, p)).ok_or(Refusal::NothingInCommon)?;
@@ -405,11 +562,11 @@ fn audio_choice(policy: &MediaPolicy, local: &Media, remote: &Media, offerer: Si
     };
     let vbd = remote.payloads.iter().any(|p| p.pt == voice.pt && p.is_vbd());
     let telephone_event_pt = answer.telephone_event();
-    Ok(AudioChoice { law, payload_type: voice.pt, telephone_event_pt, remote_rtp, remote_rtcp, rtcp_mux, vbd, direction })
+    Ok(AudioChoice { law, payload_type: voice.pt, telephone_event_pt, remote_rtp, remote_rtcp, rtcp_mux, vbd, direction, protection })
 }
 
 /// The peer's line says what it can take, the answer (whoever wrote it) what both hold to.
-fn t38_choice(policy: &T38Policy, local: &Media, remote: &Media, offerer: Side) -> Result<T38Choice, Refusal> {
+fn t38_choice(policy: &T38Policy, local: &Media, remote: &Media, offerer: Side, protection: Protection) -> Result<T38Choice, Refusal> {
     let remote_at = remote.destination().ok_or(Refusal::NothingInCommon)?;
     let agreed = if offerer == Side::Ours { remote } else { local };
     let (declared, agreed) = (remote.t38.clone().unwrap_or_default(), agreed.t38.clone().unwrap_or_default());
@@ -421,6 +578,8 @@ fn t38_choice(policy: &T38Policy, local: &Media, remote: &Media, offerer: Side) 
         }
     };
     Ok(T38Choice {
+        path: T38Path::Udptl,
+        protection,
         remote: remote_at,
         version: agreed.version,
         max_datagram: declared.max_datagram_bytes.map_or(usize::from(policy.max_datagram), |n| n as usize),
@@ -430,8 +589,40 @@ fn t38_choice(policy: &T38Policy, local: &Media, remote: &Media, offerer: Side) 
     })
 }
 
+/// The same of T.38 in RTP, whose attributes stand in the fmtp.
+fn rtp_t38_choice(
+    policy: &T38Policy,
+    pt: u8,
+    local: &Media,
+    remote: &Media,
+    offerer: Side,
+    protection: Protection,
+) -> Result<T38Choice, Refusal> {
+    let remote_at = remote.destination().ok_or(Refusal::NothingInCommon)?;
+    let agreed_line = if offerer == Side::Ours { remote } else { local };
+    let fmtp = agreed_line.payloads.iter().find(|p| p.pt == pt).and_then(|p| p.fmtp.as_deref()).unwrap_or_default();
+    let agreed = T38::of_fmtp(fmtp);
+    Ok(T38Choice {
+        path: T38Path::Rtp { payload_type: pt, redundancy_pt: agreed_line.redundancy() },
+        protection,
+        remote: remote_at,
+        version: agreed.version,
+        max_datagram: usize::from(policy.max_datagram),
+        error_correction: ErrorCorrection::Redundancy { control: policy.redundancy_control, image: policy.redundancy_image },
+        max_bps: agreed.max_bit_rate.unwrap_or(14_400).clamp(2_400, 14_400),
+        fill_bit_removal: agreed.fill_bit_removal,
+    })
+}
+
 /// The audio leg of a choice.
-pub fn audio_leg(policy: &MediaPolicy, choice: &AudioChoice, ssrc: u32, first_sequence: u16, first_timestamp: u32) -> AudioConfig {
+pub fn audio_leg(
+    policy: &MediaPolicy,
+    choice: &AudioChoice,
+    protection: LegProtection,
+    ssrc: u32,
+    first_sequence: u16,
+    first_timestamp: u32,
+) -> AudioConfig {
     let mut cname = heapless::String::new();
     let _fits = core::fmt::Write::write_fmt(&mut cname, format_args!("{ssrc:08x}@tipring"));
     AudioConfig {
@@ -449,7 +640,7 @@ pub fn audio_leg(policy: &MediaPolicy, choice: &AudioChoice, ssrc: u32, first_se
         jitter: jitter::Limits { max_ms: policy.jitter_max_ms.min(500) as u16, ..jitter::Limits::default() },
         watchdog_ms: policy.watchdog_ms,
         pass_through: false,
-        protection: Protection::Clear,
+        protection,
     }
 }
 

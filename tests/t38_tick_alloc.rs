@@ -102,7 +102,7 @@ fn a_whole_call_costs_no_malloc_in_the_tick() {
         }
         .into_iter();
         let mut leg = |peer| {
-            let config = T38Config { version, error_correction: correction, ..T38Config::to(at(peer)) };
+            let config = T38Config { version, error_correction: correction, ..T38Config::without_a_call(at(peer)) };
             T38Leg::new(&config).unwrap().over(transports.next().expect("two"))
         };
         let mut legs = [leg(1), leg(0)];

@@ -494,7 +494,7 @@ fn req_k6_a_fax_over_t38_takes_no_memory_in_the_tick() {
         pair.tick();
         pair.answer_events(&mut |pair| {
             for b in 0..2 {
-                let leg = T38Leg::new(&T38Config::to(address(1 - b))).expect("a leg");
+                let leg = T38Leg::new(&T38Config::without_a_call(address(1 - b))).expect("a leg");
                 pair.order(b, Command::Connect { port: PortId(0), leg_id: LegId(0), leg: Box::new(Leg::T38(leg)) });
             }
         });

@@ -26,9 +26,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Packets and keys, no sockets: used by both kinds of legs, and by whoever settles what keys they get.
     ("srtp", &["limits"]),
     ("media", &["clock", "limits", "srtp"]),
-    // T.38 in RTP is RTP.
-    ("fax", &["clock", "dtls::RECORD_OVERHEAD_MAX", "dtls::Records", "limits", "media::Protection", "media::rtp", "srtp"]),
-    ("tick", &["clock", "dtls::Records", "dtls::is_dtls", "fax", "id", "limits", "line", "media", "srtp"]),
+    // A leg holds pages back until it is handed a clearance; how one is come by is not its business.
+    (
+        "fax",
+        &[
+            "clock",
+            "dtls::RECORD_OVERHEAD_MAX",
+            "dtls::Records",
+            "identity::Clearance",
+            "limits",
+            "media::Protection",
+            "media::rtp",
+            "srtp",
+        ],
+    ),
+    ("tick", &["clock", "dtls::Records", "dtls::is_dtls", "fax", "id", "identity::Clearance", "limits", "line", "media", "srtp"]),
+    // Who is there: a verdict over what others have seen.
+    ("identity", &["clock", "key"]),
     // Handshakes in the event domain, their records in the tick domain.
     ("dtls", &["clock", "key", "limits"]),
     // Event domain: deadlines, nothing of samples.
@@ -49,12 +63,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("enum_door", &["clock", "directory", "limits", "number", "sip::Network", "sip::Transport", "sip::source_of"]),
     ("registration", &["clock", "directory", "key", "number"]),
     // Which numbers are the directory's is written as a digit map.
-    ("resolve", &["clock", "digit_map", "id", "limits", "number"]),
+    ("resolve", &["clock", "digit_map", "id", "key::Fingerprint", "limits", "number"]),
     // Offer and answer settle what a leg is built from: values of configuration, no machines.
     (
         "negotiate",
         &[
             "sdp",
+            // What may be said of keys, and what was agreed.
+            "dtls::Role",
+            "key::Fingerprint",
+            "limits",
+            "srtp",
             "media::AudioConfig",
             "media::Direction",
             "media::Protection",
@@ -72,7 +91,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "clock",
             // SSRCs and session ids are seen outside, so they are no raw draws.
             "digest::Prints",
+            // Handshakes run beside the signalling.
+            "dtls",
             "id",
+            "identity",
             // Revoked ones.
             "key",
             "limits",
@@ -94,6 +116,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "fax::t38::relay::FaxStats",
             "fax::t38::relay::T38Config",
             "fax::t38::relay::T38Leg",
+            "fax::t38::rtp::RtpTerms",
+            "fax::t38::transport::Transport",
+            "media::Protection",
+            "srtp",
         ],
     ),
     // Recordings and captures: reads what the protocol folders can parse, and no machine of the gateway.
@@ -102,13 +128,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "lab",
         &[
+            "audit::Event",
             "call",
             "clock",
             "digest",
             "digit_map",
             "directory",
+            "dtls",
             "fax",
             "id",
+            "identity",
             "key",
             "limits",
             "line",
@@ -141,9 +170,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "enum_door::Apex",
             "enum_door::Zone",
             "id",
+            // Whom pages may go to.
+            "identity",
             // Whom a gateway pins as its directory.
             "key",
             "limits",
+            "negotiate::Policy",
             "negotiate::law",
             "number",
             "resolve::prefix",

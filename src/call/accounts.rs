@@ -12,7 +12,9 @@ use super::{Action, Cause, Gateway, LogLine};
 use crate::clock::{Instant, ms};
 use crate::digest::Prints;
 use crate::id::{AccountId, CallId, PortId};
+use crate::identity::Expected;
 use crate::limits::SERVER_HOPS_MAX;
+use crate::negotiate::Policy;
 use crate::resolve::prefix::{Outside, Way};
 use crate::sip::auth::Login;
 use crate::sip::message::{Host, Message, Uri};
@@ -61,6 +63,10 @@ pub struct AccountConfig {
     pub calls_per_hour: Option<u16>,
     /// A fax machine is reached by it, and how (`t38`, `passthrough`; RFC 6913).
     pub fax: Option<&'static str>,
+    /// Whether its media are encrypted; `None`: as everywhere.
+    pub media: Option<Policy>,
+    /// The keys of its media come by DTLS, not in the signalling.
+    pub dtls: bool,
 }
 
 /// What a port may do outside.
@@ -219,6 +225,11 @@ impl Accounts {
 
     fn get(&self, id: AccountId) -> Option<&Account> {
         self.all.get(usize::from(id.0))
+    }
+
+    /// Whether media of an account's calls are encrypted, where it says so.
+    pub(super) fn media_policy(&self, id: AccountId) -> Option<Policy> {
+        self.get(id).and_then(|a| a.config.media)
     }
 
     /// An account's name.
@@ -476,6 +487,17 @@ impl Gateway {
             ..Invite::default()
         };
         let words = format!("calling {number} through account {name}");
+        let (policy, dtls, emergency) = (c.media.unwrap_or(self.config.security.media), c.dtls, call.emergency);
+        // Help is called as it can be.
+        let policy = if emergency && policy == Policy::Required { Policy::Preferred } else { policy };
+        let transport = invite.targets.first().map_or(Transport::Udp, |(hop, _)| hop.transport);
+        let mut shield = self.shield(policy, transport, false);
+        match dtls {
+            true => shield.own_keys.clear(),
+            // A server of telephony that can do DTLS is told so by `keys = "dtls"`; many break on what they do not know.
+            false => shield.dtls = None,
+        }
+        self.expect(id, shield, if emergency { Expected::ByHand } else { Expected::Foreign });
         self.send_invite(now, id, invite, route, words);
     }
 

@@ -1,7 +1,7 @@
 //! Accounts in the calls of a gateway: what leaves, what does not, and who may call in. The outside server is played by the test.
 
 use super::*;
-use crate::call::{CallRecord, Config, EmergencyPlan, EmergencyTarget, LegSockets, PortConfig};
+use crate::call::{CallRecord, Config, EmergencyPlan, EmergencyTarget, LegSockets, PortConfig, SecurityConfig};
 use crate::clock::WallMs;
 use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::MediaPolicy;
@@ -32,6 +32,8 @@ fn account(name: &str, user: Option<&str>, n: u8) -> AccountConfig {
         calls_max: None,
         calls_per_hour: None,
         fax: None,
+        media: None,
+        dtls: false,
     }
 }
 
@@ -90,6 +92,7 @@ impl Stage {
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
             calls_max: 16,
+            security: SecurityConfig::off(),
         };
         let mut sip = sip::Config::new(([192, 0, 2, 100], 5060).into(), "test");
         change(&mut config, &mut sip);
@@ -132,7 +135,7 @@ impl Stage {
                     Action::Record(record) => self.records.push(*record),
                     Action::Log(line) => self.words.push(line.words),
                     Action::Locate(id, uri) => self.located.push((id, uri)),
-                    Action::Route(..) => {}
+                    Action::Route(..) | Action::Audit(_) => {}
                 }
             }
             while let Some(command) = self.gateway.poll_command() {

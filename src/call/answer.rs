@@ -1,7 +1,7 @@
 //! What the peer says in a call: its answers to ours, and how a call from it is answered (incoming.rs lets it in).
 
 use super::incoming::Knock;
-use super::session::{Flow, Want, filled, read_some};
+use super::session::{Flow, filled, read_some};
 use super::{Cause, End, Gateway, State, Wait};
 use crate::clock::Instant;
 use crate::id::{CallId, PortId};
@@ -105,7 +105,7 @@ impl Gateway {
             }
             // We send no description before the answer.
             sip::Event::ProgressAcked { .. } => {}
-            sip::Event::OptionsAnswered { options, status, sdp, .. } => self.peer_says(options, status, sdp.as_deref()),
+            sip::Event::OptionsAnswered { options, status, sdp, .. } => self.peer_says(now, options, status, sdp.as_deref()),
             sip::Event::Response { request, status, response, .. } => self.request_answered(now, request, status, response.as_deref()),
         }
     }
@@ -153,11 +153,20 @@ impl Gateway {
         call.state = State::Up;
         call.record.answered = Some(wall);
         call.answered_at = Some(now);
-        self.commands.push_back(Command::Line(port, LineCommand::Connect));
-        self.terminal_answered(now, id);
+        // A number that has a key is put through when whoever answers has shown it: until then the caller hears it ring on.
+        let held = call.talk.secrecy.check.holds_voice();
+        call.talk.secrecy.held = held;
+        let protection = call.record.protection.unwrap_or("in the clear");
+        if !held {
+            self.commands.push_back(Command::Line(port, LineCommand::Connect));
+            self.terminal_answered(now, id);
+        }
         let codec = self.flow_word(id);
-        self.log(Some(id), false, format!("answered, {codec}"));
-        self.ask_for_fax(now, id);
+        self.log(Some(id), false, format!("answered, {codec}, {protection}"));
+        if !held {
+            self.ask_for_fax(now, id);
+        }
+        self.check_peer(now, id);
     }
 
     /// The called line went off hook.
@@ -190,7 +199,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(dialog) = call.dialog else { return };
         let asked = call.talk.negotiation.state() == offer_answer::State::Asked;
-        let body = if asked { self.answer_offer(id) } else { self.make_offer(id, Want::Audio).ok_or(negotiate::Refusal::NoOffer) };
+        let body = if asked { self.answer_offer(id) } else { self.offer_late(id) };
         match body {
             Ok(body) => {
                 if self.sip.answer(now, dialog, body).is_err() {
@@ -204,6 +213,7 @@ impl Gateway {
                 self.commands.push_back(Command::Line(port, LineCommand::Connect));
                 let codec = self.agreed_word(id);
                 self.log(Some(id), false, format!("answered, {codec}"));
+                self.check_peer(now, id);
             }
             Err(why) => {
                 self.log(Some(id), true, format!("the peer's offer cannot be answered: {}", why.words()));

@@ -32,6 +32,12 @@ pub enum Cause {
     PeerRefused(u16, String),
     /// Nothing in the offer that both sides can do.
     NoCommonMedia,
+    /// Somebody else is where the number led; what it showed, and what was expected.
+    WrongIdentity(String),
+    /// Whoever is there did not say, or could not prove, who it is; why.
+    NoIdentity(String),
+    /// The call is to be encrypted, and cannot be; why.
+    NotEncrypted(String),
     /// The network went quiet in the middle of the call.
     MediaSilent(u64),
     /// A table of ours is full; which one.
@@ -68,6 +74,9 @@ impl Cause {
             Cause::PeerSilent => "the peer gateway does not answer".into(),
             Cause::PeerRefused(status, reason) => format!("the peer refused: {status} {reason}"),
             Cause::NoCommonMedia => "nothing in the offer that both gateways can do".into(),
+            Cause::WrongIdentity(why) => format!("the wrong machine answers, so nothing was sent: {why}"),
+            Cause::NoIdentity(why) => format!("the machine that answers is not verified, so nothing was sent: {why}"),
+            Cause::NotEncrypted(why) => format!("the call is to be encrypted, and cannot be: {why}"),
             Cause::MediaSilent(ms) => format!("nothing came from the network for {} s", ms / 1000),
             Cause::LimitReached(what) => format!("a table is full: {what}"),
             Cause::Preempted => "ended to make room for an emergency call".into(),
@@ -102,6 +111,9 @@ impl Cause {
                 _ => 127,
             },
             Cause::NoCommonMedia => 65,
+            // "Call rejected": ours to reject. "Bearer capability not authorized" is 57.
+            Cause::WrongIdentity(_) | Cause::NoIdentity(_) => 21,
+            Cause::NotEncrypted(_) => 57,
             Cause::MediaSilent(_) => 41,
             Cause::Preempted => 8,
             Cause::DeviceGone => 27,
@@ -117,7 +129,8 @@ impl Cause {
             Cause::BadNumber => 484,
             Cause::NoRoute(NoRoute::Unknown) => 404,
             Cause::NoRoute(NoRoute::Refused | NoRoute::Forged) | Cause::NotAllowed(_) => 403,
-            Cause::NoCommonMedia => 488,
+            Cause::NoCommonMedia | Cause::NotEncrypted(_) => 488,
+            Cause::WrongIdentity(_) | Cause::NoIdentity(_) => 403,
             Cause::NoRoute(NoRoute::DirectorySilent | NoRoute::Overloaded)
             | Cause::LimitReached(_)
             | Cause::NoServer(_)

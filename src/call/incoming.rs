@@ -22,7 +22,8 @@ use super::session::read_some;
 use super::{Cause, Direction, EmergencyTarget, End, Gateway, State};
 use crate::clock::Instant;
 use crate::id::{AccountId, CallId, PortId};
-use crate::negotiate;
+use crate::identity::Expected;
+use crate::negotiate::{self, Shield};
 use crate::number::Number;
 use crate::sdp::Session;
 use crate::sip::{self, DialogId, Hop};
@@ -39,6 +40,8 @@ pub(super) struct Knock {
     /// Empty: withheld.
     from: String,
     identity: sip::Identity,
+    /// What may be said of keys to whoever it is.
+    shield: Shield,
 }
 
 /// Where a call leads.
@@ -63,7 +66,7 @@ impl Knock {
         identity.private |= from.eq_ignore_ascii_case("anonymous");
         let from = if identity.private { String::new() } else { from };
         identity.asserted = identity.asserted.filter(|_| !identity.private);
-        Knock { dialog, source, to, from, identity }
+        Knock { dialog, source, to, from, identity, shield: Shield::none() }
     }
 
     /// For logs.
@@ -75,8 +78,10 @@ impl Knock {
 
 impl Gateway {
     /// An INVITE that begins a call.
-    pub(super) fn incoming(&mut self, now: Instant, knock: Knock, offer: Option<&[u8]>) {
+    pub(super) fn incoming(&mut self, now: Instant, mut knock: Knock, offer: Option<&[u8]>) {
         let account = self.accounts.called(knock.source, &knock.to);
+        let policy = account.and_then(|a| self.accounts.media_policy(a)).unwrap_or(self.config.security.media);
+        knock.shield = self.shield(policy, knock.source.transport, false);
         match self.admit(&knock, account, offer) {
             Ok((place, offer)) => self.let_in(now, knock, account, place, offer),
             Err(why) => self.turn_away(now, knock, account, why),
@@ -106,7 +111,8 @@ impl Gateway {
         };
         // An INVITE without an offer gets ours in the 200.
         let offer = read_some(offer).map_err(No::Offer)?;
-        offer.as_ref().map_or(Ok(()), |offer| negotiate::check_offer(&self.config.media, offer)).map_err(No::Offer)?;
+        let shield = &knock.shield;
+        offer.as_ref().map_or(Ok(()), |offer| negotiate::check_offer(&self.config.media, shield, offer)).map_err(No::Offer)?;
         self.has_room(place, knock.source).map_err(|why| No::Call(why, place))?;
         Ok((place, offer))
     }
@@ -162,8 +168,9 @@ impl Gateway {
     }
 
     fn let_in(&mut self, now: Instant, knock: Knock, account: Option<AccountId>, place: Place, offer: Option<Session>) {
-        let (dialog, words) = (knock.dialog, knock.words());
+        let (dialog, words, shield) = (knock.dialog, knock.words(), knock.shield.clone());
         let id = self.call_from_outside(now, knock, account, place);
+        self.expect(id, shield, Expected::Caller);
         let leg = self.free_legs.pop_front();
         let call = self.calls.get_mut(&id).expect("just inserted");
         (call.dialog, call.talk.leg) = (Some(dialog), leg);
@@ -174,6 +181,7 @@ impl Gateway {
         match place {
             Place::Port(port) => {
                 self.call_port(now, id, port, "");
+                self.begin_early(now, id);
                 if self.calls.get(&id).is_some_and(|c| c.state == State::Alerting) {
                     let _already_gone = self.sip.ringing(now, dialog);
                 }

@@ -21,6 +21,7 @@
 
 mod accounts;
 mod answer;
+mod begin;
 mod cause;
 mod emergency;
 mod incoming;
@@ -29,6 +30,7 @@ mod outgoing;
 mod question;
 mod record;
 mod refusals;
+mod secure;
 mod session;
 mod switchover;
 mod terminals;
@@ -40,11 +42,14 @@ pub use emergency::{EmergencyPlan, EmergencyTarget};
 pub use moving::Addresses;
 pub use question::PeerSays;
 pub use record::{CallRecord, Direction};
+pub use secure::{MediaTransmit, SecurityConfig};
 pub use view::{CallView, PortView};
 
+use crate::audit::Event as AuditEvent;
 use crate::clock::{Instant, TimerTable, WallMs, ms};
 use crate::digest::Prints;
 use crate::id::{AccountId, CallId, LegId, PortId};
+use crate::key::Fingerprint;
 use crate::limits::{CALLS_MAX, LOG_LINES_MAX};
 use crate::line::{Command as LineCommand, Event as LineEvent};
 use crate::negotiate::MediaPolicy;
@@ -109,6 +114,8 @@ pub struct Config {
     pub learned_silence_ms: u64,
     /// Calls at a time; at most [`CALLS_MAX`].
     pub calls_max: usize,
+    /// Keys, and whom pages go to.
+    pub security: SecurityConfig,
 }
 
 /// What the shell must do.
@@ -124,6 +131,8 @@ pub enum Action {
     Route(Number, Option<resolve::cache::LearnedRoute>),
     /// Write the record.
     Record(Box<CallRecord>),
+    /// For the audit trail.
+    Audit(Box<AuditEvent>),
     /// Log one decision.
     Log(LogLine),
 }
@@ -154,6 +163,8 @@ pub enum Wait {
     Switchover,
     /// Another try to tell the peer where we are now.
     Moved,
+    /// The peer to show who it is.
+    Identity,
     /// Legs to give back their counters.
     Counters,
     /// Too long in a state that should pass quickly (resolving).
@@ -214,7 +225,7 @@ struct Call {
     account: Option<AccountId>,
     /// The number as it is called there.
     outside: Option<String>,
-    timers: TimerTable<Wait, 8>,
+    timers: TimerTable<Wait, 9>,
     cause: Option<Cause>,
     answered_at: Option<Instant>,
     ended_at: Option<Instant>,
@@ -252,6 +263,9 @@ pub struct Gateway {
     service_busy: Vec<Option<CallId>>,
     free_legs: VecDeque<LegId>,
     calls: BTreeMap<CallId, Call>,
+    handshakes: secure::Handshakes,
+    /// Keys that nobody may use any more.
+    revoked: Vec<Fingerprint>,
     accounts: Accounts,
     actions: VecDeque<Action>,
     commands: VecDeque<Command>,
@@ -291,6 +305,8 @@ impl Gateway {
             sip,
             resolver,
             calls: BTreeMap::new(),
+            handshakes: secure::Handshakes::default(),
+            revoked: Vec::new(),
             accounts,
             actions: VecDeque::new(),
             commands: VecDeque::new(),
@@ -331,7 +347,7 @@ impl Gateway {
             Event::AnswerTone(port) => self.fax_tone(now, port, "2100 Hz heard: a modem or fax machine is answering"),
             Event::MediaArrived(port) => self.media_arrived(port),
             Event::LegSilent { port, silent_ms } => self.leg_silent(now, port, silent_ms),
-            Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, &leg),
+            Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, *leg),
             Event::Sim(..) | Event::Spent(_) | Event::SpentRecords(_) => {}
             Event::SimRefused(port, why) => self.log(None, true, format!("{}: {why}", self.port_name(port))),
         }
@@ -441,6 +457,7 @@ impl Gateway {
         self.sip.handle_timeout(now);
         self.drain_sip(now);
         self.account_timeouts(now);
+        self.handshake_timeouts(now);
         for (query, outcome) in self.resolver.handle_timeout(now) {
             if let Some(id) = self.call_of_query(query) {
                 self.routed(now, id, outcome);
@@ -465,6 +482,7 @@ impl Gateway {
             Wait::LearnedRoute => self.ask_directory_too(now, id),
             Wait::Switchover => self.switch_due(now, id),
             Wait::Moved => self.say_where(now, id),
+            Wait::Identity => self.judge(now, id),
             Wait::Counters => self.finish(now, id),
         }
     }
@@ -473,7 +491,7 @@ impl Gateway {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let calls = self.calls.values().filter_map(|c| c.timers.next().map(|(at, _)| at)).min();
         let sip = self.sip.poll_timeout().map(|(at, _)| at);
-        [calls, sip, self.resolver.poll_timeout(), self.accounts.poll_timeout()].into_iter().flatten().min()
+        [calls, sip, self.resolver.poll_timeout(), self.accounts.poll_timeout(), self.handshake_due()].into_iter().flatten().min()
     }
 
     /// What to send on the SIP socket.
@@ -557,6 +575,7 @@ impl Gateway {
     /// Writes the record and forgets the call.
     fn finish(&mut self, now: Instant, id: CallId) {
         let wall = self.wall(now);
+        self.end_handshakes(id);
         let Some(mut call) = self.calls.remove(&id) else { return };
         if let Some(leg) = call.talk.leg.take() {
             self.free_legs.push_back(leg);
@@ -571,6 +590,9 @@ impl Gateway {
             Some(fax) => fax.record.words(),
             None => cause.words(),
         };
+        if call.record.peer.is_some() {
+            self.actions.push_back(Action::Audit(Box::new(call.record.audit())));
+        }
         self.actions.push_back(Action::Record(Box::new(call.record)));
     }
 
@@ -618,74 +640,6 @@ impl Gateway {
                 resolve::Action::Forget(number) => Action::Route(number, None),
             });
         }
-    }
-
-    fn new_call(&mut self, now: Instant, from: End, to: End, direction: Direction, caller: String, dialled: String) -> CallId {
-        let id = CallId(self.next_call);
-        self.next_call += 1;
-        let wall = self.wall(now);
-        let sdp_session = self.prints.number() >> 2;
-        let record = CallRecord {
-            call: id.to_string(),
-            sip_call_id: String::new(),
-            direction,
-            from: caller.clone(),
-            private: false,
-            asserted: None,
-            diverted_from: None,
-            to: dialled.clone(),
-            ports: Vec::new(),
-            started: wall,
-            answered: None,
-            ended: wall,
-            route: "",
-            peer: None,
-            account: None,
-            completed: false,
-            result: String::new(),
-            q850: 0,
-            talked_ms: None,
-            audio: None,
-            fax: None,
-            peer_says: None,
-            fax_choice: None,
-            fax_as_audio: false,
-        };
-        let timers = TimerTable::new([
-            Wait::Answer,
-            Wait::LearnedRoute,
-            Wait::Silence,
-            Wait::Question,
-            Wait::Switchover,
-            Wait::Moved,
-            Wait::Counters,
-            Wait::Resolve,
-        ]);
-        let call = Call {
-            from,
-            to,
-            caller,
-            dialled,
-            state: State::Resolving,
-            talk: Talk::new(sdp_session),
-            dialog: None,
-            query: None,
-            asked_again: false,
-            target: None,
-            terminals: Terminals::default(),
-            emergency: false,
-            hunt: Hunt::default(),
-            question: Question::default(),
-            account: None,
-            outside: None,
-            timers,
-            cause: None,
-            answered_at: None,
-            ended_at: None,
-            record,
-        };
-        self.calls.insert(id, call);
-        id
     }
 
     fn table_full(&self) -> bool {

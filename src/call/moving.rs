@@ -13,7 +13,7 @@
 //!
 //! The peer's: its re-INVITE is answered like any other (switchover.rs); beyond that, what was learned of its number is corrected.
 
-use super::session::{Flow, Want, take_answer};
+use super::session::{Want, take_answer};
 use super::{End, Gateway, LegSockets, State, Wait};
 use crate::clock::{Instant, ms};
 use crate::id::CallId;
@@ -75,7 +75,8 @@ impl Gateway {
     pub fn readdress(&mut self, now: Instant, to: &Addresses) {
         self.sip.set_contacts(to.contacts.clone(), to.outside);
         self.outside = to.outside.map(|o| o.ip());
-        self.sip.set_capabilities(negotiate::capabilities(&self.config.media, SocketAddr::new(to.media, 0)));
+        let identifier = self.config.security.certificate.as_ref().map(|c| c.fingerprint());
+        self.sip.set_capabilities(negotiate::capabilities(&self.config.media, identifier, SocketAddr::new(to.media, 0)));
         for leg in &mut self.config.legs {
             leg.rtp.set_ip(to.media);
             leg.udptl.set_ip(to.media);
@@ -159,7 +160,7 @@ impl Gateway {
         if tries >= TRIES_MAX {
             return self.move_given_up(id, "the dialog is never free");
         }
-        let want = if call.talk.flow == Flow::T38 { Want::T38 } else { Want::Audio };
+        let want = call.talk.fax_way().map_or(Want::Audio, Want::T38);
         let sent = self.make_offer(id, want).map(|offer| self.sip.reinvite(now, dialog, offer));
         let Some(call) = self.calls.get_mut(&id) else { return };
         match sent {

@@ -57,7 +57,7 @@ impl Gateway {
         self.drain_sip(now);
     }
 
-    fn resolving(&mut self, now: Instant, id: CallId, step: Step) {
+    pub(super) fn resolving(&mut self, now: Instant, id: CallId, step: Step) {
         self.drain_resolver();
         match step {
             Step::Done(outcome) => self.routed(now, id, outcome),
@@ -152,8 +152,9 @@ impl Gateway {
 
     /// The same; the error says why no INVITE went out.
     pub(super) fn try_peer(&mut self, now: Instant, id: CallId, target: Target) -> Result<(), Cause> {
-        let Some(call) = self.calls.get(&id) else { return Ok(()) };
         let learned = target.learned;
+        self.expect_target(id, &target);
+        let Some(call) = self.calls.get(&id) else { return Ok(()) };
         let hop = Hop::from(target.contact);
         // Who is trusted is told, also what others are not.
         let told = self.sip.trusts(hop) && !call.caller.is_empty();
@@ -203,7 +204,7 @@ impl Gateway {
         }
         // Whom we call decides which of our addresses it is told.
         call.record.peer = invite.targets.first().map(|(hop, _)| hop.addr);
-        invite.offer = self.make_offer(id, Want::Audio).ok_or(Cause::LimitReached("media sockets"))?;
+        invite.offer = self.first_offer(id)?;
         let dialog = self.sip.invite(now, invite).map_err(|_| Cause::LimitReached("SIP dialogs"))?;
         let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
         let call = self.calls.get_mut(&id).expect("looked up above");
@@ -215,8 +216,21 @@ impl Gateway {
             call.record.route = route;
         }
         self.watch_target(now, id);
+        self.listen_for_handshakes(id);
         self.log(Some(id), false, words);
         Ok(())
+    }
+
+    /// The offer of an INVITE.
+    fn first_offer(&mut self, id: CallId) -> Result<Vec<u8>, Cause> {
+        if let Some(offer) = self.make_offer(id, Want::Audio) {
+            return Ok(offer);
+        }
+        let without_keys = self.calls.get(&id).is_some_and(|c| c.talk.secrecy.shield.policy.permit_clear().is_none());
+        Err(match without_keys {
+            true => Cause::NotEncrypted("neither DTLS nor private signalling (TLS) for keys of SDES".into()),
+            false => Cause::LimitReached("media sockets"),
+        })
     }
 
     /// A refusal of the place that was called, as the caller and the record are told.
@@ -243,8 +257,10 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let learned = call.target.as_ref().is_some_and(|t| t.learned);
         // A place that rang was the right one, whatever it says afterwards.
-        let stale =
-            call.state == State::Inviting && matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _));
+        // The gateway whose key is on record does DTLS: who refuses it there is somebody else.
+        let refuses_keys = call.talk.secrecy.check.holds_voice() && matches!(cause, Cause::PeerRefused(488 | 415 | 606, _));
+        let stale = call.state == State::Inviting
+            && (refuses_keys || matches!(cause, Cause::PeerSilent | Cause::PeerRefused(404 | 410 | 480 | 604 | 408, _)));
         let words = cause.words();
         let cause = self.refined(id, cause);
         let Some(call) = self.calls.get_mut(&id) else { return };

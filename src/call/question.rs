@@ -96,14 +96,31 @@ impl Gateway {
         }
     }
 
+    /// Asks for the identifier that the peer states: it stands in the same answer.
+    pub(super) fn ask_identifier(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.timers.stop(Wait::Question);
+        if let (Some(dialog), Question::NotAsked) = (call.dialog, call.question)
+            && let Ok(options) = self.sip.ask(now, dialog)
+        {
+            call.question = Question::Asked(options);
+        }
+    }
+
     /// The answer, or that there is none.
-    pub(super) fn peer_says(&mut self, options: OptionsId, status: u16, sdp: Option<&[u8]>) {
+    pub(super) fn peer_says(&mut self, now: Instant, options: OptionsId, status: u16, sdp: Option<&[u8]>) {
         let Some((&id, call)) = self.calls.iter_mut().find(|(_, c)| c.question == Question::Asked(options)) else { return };
         let can = sdp.filter(|_| status == 200).and_then(negotiate::abilities);
         let says = PeerSays { status, can };
         let words = says.words();
+        let stated = says.can.as_ref().and_then(|can| can.identifier);
         (call.question, call.record.peer_says) = (Question::Answered, Some(says));
+        let asked_who = call.talk.secrecy.check.wants_statement();
+        call.talk.secrecy.check.stated(stated);
         self.log(Some(id), false, words);
+        if asked_who {
+            self.judge(now, id);
+        }
     }
 
     /// How this call's fax goes, and why: for the record, where the last word stands.

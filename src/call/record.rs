@@ -1,8 +1,11 @@
 //! The call record (CDR): one a call, written when its legs have given back their counters.
 
 use super::question::PeerSays;
+use crate::audit::Event as AuditEvent;
 use crate::clock::WallMs;
 use crate::fax::t38::relay::FaxStats;
+use crate::identity::Proof;
+use crate::key::Fingerprint;
 use crate::media::AudioStats;
 use std::net::SocketAddr;
 
@@ -80,6 +83,54 @@ pub struct CallRecord {
     pub fax_choice: Option<String>,
     /// A fax machine answered, and the peer had no T.38: its tones went as audio. Nobody here can say what became of the pages.
     pub fax_as_audio: bool,
+    /// How media were protected: `in the clear`, `SRTP (SDES)`, `DTLS`. `None`: there were none, or the call was local.
+    pub protection: Option<&'static str>,
+    /// The same of the fax, where it went as T.38.
+    pub fax_protection: Option<&'static str>,
+    /// By what: DTLS version and suite, SRTP profile.
+    pub cipher: Option<String>,
+    /// The key that the peer showed in the handshake.
+    pub peer_key: Option<Fingerprint>,
+    /// How the peer was verified before anything left; `None`: it was not.
+    pub verified: Option<Proof>,
+    /// Why something did not leave, or was sent elsewhere.
+    pub suspicion: Option<String>,
+}
+
+impl CallRecord {
+    /// The call for the audit trail: who was there, by what that is known, and what left or would have.
+    pub(super) fn audit(&self) -> AuditEvent {
+        let by = self.verified.map_or("nothing", |proof| match proof {
+            Proof::Proven => "handshake",
+            Proof::Signed => "directory",
+            Proof::Stated => "stated",
+            Proof::CsiMatched => "csi",
+            Proof::FlaggedByPolicy => "policy",
+        });
+        let decision = match (self.verified, &self.suspicion, self.answered) {
+            (Some(_), _, _) => "cleared",
+            (None, Some(_), _) => "suppressed",
+            (None, None, Some(_)) => "not judged",
+            (None, None, None) => "not answered",
+        };
+        let held_back = self.verified.is_none() && self.suspicion.is_some();
+        let ports = self.ports.join(" and ");
+        AuditEvent {
+            what: "call",
+            call: Some(self.call.clone()),
+            number: Some(if self.direction == Direction::Incoming { self.from.clone() } else { self.to.clone() }),
+            peer: self.peer.map(|p| p.to_string()),
+            key: self.peer_key.map(|k| k.to_string()),
+            verified_by: Some(by.into()),
+            cipher: Some(self.cipher.clone().unwrap_or_else(|| "none".into())),
+            decision: Some(decision.into()),
+            would_have_sent: held_back.then(|| format!("whatever {ports} says or sends to {}", self.to)),
+            words: match &self.suspicion {
+                Some(why) => format!("{}; {why}", self.result),
+                None => self.result.clone(),
+            },
+        }
+    }
 }
 
 /// Counters of a leg that followed another in the same call: counts add up, the rest is the later leg's.

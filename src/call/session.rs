@@ -5,17 +5,22 @@
 //! hold to. Memory for legs is taken here, in the event domain.
 
 use super::moving::Moving;
+use super::secure::Secrecy;
 use super::{Cause, End, Gateway, State, record};
 use crate::clock::Instant;
 use crate::fax::t38::relay::{T38Config, T38Leg};
+use crate::fax::t38::rtp::RtpTerms;
+use crate::fax::t38::transport::Transport;
 use crate::id::{CallId, LegId, PortId};
+use crate::identity::{self, Check, Expected};
 use crate::line::Command as LineCommand;
 use crate::media::leg::AudioLeg;
-use crate::negotiate::{self, AudioChoice, Choice, Refusal, Situation, T38Choice};
+use crate::negotiate::{self, AudioChoice, Choice, FaxWay, Protection, Refusal, Shield, Situation, T38Choice, T38Path};
 use crate::sdp::{Agreed, Negotiation, Session};
 use crate::tick::command::{Redirect, Retune};
 use crate::tick::{Command, Leg};
-use std::net::IpAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 
 /// What flows between the ends now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,8 +38,8 @@ pub(super) enum Flow {
 /// What we want of the peer by an offer in the middle of the call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Want {
-    /// The fax as T.38.
-    T38,
+    /// The fax as T.38, so.
+    T38(FaxWay),
     /// Audio again, after an answer that left none.
     Audio,
 }
@@ -72,6 +77,10 @@ pub(super) struct Talk {
     pub(super) moving: Moving,
     /// Tries of the present offer.
     pub(super) tries: u8,
+    /// Ways of T.38 that are left to offer should the present one be refused.
+    pub(super) fax_ways: VecDeque<FaxWay>,
+    /// Keys, and who is there.
+    pub(super) secrecy: Secrecy,
     /// A fax machine sits at our end: by the configuration, or because it was heard.
     pub(super) fax: bool,
     /// Early media came in: it is heard in place of our ringback.
@@ -94,9 +103,29 @@ impl Talk {
             switch: Switch::Idle,
             moving: Moving::default(),
             tries: 0,
+            fax_ways: VecDeque::new(),
+            secrecy: Secrecy::new(Shield::none(), Check::new(identity::Policy::default(), Expected::Caller, &[])),
             fax: false,
             early_heard: false,
             early_silent: false,
+        }
+    }
+
+    /// Whether a fax goes in RTP.
+    pub(super) fn is_rtp_fax(&self) -> bool {
+        matches!(&self.choice, Some(Choice::T38(t38)) if matches!(t38.path, T38Path::Rtp { .. }))
+    }
+
+    /// Where media go now.
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
+        self.choice.as_ref().map(Choice::remote)
+    }
+
+    /// How a fax under way goes, for an offer that says the same again.
+    pub(super) fn fax_way(&self) -> Option<FaxWay> {
+        match self.choice.as_ref().filter(|_| self.flow == Flow::T38) {
+            Some(Choice::T38(choice)) => Some(negotiate::way_of(choice)),
+            Some(Choice::Audio(_)) | None => None,
         }
     }
 
@@ -108,16 +137,22 @@ impl Talk {
 }
 
 impl Gateway {
-    /// Our answer to the peer's open offer, as it goes out; its place is [`Gateway::settle`].
-    pub(super) fn answer_offer(&mut self, id: CallId) -> Result<Vec<u8>, Refusal> {
-        let sockets = self.sockets_of(id);
-        let call = self.calls.get_mut(&id).ok_or(Refusal::NoOffer)?;
-        let sockets = sockets.ok_or(Refusal::NothingInCommon)?;
-        let negotiation = &mut call.talk.negotiation;
+    /// What we would answer to the peer's open offer.
+    pub(super) fn draft_answer(&self, id: CallId) -> Result<Session, Refusal> {
+        let sockets = self.sockets_of(id).ok_or(Refusal::NothingInCommon)?;
+        let call = self.calls.get(&id).ok_or(Refusal::NoOffer)?;
+        let negotiation = &call.talk.negotiation;
         let offer = negotiation.open_offer().ok_or(Refusal::NoOffer)?;
         let situation = Situation { before: negotiation.agreed(), fax: call.talk.fax };
-        let draft = negotiate::answer(&self.config.media, offer, situation, sockets.rtp, sockets.udptl)?;
-        let answer = negotiation.send_answer(draft).map_err(|_| Refusal::NothingInCommon)?;
+        negotiate::answer(&self.config.media, &call.talk.secrecy.shield, offer, situation, sockets.rtp, sockets.udptl)
+    }
+
+    /// Our answer to the peer's open offer, as it goes out; its place is [`Gateway::settle`].
+    pub(super) fn answer_offer(&mut self, id: CallId) -> Result<Vec<u8>, Refusal> {
+        self.name_association(id);
+        let draft = self.draft_answer(id)?;
+        let call = self.calls.get_mut(&id).ok_or(Refusal::NoOffer)?;
+        let answer = call.talk.negotiation.send_answer(draft).map_err(|_| Refusal::NothingInCommon)?;
         Ok(answer.emit())
     }
 
@@ -126,16 +161,19 @@ impl Gateway {
         let sockets = self.sockets_of(id)?;
         let call = self.calls.get_mut(&id)?;
         let draft = match want {
-            Want::T38 => negotiate::t38_offer(&self.config.media, sockets.udptl)?,
-            Want::Audio => negotiate::audio_offer(&self.config.media, sockets.rtp),
+            Want::T38(way) => negotiate::t38_offer(&self.config.media, &call.talk.secrecy.shield, way, sockets.rtp, sockets.udptl)?,
+            Want::Audio => negotiate::audio_offer(&self.config.media, &call.talk.secrecy.shield, sockets.rtp).ok()?,
         };
         call.talk.negotiation.send_offer(draft).ok().map(|offer| offer.emit())
     }
 
     /// What both sides agreed on is carried out.
     pub(super) fn settle(&mut self, now: Instant, id: CallId) -> Result<(), Refusal> {
-        let agreed = self.calls.get(&id).and_then(|c| c.talk.negotiation.agreed()).ok_or(Refusal::NoOffer)?;
-        let choice = negotiate::choice(&self.config.media, agreed)?;
+        let call = self.calls.get(&id).ok_or(Refusal::NoOffer)?;
+        let agreed = call.talk.negotiation.agreed().ok_or(Refusal::NoOffer)?;
+        let choice = negotiate::choice(&self.config.media, &call.talk.secrecy.shield, agreed)?;
+        let audio = negotiate::audio_proto(agreed);
+        self.secure_session(now, id, &choice, audio);
         self.carry_out(now, id, &choice);
         Ok(())
     }
@@ -158,7 +196,14 @@ impl Gateway {
             false => negotiation.preview_answer(answer),
         });
         // What cannot be used now is said by the 200 at the latest.
-        if let Some(Ok(choice @ Choice::Audio(_))) = agreed.map(|a| negotiate::choice(&self.config.media, &a)) {
+        let shield = &call.talk.secrecy.shield;
+        let agreed_proto = agreed.as_ref().and_then(negotiate::audio_proto);
+        if let Some(Ok(choice @ Choice::Audio(_))) = agreed.map(|a| negotiate::choice(&self.config.media, shield, &a)) {
+            if call.talk.secrecy.check.holds_voice() {
+                // Whoever announces something has not said yet who it is.
+                return;
+            }
+            self.secure_session(now, id, &choice, agreed_proto);
             self.carry_out(now, id, &choice);
         }
     }
@@ -231,18 +276,29 @@ impl Gateway {
             Flow::PassThrough(_) => Flow::PassThrough(codec),
             Flow::None | Flow::Patch | Flow::T38 => return self.put_audio_leg(id, port, choice),
         };
-        if matches!(&call.talk.choice, Some(Choice::Audio(before)) if before == choice) {
-            return;
+        let before = match &call.talk.choice {
+            Some(Choice::Audio(before)) if before == choice => return,
+            Some(Choice::Audio(before)) => Some(before.protection.clone()),
+            Some(Choice::T38(_)) | None => None,
+        };
+        if before.as_ref().is_some_and(|before| core::mem::discriminant(before) != core::mem::discriminant(&choice.protection)) {
+            // From the clear to keys, or back: another leg, so that nothing of the one is heard in the other.
+            return self.put_audio_leg(id, port, choice);
         }
         call.talk.choice = Some(Choice::Audio(choice.clone()));
-        let AudioChoice { law, payload_type, telephone_event_pt, remote_rtp, remote_rtcp, rtcp_mux, direction, vbd: _ } = choice.clone();
+        let AudioChoice { law, payload_type, telephone_event_pt, remote_rtp, remote_rtcp, rtcp_mux, direction, .. } = choice.clone();
         let to = Retune { law, payload_type, telephone_event_pt, remote_rtp, remote_rtcp, rtcp_mux, direction };
         self.commands.push_back(Command::Retune(port, to));
+        if let (true, Some(keys)) = (before.as_ref() != Some(&choice.protection), sdes_keys(&choice.protection)) {
+            // New keys by a re-INVITE (RFC 4568 s.7.1.4); with the same ones the roll-over counters go on, wherever the peer is now.
+            self.commands.push_back(Command::Secure(port, Box::new(crate::srtp::Session::new(&keys))));
+        }
     }
 
     fn put_audio_leg(&mut self, id: CallId, port: PortId, choice: &AudioChoice) {
         let (ssrc, sequence, timestamp) = (self.prints.number() as u32, self.prints.number() as u16, self.prints.number() as u32);
-        let config = negotiate::audio_leg(&self.config.media, choice, ssrc, sequence, timestamp);
+        let protection = self.protect(id, &choice.protection);
+        let config = negotiate::audio_leg(&self.config.media, choice, protection, ssrc, sequence, timestamp);
         let leg = AudioLeg::new(config, self.prints.number());
         let flow = Flow::Audio(negotiate::codec_name(choice.law));
         self.put_leg(id, port, Leg::Audio(leg), flow, Choice::Audio(choice.clone()));
@@ -256,7 +312,7 @@ impl Gateway {
             Some(Choice::T38(before)) if call.talk.flow == Flow::T38 => {
                 let moved = before.remote != choice.remote;
                 if before != choice {
-                    call.talk.choice = Some(Choice::T38(*choice));
+                    call.talk.choice = Some(Choice::T38(choice.clone()));
                     let T38Choice { remote, max_datagram, error_correction, .. } = *choice;
                     self.commands.push_back(Command::Redirect(port, Redirect { remote, also_from, max_datagram, error_correction }));
                 }
@@ -266,7 +322,8 @@ impl Gateway {
             }
             _ => {
                 self.put_t38_leg(now, id, port, choice);
-                self.log(Some(id), false, format!("T.38 with {}, version {}", choice.remote, choice.version));
+                let how = negotiate::way_of(choice).words();
+                self.log(Some(id), false, format!("{how} with {}, version {}", choice.remote, choice.version));
             }
         }
     }
@@ -277,9 +334,24 @@ impl Gateway {
     }
 
     fn put_t38_leg(&mut self, now: Instant, id: CallId, port: PortId, choice: &T38Choice) {
-        let config = T38Config { also_from: self.signalled_from(id), ..negotiate::t38_leg(&self.config.media, choice) };
-        match new_t38_leg(&config) {
-            Ok(leg) => self.put_leg(id, port, Leg::T38(leg), Flow::T38, Choice::T38(*choice)),
+        let transport = match (choice.path, &choice.protection) {
+            (T38Path::Udptl, Protection::Clear(_)) => Transport::Udptl,
+            (T38Path::Udptl, Protection::Sdes(_) | Protection::Dtls(_)) => Transport::dtls(self.take_records(id)),
+            (T38Path::Rtp { payload_type, redundancy_pt }, by) => {
+                let terms = RtpTerms {
+                    payload_type,
+                    redundancy_pt,
+                    ssrc: self.prints.number() as u32,
+                    first_sequence: self.prints.number() as u16,
+                    first_timestamp: self.prints.number() as u32,
+                };
+                Transport::rtp(terms, self.protect(id, by))
+            }
+        };
+        let cleared = self.calls.get(&id).and_then(|c| c.talk.secrecy.clearance);
+        let config = T38Config { also_from: self.signalled_from(id), cleared, ..negotiate::t38_leg(&self.config.media, choice) };
+        match new_t38_leg(&config, transport) {
+            Ok(leg) => self.put_leg(id, port, Leg::T38(leg), Flow::T38, Choice::T38(choice.clone())),
             Err(why) => {
                 self.log(Some(id), true, format!("no T.38 relay: {why}"));
                 self.close(now, id, Cause::LimitReached("T.38 relay"));
@@ -314,13 +386,14 @@ impl Gateway {
     }
 
     /// A leg came off the board: its counters go into the record.
-    pub(super) fn leg_retired(&mut self, now: Instant, port: PortId, leg_id: LegId, leg: &Leg) {
+    pub(super) fn leg_retired(&mut self, now: Instant, port: PortId, leg_id: LegId, mut leg: Leg) {
         let ours = |c: &super::Call| c.talk.leg == Some(leg_id) && c.talk.legs_out > 0 && c.has(port);
         let Some((&id, call)) = self.calls.iter_mut().find(|(_, c)| ours(c)) else {
             self.log(None, true, format!("{leg_id} of {} came back from no call", self.port_name(port)));
             return;
         };
-        match leg {
+        let mut records = None;
+        match &mut leg {
             Leg::Audio(audio) => {
                 if let Flow::Audio(codec) | Flow::PassThrough(codec) = call.talk.audio_flow {
                     let before = call.record.audio.take().map(|(_, stats)| stats);
@@ -328,10 +401,17 @@ impl Gateway {
                     call.record.fax_as_audio |= matches!(call.talk.audio_flow, Flow::PassThrough(_));
                 }
             }
-            Leg::T38(t38) => call.record.fax = Some(t38.stats()),
+            Leg::T38(t38) => {
+                call.record.fax = Some(t38.stats());
+                records = t38.take_records();
+            }
         }
         call.talk.legs_out -= 1;
-        if call.state == State::Closing && call.talk.legs_out == 0 {
+        let over = call.state == State::Closing && call.talk.legs_out == 0;
+        if let Some(records) = records {
+            self.records_back(id, records);
+        }
+        if over {
             self.finish(now, id);
         }
     }
@@ -348,11 +428,19 @@ impl Gateway {
     /// The word for an answer of ours that waits for its ACK.
     pub(super) fn agreed_word(&self, id: CallId) -> &'static str {
         let agreed = self.calls.get(&id).and_then(|c| c.talk.negotiation.agreed());
-        match agreed.map(|a| negotiate::choice(&self.config.media, a)) {
+        let shield = self.calls.get(&id).map(|c| &c.talk.secrecy.shield);
+        match agreed.zip(shield).map(|(a, shield)| negotiate::choice(&self.config.media, shield, a)) {
             Some(Ok(Choice::Audio(choice))) => negotiate::codec_name(choice.law),
             Some(Ok(Choice::T38(_))) => "T.38",
             Some(Err(_)) | None => "media to follow",
         }
+    }
+}
+
+fn sdes_keys(protection: &Protection) -> Option<crate::srtp::Keys> {
+    match protection {
+        Protection::Sdes(sdes) => sdes.keys(),
+        Protection::Clear(_) | Protection::Dtls(_) => None,
     }
 }
 
@@ -380,12 +468,12 @@ pub(super) fn take_answer(negotiation: &mut Negotiation, sdp: Option<&[u8]>) -> 
 }
 
 #[cfg(feature = "spandsp")]
-fn new_t38_leg(config: &T38Config) -> Result<T38Leg, String> {
-    T38Leg::new(config).map_err(|e| e.to_string())
+fn new_t38_leg(config: &T38Config, transport: Transport) -> Result<T38Leg, String> {
+    T38Leg::new(config).map(|leg| leg.over(transport)).map_err(|e| e.to_string())
 }
 
 /// Without an engine nothing of T.38 is offered or accepted ([`Gateway::new`] sees to that), so nobody comes here with a choice of it.
 #[cfg(not(feature = "spandsp"))]
-fn new_t38_leg(_config: &T38Config) -> Result<T38Leg, String> {
+fn new_t38_leg(_config: &T38Config, _transport: Transport) -> Result<T38Leg, String> {
     Err("this build has no T.38 engine".into())
 }

@@ -62,7 +62,7 @@ impl Gateway {
                     }
                     return self.as_audio(id, "the peer says that it has no T.38");
                 }
-                self.offer(now, id, Want::T38);
+                self.offer_t38(now, id);
                 self.drain_sip(now);
             }
         }
@@ -79,7 +79,7 @@ impl Gateway {
     fn offer(&mut self, now: Instant, id: CallId, want: Want) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let (Some(dialog), State::Up) = (call.dialog, call.state) else { return };
-        if want == Want::T38 && call.talk.flow == Flow::T38 {
+        if matches!(want, Want::T38(_)) && call.talk.flow == Flow::T38 {
             call.talk.switch = Switch::Over;
             return;
         }
@@ -93,13 +93,13 @@ impl Gateway {
             Some(Ok(())) => {
                 call.talk.switch = Switch::Offered(want);
                 call.timers.set(Wait::Switchover, now + ms(PATIENCE_MS));
-                if want == Want::T38 {
+                if let Want::T38(way) = want {
                     let why = match call.record.peer_says.as_ref().map(|s| s.can.as_ref().is_some_and(|can| can.t38.is_some())) {
                         Some(true) => "the peer says that it can",
                         Some(false) => "the peer does not say what it can do",
                         None => "before the peer has said what it can do",
                     };
-                    self.fax_goes(id, format!("T.38 offered: {why}"));
+                    self.fax_goes(id, format!("{} offered: {why}", way.words()));
                 }
             }
             // The peer's own offer is under way: it decides, or its end brings us back here.
@@ -113,11 +113,29 @@ impl Gateway {
         }
     }
 
+    /// T.38 in the best way that the audio's keys, the peer and the route allow; or none, and the fax goes on as audio under the same keys.
+    fn offer_t38(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let said = call.record.peer_says.as_ref().and_then(|s| s.can.as_ref()).is_some_and(|can| can.t38_in_rtp);
+        let in_rtp = said || call.talk.negotiation.agreed().is_some_and(|a| negotiate::says_t38_in_rtp(&a.remote));
+        call.talk.fax_ways = negotiate::fax_ways(&self.config.media, &call.talk.secrecy.shield, in_rtp).into();
+        self.offer_next_way(now, id);
+    }
+
+    fn offer_next_way(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        (call.talk.tries, call.talk.switch) = (0, Switch::Over);
+        match call.talk.fax_ways.pop_front() {
+            Some(way) => self.offer(now, id, Want::T38(way)),
+            None => self.as_audio(id, "there is no way to carry T.38 encrypted to this peer"),
+        }
+    }
+
     /// The timer of [`Wait::Switchover`].
     pub(super) fn switch_due(&mut self, now: Instant, id: CallId) {
         match self.calls.get(&id).map(|c| c.talk.switch) {
             Some(Switch::Later(want)) => self.offer(now, id, want),
-            Some(Switch::Offered(Want::T38)) => {
+            Some(Switch::Offered(Want::T38(_))) => {
                 self.log(Some(id), false, "no word on T.38 yet; the fax goes on as audio meanwhile".into());
                 self.pass_through(id);
             }
@@ -139,13 +157,13 @@ impl Gateway {
         let fax = self.calls.get(&id).is_some_and(|c| c.talk.flow == Flow::T38);
         match (settled, want) {
             // Answered with audio only: the image line was refused, the session goes on.
-            (Ok(()), Want::T38) if !fax => {
+            (Ok(()), Want::T38(_)) if !fax => {
                 self.log(Some(id), false, "the peer takes audio in place of T.38; the fax goes on so".into());
                 self.fax_goes(id, "audio: the peer takes it in place of T.38");
                 self.pass_through(id);
             }
             (Ok(()), _) => {}
-            (Err(why), Want::T38) => {
+            (Err(why), Want::T38(_)) => {
                 // It may believe that there is no audio any more, or something else that we do not know: a new offer says what holds.
                 self.log(Some(id), false, format!("the peer's answer to T.38 cannot be used ({}); audio is offered again", why.words()));
                 self.fax_goes(id, format!("audio: the peer's answer to T.38 cannot be used ({})", why.words()));
@@ -186,7 +204,11 @@ impl Gateway {
         call.talk.switch = Switch::Over;
         call.timers.stop(Wait::Switchover);
         match want {
-            Want::T38 => {
+            Want::T38(way) if !call.talk.fax_ways.is_empty() => {
+                self.log(Some(id), false, format!("the peer refuses {} ({why})", way.words()));
+                self.offer_next_way(now, id);
+            }
+            Want::T38(_) => {
                 self.log(Some(id), false, format!("the peer refuses T.38 ({why}); the fax goes on as audio"));
                 self.fax_goes(id, format!("audio: the peer refuses T.38 ({why})"));
                 self.pass_through(id);
@@ -204,8 +226,8 @@ impl Gateway {
         let settled = match offer {
             Some(offer) => self.take_offer(id, offer).map(|body| (body, true)),
             None => {
-                let t38 = self.calls.get(&id).is_some_and(|c| c.talk.flow == Flow::T38);
-                let offer = self.make_offer(id, if t38 { Want::T38 } else { Want::Audio });
+                let way = self.calls.get(&id).and_then(|c| c.talk.fax_way());
+                let offer = self.make_offer(id, way.map_or(Want::Audio, Want::T38));
                 offer.map(|body| (body, false)).ok_or((491, Refusal::NoOffer))
             }
         };

@@ -19,6 +19,7 @@ use crate::resolve::{self, Ring, Target};
 use crate::sdp::Negotiation;
 use crate::sip::{self, DialogId};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// An INVITE to one of several terminals that are called at once.
 struct Branch {
@@ -53,6 +54,16 @@ impl Terminals {
     /// The dialogs of those that have not answered.
     pub(super) fn take_dialogs(&mut self) -> Vec<DialogId> {
         core::mem::take(&mut self.branches).into_iter().map(|b| b.dialog).collect()
+    }
+
+    /// Whether several ring at once.
+    pub(super) fn ring_together(&self) -> bool {
+        !self.branches.is_empty()
+    }
+
+    /// The hosts of those that ring.
+    pub(super) fn hosts(&self) -> Vec<IpAddr> {
+        self.branches.iter().map(|b| b.target.contact.ip()).collect()
     }
 
     fn note(&mut self, cause: Cause) {
@@ -194,6 +205,11 @@ impl Gateway {
         true
     }
 
+    /// Whether other terminals of the number can still take the call.
+    pub(super) fn has_terminals_left(&self, id: CallId) -> bool {
+        self.calls.get(&id).is_some_and(|c| !c.terminals.branches.is_empty() || !c.terminals.waiting.is_empty())
+    }
+
     /// Whether this is (still) the call of a number with several terminals.
     pub(super) fn has_terminals(&self, id: CallId) -> bool {
         let before = |s| matches!(s, State::Resolving | State::Inviting | State::Alerting);
@@ -289,7 +305,8 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Branch { dialog, target, negotiation } = call.terminals.branches.remove(i);
         call.record.peer = Some(target.contact);
-        (call.dialog, call.target, call.talk.negotiation) = (Some(dialog), Some(target), negotiation);
+        (call.dialog, call.target, call.talk.negotiation) = (Some(dialog), Some(target.clone()), negotiation);
+        self.expect_this_one(id, &target);
         let sip_call_id = self.sip.call_id(dialog).unwrap_or_default();
         if let Some(call) = self.calls.get_mut(&id) {
             call.record.sip_call_id = sip_call_id;

@@ -116,6 +116,7 @@ impl Gateway {
 
     /// These keys are worth nothing any more: what was learned under them is forgotten, and nobody is called by them.
     pub fn set_revoked(&mut self, keys: &[Fingerprint]) {
+        self.revoked = keys.to_vec();
         let forgotten = self.resolver.set_revoked(keys.iter().map(ToString::to_string).collect());
         if forgotten > 0 {
             self.log(None, true, format!("{forgotten} learned routes are forgotten: their keys are revoked"));

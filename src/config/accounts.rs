@@ -122,6 +122,11 @@ pub struct Account {
     pub calls_max: Option<u16>,
     /// Calls out through it within an hour, from all ports together. Emergency calls are neither counted nor refused.
     pub calls_per_hour: Option<u16>,
+    /// Whether its media are encrypted; without it as `security.media` says.
+    pub media: Option<super::security::Media>,
+    /// Where their keys come from.
+    #[serde(default)]
+    pub keys: super::security::Keys,
 }
 
 fn yes() -> bool {

@@ -6,6 +6,7 @@
 use super::accounts::{self, Account, Route};
 use super::api::Metrics;
 use super::error::{ConfigError, Source};
+use super::security::{Identity, Security};
 use super::server::Servers;
 use super::sip::Sip;
 use crate::call::{EmergencyPlan, EmergencyTarget};
@@ -31,6 +32,12 @@ pub struct GatewayConfig {
     pub media: Media,
     /// The number directory. Without it the gateway calls its own ports and learned routes only.
     pub directory: Option<Directory>,
+    /// Encryption.
+    #[serde(default)]
+    pub security: Security,
+    /// Whom pages may go to.
+    #[serde(default)]
+    pub identity: Identity,
     /// Dialling and tones.
     #[serde(default)]
     pub line: Line,
@@ -398,6 +405,15 @@ impl GatewayConfig {
                     4 * self.ports.len(),
                     self.legs()
                 ),
+            );
+        }
+        if !(500..=30_000).contains(&self.identity.limit_ms) {
+            problem("identity.limit_ms", format!("{} ms is not within 500 and 30000", self.identity.limit_ms));
+        }
+        if self.security.media == super::security::Media::Required && !self.security.dtls.0 {
+            problem(
+                "security.dtls",
+                "peers of the directory are keyed by DTLS: without it security.media = \"required\" lets no call through".into(),
             );
         }
         for codec in &self.media.codecs {

@@ -7,6 +7,7 @@ pub mod enrol;
 pub mod enum_dns;
 pub mod error;
 pub mod gateway;
+pub mod security;
 pub mod server;
 pub mod sip;
 

@@ -164,6 +164,10 @@ impl Association {
             _ => None,
         }
     }
+    /// Our part in it.
+    pub fn role(&self) -> Role {
+        self.role
+    }
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)

@@ -4,7 +4,7 @@
 //! machines' business and the caller's: a [`Tray`] puts the pages to be sent somewhere and reads back what was received.
 
 use super::netem::Params;
-use super::world::{FaxSpec, GatewaySpec, PortSpec, World, WorldSpec};
+use super::world::{FaxSpec, GatewaySpec, PortSpec, SecuritySpec, World, WorldSpec};
 use crate::clock::ms;
 use crate::negotiate::T38Policy;
 use std::io;
@@ -112,8 +112,6 @@ pub struct FaxOutcome {
 /// Why nothing was measured.
 #[derive(Debug)]
 pub enum FaxError {
-    /// Not built yet.
-    NotYet(&'static str),
     /// No page to send.
     NoPages,
     /// The tray failed.
@@ -123,7 +121,6 @@ pub enum FaxError {
 impl core::fmt::Display for FaxError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            FaxError::NotYet(what) => write!(f, "{what} is not built yet"),
             FaxError::NoPages => f.write_str("there is no page to send"),
             FaxError::Tray(e) => write!(f, "the pages' folder: {e}"),
         }
@@ -143,11 +140,6 @@ pub trait Tray {
 
 /// Sends the document `runs` times.
 pub fn run(params: &FaxParams, tray: &mut dyn Tray) -> Result<FaxOutcome, FaxError> {
-    match params.mode {
-        Mode::G711 | Mode::T38 => {}
-        Mode::T38Dtls => return Err(FaxError::NotYet("T.38 in DTLS")),
-        Mode::T38Srtp => return Err(FaxError::NotYet("T.38 in SRTP")),
-    }
     if params.pages.is_empty() {
         return Err(FaxError::NoPages);
     }
@@ -168,7 +160,8 @@ pub fn run(params: &FaxParams, tray: &mut dyn Tray) -> Result<FaxOutcome, FaxErr
         outcome.virtual_seconds += world.now().as_ms() as f64 / 1000.0;
         let whole = identical as usize == params.pages.len() && arrived.len() == params.pages.len();
         match (&sent, &received) {
-            (Some((report, took_s)), Some(r)) if report.ok && r.ok && whole => {
+            // A page that went another way than was asked for proves nothing of this one.
+            (Some((report, took_s)), Some(r)) if report.ok && r.ok && whole && went_so(&world, params.mode) => {
                 outcome.completed += 1;
                 seconds.push(*took_s);
                 rates.push(report.bps);
@@ -187,13 +180,18 @@ pub fn run(params: &FaxParams, tray: &mut dyn Tray) -> Result<FaxOutcome, FaxErr
 fn world_spec(params: &FaxParams, seed: u64, folder: PathBuf) -> WorldSpec {
     let line = params.snr_db.map_or(LineParams::HOUSE, |snr| noisy_line(params.mode, snr));
     let fax = FaxSpec { ecm: params.ecm, max_bps: params.bps, receive_into: Some(folder) };
-    let t38 = (params.mode == Mode::T38).then(|| {
+    let t38 = (params.mode != Mode::G711).then(|| {
         let (control, image) = params.redundancy.map_or((3, 2), |n| (n, n));
         T38Policy { max_datagram: 1400, redundancy_control: control, redundancy_image: image, ecm: params.ecm }
     });
     let office = |name, number, ppm| {
         let mut gateway = GatewaySpec::new(name, vec![PortSpec { line, ..PortSpec::fax(number, fax.clone()) }]);
         gateway.media.t38 = t38;
+        gateway.security = match params.mode {
+            Mode::G711 | Mode::T38 => SecuritySpec::default(),
+            Mode::T38Dtls => SecuritySpec::USUAL,
+            Mode::T38Srtp => SecuritySpec::SDES,
+        };
         gateway.clock_ppm = ppm;
         gateway
     };
@@ -201,6 +199,17 @@ fn world_spec(params: &FaxParams, seed: u64, folder: PathBuf) -> WorldSpec {
     spec.link =
         Params { loss: params.loss, burst: params.burst, delay: ms(params.delay_ms), jitter: ms(params.jitter_ms), ..Params::default() };
     spec
+}
+
+/// Whether the fax went as the mode has it, by the record of who sent it.
+fn went_so(world: &World, mode: Mode) -> bool {
+    let Some(record) = world.records(0).last() else { return mode == Mode::G711 };
+    match mode {
+        Mode::G711 => record.fax.is_none(),
+        Mode::T38 => record.fax.is_some(),
+        Mode::T38Dtls => record.fax.is_some() && record.fax_protection == Some("DTLS"),
+        Mode::T38Srtp => record.fax.is_some() && record.fax_protection == Some("SRTP (SDES)"),
+    }
 }
 
 /// A line with this ratio at every ear. It is long enough (loses enough) for the noise to stay below what a modem takes for a carrier:
@@ -225,6 +234,8 @@ fn one_fax(world: &mut World, document: &Path) -> (Option<(FaxReport, f64)>, Opt
     world.control(0, 0, Control::SendFax { number: "3003".into(), tiff: document.to_owned() });
     world.run_until(RUN_MAX_MS, |w| report(w, 0).is_some());
     world.run_until(60_000, |w| report(w, 1).is_some());
+    // The calls' ends, and their records.
+    world.run_ms(4_000);
     let lifted = world.happenings(0, 0).find(|(_, h)| **h == Happening::OffHook).map(|(at, _)| at);
     let sent = report(world, 0).map(|(at, report)| (report, lifted.map_or(0.0, |l| at.since(l).as_secs_f64())));
     (sent, report(world, 1).map(|(_, report)| report))

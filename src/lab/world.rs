@@ -9,6 +9,8 @@
 //! in that order and by index, so that a run follows from its seed and what was done to it. After every turn the invariants of the
 //! product are checked ([`site`]); the first one broken is kept ([`World::violation`]) and ends the run.
 
+mod answers;
+pub mod attacker;
 pub mod nat;
 pub mod network;
 mod place;
@@ -23,7 +25,7 @@ pub use place::{STUN_SERVER, sip_address};
 pub use site::{Journal, Site};
 #[cfg(feature = "spandsp")]
 pub use spec::FaxSpec;
-pub use spec::{DirectorySpec, EmergencySpec, GatewaySpec, MachineSpec, PortSpec, WorldSpec};
+pub use spec::{DirectorySpec, EmergencySpec, GatewaySpec, MachineSpec, PortSpec, SecuritySpec, WorldSpec};
 
 use crate::call::CallRecord;
 use crate::clock::{Instant, Rng, WallMs, ms};
@@ -61,6 +63,7 @@ pub struct World {
     inside: BTreeSet<IpAddr>,
     wall_offset_ms: i64,
     outside: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
+    attacker: Option<Box<dyn attacker::Attacker>>,
 }
 
 impl World {
@@ -74,7 +77,11 @@ impl World {
             let disk = accounts(&spec.gateways, &d.ring);
             Registry::new(d, Instant::ZERO, WallMs(WALL_AT_START_MS), disk)
         });
-        let sites = spec.gateways.into_iter().enumerate().map(|(i, g)| Site::new(i, g, registry.is_some(), &mut rng)).collect();
+        let sites = spec.gateways.into_iter().enumerate().map(|(i, g)| {
+            let knows_directory = registry.is_some() && !g.standalone;
+            Site::new(i, g, knows_directory, &mut rng)
+        });
+        let sites = sites.collect();
         let mut world = World {
             now: Instant::ZERO,
             rng,
@@ -86,6 +93,7 @@ impl World {
             inside: (0..n).map(place::home).chain(nats).collect(),
             wall_offset_ms: 0,
             outside: VecDeque::new(),
+            attacker: None,
         };
         for i in 0..world.sites.len() {
             world.start(i);
@@ -220,6 +228,10 @@ impl World {
         assert!(!taken, "{to:?} is another site's");
         self.inside.extend(to);
         self.sites[site].set_address(self.now, to);
+    }
+    /// Somebody is in the path between the sites from now on, or nobody.
+    pub fn set_attacker(&mut self, attacker: Option<Box<dyn attacker::Attacker>>) {
+        self.attacker = attacker;
     }
     /// Everybody's wall clock jumps.
     pub fn jump_wall(&mut self, by_ms: i64) {
@@ -367,6 +379,16 @@ impl World {
             }
             return;
         }
+        let Some(mut attacker) = self.attacker.take() else { return self.put_on_the_way(site, src, dst, bytes) };
+        let mut on = Vec::new();
+        attacker.on_datagram(self.now, (src, dst, bytes), &mut on);
+        self.attacker = Some(attacker);
+        for (src, dst, bytes) in on {
+            self.put_on_the_way(site, src, dst, bytes);
+        }
+    }
+
+    fn put_on_the_way(&mut self, site: usize, src: SocketAddr, dst: SocketAddr, bytes: Vec<u8>) {
         match self.site_of(dst) {
             Some(to) => self.network.send(self.now, site, to, Parcel::Datagram { src, dst, bytes }),
             None if self.inside.contains(&dst.ip()) => {}
@@ -392,7 +414,7 @@ impl World {
 /// The rows an operator made before the first start: an account a gateway, its numbers reserved for it.
 fn accounts(gateways: &[GatewaySpec], ring: &[(&str, Ring)]) -> Vec<Record> {
     let mut rows = Vec::new();
-    for (i, gateway) in gateways.iter().enumerate() {
+    for (i, gateway) in gateways.iter().enumerate().filter(|(_, g)| !g.standalone) {
         let user = user_of(gateway.account_of.unwrap_or(i));
         rows.push(Record::Account(Account { user: user.clone(), number: None, ha1: Ha1::NOBODY }));
         for number in gateway.ports.iter().filter_map(|p| p.number) {

@@ -402,6 +402,15 @@ impl Resolver {
         known
     }
 
+    /// The gateway that answered where the directory leads showed this key, and none was known: the learned route has it from now on.
+    pub fn pin(&mut self, dialled: &Number, at: SocketAddr, key: crate::key::Fingerprint) {
+        let Some(route) = self.cache.get(dialled).filter(|route| route.contact == at && route.fingerprint.is_none()) else { return };
+        let route = LearnedRoute { fingerprint: Some(key.to_string()), ..route.clone() };
+        // It is known already, so nothing is pushed out.
+        let _nothing = self.cache.learn(dialled.clone(), route.clone());
+        self.actions.push(Action::Store(dialled.clone(), route));
+    }
+
     /// The peer of a call moved, and said so in the dialog: what was learned of this number and led to the old place leads there now.
     /// Whoever has a route to somewhere else by now (the directory was asked meanwhile) keeps it. True if something was corrected.
     pub fn follow(&mut self, wall: WallMs, dialled: &Number, from: SocketAddr, to: SocketAddr) -> bool {

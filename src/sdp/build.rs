@@ -14,9 +14,28 @@ pub struct Local {
     pub version: u64,
 }
 
+/// How a line is carried, and the keys that stand on it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Carriage {
+    /// The proto of the line.
+    pub proto: Proto,
+    /// `crypto`, `fingerprint`, `setup`, `tls-id`. On a line whose proto does not ask for keys they are an offer to use them all the same
+    /// (opportunistic SRTP, RFC 8643).
+    pub security: Security,
+}
+
+impl Carriage {
+    /// In the clear, by this proto.
+    pub fn clear(proto: Proto) -> Carriage {
+        Carriage { proto, security: Security::default() }
+    }
+}
+
 /// Audio we can do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Audio {
+    /// How it is carried.
+    pub carriage: Carriage,
     /// Codecs, the best first.
     pub codecs: Vec<Codec>,
     /// The payload type that we offer telephone events on, if we do.
@@ -35,6 +54,7 @@ impl Default for Audio {
     /// Both G.711 laws with telephone events, 20 ms.
     fn default() -> Self {
         Audio {
+            carriage: Carriage::clear(Proto::RtpAvp),
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             telephone_event: Some(101),
             ptime_ms: 20,
@@ -67,7 +87,8 @@ fn with_media(mut session: Session, media: Media) -> Session {
 }
 
 fn audio_line(local: &Local, port: u16, audio: &Audio) -> Media {
-    let mut media = Media::new(Kind::Audio, Proto::RtpAvp, port, Some(local.address));
+    let mut media = Media::new(Kind::Audio, audio.carriage.proto.clone(), port, Some(local.address));
+    media.security = audio.carriage.security.clone();
     let mut dynamic = 96..;
     for codec in &audio.codecs {
         let pt = match codec {
@@ -90,8 +111,9 @@ fn gpmd(audio: &Audio, codec: &Codec) -> Option<String> {
     (audio.vbd && matches!(codec, Codec::Pcmu | Codec::Pcma)).then(|| "vbd=yes".into())
 }
 
-fn t38_line(local: &Local, port: u16, t38: &T38) -> Media {
-    let mut media = Media::new(Kind::Image, Proto::Udptl, port, Some(local.address));
+fn t38_line(local: &Local, port: u16, t38: &T38, carriage: &Carriage) -> Media {
+    let mut media = Media::new(Kind::Image, carriage.proto.clone(), port, Some(local.address));
+    media.security = carriage.security.clone();
     media.formats.push("t38".into());
     media.t38 = Some(t38.clone());
     media
@@ -102,16 +124,38 @@ pub fn offer_audio(local: &Local, port: u16, audio: &Audio) -> Session {
     with_media(session(local), audio_line(local, port, audio))
 }
 
+/// T.38 as an RTP payload (RFC 4612): an audio line whose payload is fax, its attributes in the fmtp (s.3.1).
+fn rtp_t38_line(local: &Local, port: u16, pt: u8, t38: &T38, carriage: &Carriage) -> Media {
+    let mut media = Media::new(Kind::Audio, carriage.proto.clone(), port, Some(local.address));
+    media.security = carriage.security.clone();
+    media.payloads.push(Payload { fmtp: Some(t38.fmtp()), ..Payload::new(pt, Codec::RtpT38) });
+    // Copies of earlier packets (RFC 2198): the packet and two before it.
+    let red = Payload::new(pt + 1, Codec::Other(super::payload::RED.into()));
+    media.payloads.push(Payload { fmtp: Some(format!("{pt}/{pt}/{pt}")), ..red });
+    media.rtcp_mux = true;
+    media
+}
+
 /// An offer of one T.38 line.
 pub fn offer_t38(local: &Local, port: u16, t38: &T38) -> Session {
-    with_media(session(local), t38_line(local, port, t38))
+    offer_t38_by(local, port, t38, &Carriage::clear(Proto::Udptl))
+}
+
+/// The same, carried so.
+pub fn offer_t38_by(local: &Local, port: u16, t38: &T38, carriage: &Carriage) -> Session {
+    with_media(session(local), t38_line(local, port, t38, carriage))
+}
+
+/// An offer of T.38 in RTP.
+pub fn offer_rtp_t38(local: &Local, port: u16, pt: u8, t38: &T38, carriage: &Carriage) -> Session {
+    with_media(session(local), rtp_t38_line(local, port, pt, t38, carriage))
 }
 
 /// The offer with a T.38 line behind its others: audio and fax said at once (T.38 Annex D.2.3), the peer takes what it can.
 /// The offer comes back as it was if it has no room.
 pub fn with_t38(mut offer: Session, local: &Local, port: u16, t38: &T38) -> Session {
     // A full session keeps its lines: the early word about T.38 is a courtesy, the re-INVITE comes anyway.
-    let _ = offer.media.push(t38_line(local, port, t38));
+    let _ = offer.media.push(t38_line(local, port, t38, &Carriage::clear(Proto::Udptl)));
     offer
 }
 
@@ -124,6 +168,8 @@ pub enum LineAnswer<'a> {
     Audio(u16, &'a Audio),
     /// Take it as T.38 on this port.
     T38(u16, &'a T38),
+    /// Take it as T.38, carried so: in UDPTL, or as an RTP payload where the line is audio.
+    T38By(u16, &'a T38, &'a Carriage),
 }
 
 /// No line of the offer can be taken: 488 Not Acceptable Here.
@@ -145,7 +191,9 @@ pub fn answer(local: &Local, offer: &Session, lines: &[LineAnswer<'_>]) -> Resul
         let line = match lines.get(i).copied().unwrap_or(LineAnswer::Refuse) {
             LineAnswer::Refuse => None,
             LineAnswer::Audio(port, audio) => answer_audio(local, offered, port, audio),
-            LineAnswer::T38(port, t38) => answer_t38(local, offered, port, t38),
+            LineAnswer::T38(port, t38) => answer_t38(local, offered, port, t38, &Carriage::clear(Proto::Udptl)),
+            LineAnswer::T38By(port, t38, by) if offered.kind == Kind::Audio => answer_rtp_t38(local, offered, port, t38, by),
+            LineAnswer::T38By(port, t38, by) => answer_t38(local, offered, port, t38, by),
         };
         let line = line.unwrap_or_else(|| Media { address: Some(local.address), ..refused(offered) });
         answer.media.push(line).expect("as many lines as the offer, which is bounded alike");
@@ -164,11 +212,14 @@ pub(super) fn refused(offered: &Media) -> Media {
 
 /// The offerer's first codec that is ours too, on its payload type, and its telephone events.
 fn answer_audio(local: &Local, offered: &Media, port: u16, audio: &Audio) -> Option<Media> {
-    if offered.kind != Kind::Audio || !offered.is_open() || offered.proto != Proto::RtpAvp && offered.proto != Proto::RtpAvpf {
+    // With feedback or without (AVPF, RFC 4585): the answer has the offer's word, and none is asked for.
+    let same = offered.proto == audio.carriage.proto || offered.proto == Proto::RtpAvpf && audio.carriage.proto == Proto::RtpAvp;
+    if offered.kind != Kind::Audio || !offered.is_open() || !same {
         return None;
     }
     let codec = offered.payloads.iter().find(|p| audio.codecs.contains(&p.codec))?;
     let mut media = Media::new(Kind::Audio, offered.proto.clone(), port, Some(local.address));
+    media.security = audio.carriage.security.clone();
     // V.152 s.7: voice-band data only where the offer has it too.
     let vbd = gpmd(audio, &codec.codec).filter(|_| codec.is_vbd());
     media.payloads.push(Payload { gpmd: vbd, ..Payload::new(codec.pt, codec.codec.clone()) });
@@ -183,10 +234,25 @@ fn answer_audio(local: &Local, offered: &Media, port: u16, audio: &Audio) -> Opt
     Some(media)
 }
 
-fn answer_t38(local: &Local, offered: &Media, port: u16, ours: &T38) -> Option<Media> {
-    if !offered.is_t38() || offered.proto != Proto::Udptl {
+fn answer_t38(local: &Local, offered: &Media, port: u16, ours: &T38, carriage: &Carriage) -> Option<Media> {
+    if !offered.is_t38() || offered.proto != carriage.proto {
         return None;
     }
     let agreed = offered.t38.clone().unwrap_or_default().answer(ours)?;
-    Some(t38_line(local, port, &agreed))
+    Some(t38_line(local, port, &agreed, carriage))
+}
+
+fn answer_rtp_t38(local: &Local, offered: &Media, port: u16, ours: &T38, carriage: &Carriage) -> Option<Media> {
+    let payload = offered.payloads.iter().find(|p| p.codec == Codec::RtpT38).filter(|_| offered.is_open())?;
+    if offered.proto != carriage.proto {
+        return None;
+    }
+    let agreed = T38::of_fmtp(payload.fmtp.as_deref().unwrap_or_default()).answer(ours)?;
+    let mut media = rtp_t38_line(local, port, payload.pt, &agreed, carriage);
+    match (offered.redundancy(), media.payloads.pop()) {
+        (Some(pt), Some(red)) => media.payloads.push(Payload { pt, ..red }),
+        (None, _) | (Some(_), None) => {}
+    }
+    media.rtcp_mux = offered.rtcp_mux;
+    Some(media)
 }

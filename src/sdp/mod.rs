@@ -14,7 +14,7 @@ mod payload;
 mod security;
 mod t38;
 
-pub use build::{Audio, LineAnswer, Local, NothingInCommon, answer, offer_audio, offer_t38, with_t38};
+pub use build::{Audio, Carriage, LineAnswer, Local, NothingInCommon, answer, offer_audio, offer_t38, with_t38};
 pub use capability::{Capabilities, Capability};
 pub use offer_answer::{Agreed, Negotiation, OfferAnswerError, Side};
 pub use parse::SdpError;
@@ -258,6 +258,16 @@ impl Media {
             && self.is_open()
             && matches!(self.proto, Proto::Udptl | Proto::UdpTlsUdptl)
             && self.formats.iter().any(|f| f.eq_ignore_ascii_case("t38"))
+    }
+    /// The payload type of T.38 in RTP (RFC 4612), on an open line that has it.
+    pub fn rtp_t38(&self) -> Option<u8> {
+        let t38 = |p: &&Payload| p.codec == Codec::RtpT38;
+        self.payloads.iter().find(t38).map(|p| p.pt).filter(|_| self.kind == Kind::Audio && self.is_open())
+    }
+    /// The payload type of redundant payloads at 8 kHz (RFC 2198).
+    pub fn redundancy(&self) -> Option<u8> {
+        let red = |p: &&Payload| matches!(&p.codec, Codec::Other(name) if name.eq_ignore_ascii_case(payload::RED));
+        self.payloads.iter().find(red).map(|p| p.pt)
     }
     /// Whether who wrote it wants to hear us: not on hold, in the way of RFC 3264 or of RFC 2543 (`c=0.0.0.0`).
     pub fn listens(&self) -> bool {

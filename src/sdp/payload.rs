@@ -17,6 +17,9 @@ pub enum Codec {
     Other(String),
 }
 
+/// The rtpmap of redundant payloads (RFC 2198) at the clock of T.38.
+pub(super) const RED: &str = "red/8000";
+
 const NAMES: [(Codec, &str); 5] = [
     (Codec::Pcmu, "PCMU/8000"),
     (Codec::Pcma, "PCMA/8000"),

@@ -138,6 +138,27 @@ impl T38 {
         lines
     }
 
+    /// The attributes as an fmtp (RFC 4612 s.3.2): the same names, `=` in place of `:`, parted by `;`.
+    pub fn fmtp(&self) -> String {
+        // What is of UDPTL alone means nothing in RTP.
+        let own = T38 { udp_ec: None, udp_ec_depth: None, fec_max_span: None, max_datagram_bytes: None, ..self.clone() };
+        let parameter = |line: String| match line.split_once(':') {
+            Some((name, value)) => format!("{name}={value}"),
+            None => format!("{line}=1"),
+        };
+        own.lines().into_iter().map(parameter).collect::<Vec<_>>().join(";")
+    }
+
+    /// Reads an fmtp. What is unknown in it is passed over.
+    pub fn of_fmtp(fmtp: &str) -> T38 {
+        let mut t38 = T38::default();
+        for parameter in fmtp.split(';').map(str::trim).filter(|p| !p.is_empty()).take(crate::limits::SDP_FORMATS_MAX) {
+            let (name, value) = parameter.split_once('=').map_or((parameter, None), |(n, v)| (n.trim(), Some(v.trim())));
+            let _known = t38.take(name, value);
+        }
+        t38
+    }
+
     /// Our answer to this offer, from what we can (T.38 table D.1): version, rate, flags and protection are agreed on and never exceed
     /// the offer; buffer, datagram and IFP sizes are declared, each side its own. `None` if the rate management cannot be met.
     pub fn answer(&self, ours: &T38) -> Option<T38> {

@@ -115,6 +115,8 @@ pub struct Daemon {
     events: Consumer<'static, Event>,
     handshakes: Consumer<'static, HandshakeDatagram>,
     backlog: std::collections::VecDeque<Command>,
+    /// The legs' RTP sockets, from which handshakes speak.
+    handshake_sockets: Vec<std::net::UdpSocket>,
     routes: RoutesFile,
     records: RecordsFile,
     /// Keys that are worth nothing any more.
@@ -179,9 +181,11 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     let mut own = OwnAddress::new(sip.local(), config.sip.main().ip(), api_of_directory).with_stun(config.sip.stun);
     let here = own.look(clock::now());
     let addresses = here.addresses.clone().unwrap_or_else(|| nowhere(&config));
-    let gateway = build_gateway(&config, &routes, &addresses);
+    let gateway = build_gateway(&config, &routes, &addresses, &keyring.keys());
     let board = build_board(&config, sockets.len());
     let (command_in, event_out, handshakes, queues) = media_thread::queues();
+    let handshake_sockets: Result<Vec<_>, _> = sockets.iter().map(|set| set.rtp.try_clone()).collect();
+    let handshake_sockets = handshake_sockets.map_err(|e| system("media.ports", &e))?;
     let (wake_media, wake_events) = std::os::unix::net::UnixDatagram::pair().map_err(|e| system("socket pair", &e))?;
     for end in [&wake_media, &wake_events] {
         end.set_nonblocking(true).map_err(|e| system("socket pair", &e))?;
@@ -221,6 +225,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
         events: event_out,
         handshakes,
         backlog: std::collections::VecDeque::new(),
+        handshake_sockets,
         routes,
         records: RecordsFile::open(&state),
         revoked: RevokedFile::open(&state).map_err(|e| system("state", &e))?,
@@ -422,6 +427,10 @@ impl Daemon {
         while let Some(transmit) = self.gateway.poll_transmit() {
             sip.send(transmit.dst, transmit.server_name, transmit.bytes);
         }
+        while let Some(d) = self.gateway.poll_media_transmit() {
+            // Like any datagram it may be lost; the handshake's timers send it again.
+            let _lost = self.handshake_sockets.get(usize::from(d.leg.0)).map(|socket| socket.send_to(&d.bytes, d.dst));
+        }
         while let Some(command) = self.gateway.poll_command() {
             self.backlog.push_back(command);
         }
@@ -456,6 +465,7 @@ impl Daemon {
                 self.totals.fax_pages += record.fax.as_ref().map_or(0, |f| u64::from(f.record.pages));
                 self.records.write(&record);
             }
+            Action::Audit(event) => self.audit.write(*event),
             Action::Log(line) => {
                 let call = line.call.map(|c| c.to_string()).unwrap_or_default();
                 if line.warn {
@@ -540,8 +550,8 @@ impl Daemon {
     }
 
     fn take_events(&mut self) {
-        while let Some(_datagram) = self.handshakes.dequeue() {
-            // Nobody has asked for any yet: the calls listen for none.
+        while let Some(d) = self.handshakes.dequeue() {
+            self.clocked().handle_handshake(clock::now(), d.leg, d.src, &d.bytes);
         }
         while let Some(event) = self.events.dequeue() {
             match &event {
@@ -611,6 +621,7 @@ impl Daemon {
         let (now, key) = (clock::now(), keys.current.fingerprint());
         tracing::warn!("the key of this gateway is replaced: {key}");
         self.audit.write(audit::Event::of_key("key-rotated", key, "the new key of this gateway"));
+        self.gateway.set_certificate(build::certificate(&keys));
         for port in &mut self.registrants {
             port.registrant.set_key(now, key);
         }

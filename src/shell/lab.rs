@@ -9,6 +9,10 @@ use std::path::PathBuf;
 pub enum Lab {
     /// The same fax again and again over a network and lines as bad as asked for
     Fax(Fax),
+    /// A fax whose peer's address was given to another gateway: where the page goes
+    Takeover(Takeover),
+    /// Somebody in the path of a call, who reads, changes, drops, replays and injects: what is learned
+    Attack(Attack),
     /// A city's terminals register at directories: how long it takes, and how many machines
     Directory(super::lab_directory::LabDirectory),
 }
@@ -60,12 +64,133 @@ pub struct Fax {
     json: bool,
 }
 
+/// Options of `lab attack`.
+#[derive(clap::Args)]
+pub struct Attack {
+    /// How many seeds
+    #[arg(long, default_value_t = 20)]
+    runs: u32,
+    /// The first of them
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// on or off: whether media must be encrypted and the caller looks who answers (off is the control)
+    #[arg(long, default_value = "on")]
+    check: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Options of `lab takeover`.
+#[derive(clap::Args)]
+pub struct Takeover {
+    /// How many seeds
+    #[arg(long, default_value_t = 20)]
+    runs: u32,
+    /// The first of them
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// on or off: whether the sender's gateway looks who is there (off is the control)
+    #[arg(long, default_value = "on")]
+    check: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs a measurement.
 pub(super) fn run(lab: Lab) -> Outcome {
     match lab {
         Lab::Fax(fax) => run_fax(&fax),
+        Lab::Takeover(asked) => run_takeover(&asked),
+        Lab::Attack(asked) => run_attack(&asked),
         Lab::Directory(asked) => super::lab_directory::run(&asked),
     }
+}
+
+#[cfg(not(feature = "spandsp"))]
+fn run_takeover(_: &Takeover) -> Outcome {
+    Outcome::Unusable("lab takeover needs fax machines: build with the Cargo feature `spandsp`".into())
+}
+
+#[cfg(not(feature = "spandsp"))]
+fn run_attack(_: &Attack) -> Outcome {
+    Outcome::Unusable("lab attack needs fax machines: build with the Cargo feature `spandsp`".into())
+}
+
+/// A page drawn from the seed, a folder for the machines, and the CPU that a measurement took.
+#[cfg(feature = "spandsp")]
+fn with_a_page<T>(
+    seed: u64,
+    check: &str,
+    measure: impl FnOnce(&tipring_dsp::page::Page, bool, &mut DiskTray) -> std::io::Result<T>,
+) -> Result<(T, f64), Outcome> {
+    let check = match check {
+        "on" => true,
+        "off" => false,
+        other => return Err(Outcome::Unusable(format!("--check {other:?} is neither on nor off"))),
+    };
+    let faxes = super::demo::faxes::prepare(&[], seed).map_err(Outcome::Unusable)?;
+    let page = faxes.into_iter().flat_map(|f| f.pages).next();
+    let page = page.ok_or_else(|| Outcome::Unusable("there is no page to send".into()))?;
+    let folder = std::env::temp_dir().join(format!("tipring-lab-{}-{:016x}", std::process::id(), super::clock::seed()));
+    let unusable = |e: std::io::Error| Outcome::Unusable(format!("{}: {e}", folder.display()));
+    std::fs::create_dir_all(&folder).map_err(unusable)?;
+    let before = cpu_seconds();
+    let found = measure(&page, check, &mut DiskTray { folder: folder.clone() });
+    let cpu = cpu_seconds() - before;
+    let _left_for_the_system = std::fs::remove_dir_all(&folder);
+    found.map(|found| (found, cpu)).map_err(unusable)
+}
+
+#[cfg(feature = "spandsp")]
+fn run_takeover(asked: &Takeover) -> Outcome {
+    let run = |page: &_, check, tray: &mut DiskTray| crate::lab::takeover::run(page, asked.seed, asked.runs, check, tray);
+    let (found, cpu) = match with_a_page(asked.seed, &asked.check, run) {
+        Ok(found) => found,
+        Err(outcome) => return outcome,
+    };
+    if asked.json {
+        let object = serde_json::json!({
+            "runs": found.runs, "leaks": found.leaks, "delivered": found.delivered, "suppressed": found.suppressed, "cpu_seconds": cpu,
+            "failures": found.failures,
+        });
+        println!("{object}");
+    } else {
+        println!("{} seeds: a page reached the wrong machine in {}, the right one in {}", found.runs, found.leaks, found.delivered);
+        println!("in {} the gateway saw that somebody else is there; {cpu:.1} s of CPU", found.suppressed);
+        found.failures.iter().for_each(|f| println!("  {f}"));
+    }
+    if found.leaks == 0 && found.delivered == found.runs { Outcome::Yes } else { Outcome::No }
+}
+
+#[cfg(feature = "spandsp")]
+fn run_attack(asked: &Attack) -> Outcome {
+    let run = |page: &_, check, tray: &mut DiskTray| crate::lab::attack::run(page, asked.seed, asked.runs, check, tray);
+    let (found, cpu) = match with_a_page(asked.seed, &asked.check, run) {
+        Ok(found) => found,
+        Err(outcome) => return outcome,
+    };
+    let learned = found.audio_learned + found.pels_learned + found.sent_in_the_clear + found.redirected;
+    if asked.json {
+        let object = serde_json::json!({
+            "runs": found.runs, "audio_learned": found.audio_learned, "pels_learned": found.pels_learned,
+            "sent_in_the_clear": found.sent_in_the_clear, "redirected": found.redirected, "talks": found.talks, "pages": found.pages,
+            "changed": found.changed, "dropped": found.dropped, "replayed": found.replayed, "injected": found.injected, "cpu_seconds": cpu,
+            "failures": found.failures,
+        });
+        println!("{object}");
+    } else {
+        println!("{} seeds: what was said was learned in {}, image packets in {}", found.runs, found.audio_learned, found.pels_learned);
+        println!("media in the clear in {}, led to the attacker in {}", found.sent_in_the_clear, found.redirected);
+        println!("the talk stood in {}, the page arrived in {}", found.talks, found.pages);
+        println!(
+            "datagrams of media changed {}, dropped {}, replayed {}, injected {}; {cpu:.1} s of CPU",
+            found.changed, found.dropped, found.replayed, found.injected
+        );
+        found.failures.iter().for_each(|f| println!("  {f}"));
+    }
+    if learned == 0 { Outcome::Yes } else { Outcome::No }
 }
 
 #[cfg(not(feature = "spandsp"))]

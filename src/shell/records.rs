@@ -56,6 +56,7 @@ pub fn to_json(r: &CallRecord) -> Value {
             "jitter_ms": round2(f64::from(a.jitter_ms)), "playout_delay_ms": a.playout_delay_ms, "concealed_ms": a.concealed_ms,
             "rtt_ms": a.rtt_ms.map(|v| round2(f64::from(v))), "drift_ppm": round2(f64::from(a.drift_ppm)),
             "digits_sent": a.digits_sent, "digits_received": a.digits_received, "far_lost": a.far_lost,
+            "srtp": a.protected_by, "srtp_dropped": a.srtp.malformed + a.srtp.not_encrypted + a.srtp.replayed + a.srtp.not_authentic + a.without_keys,
         })
     });
     json!({
@@ -66,6 +67,10 @@ pub fn to_json(r: &CallRecord) -> Value {
         "seconds": r.talked_ms.map(|ms| round2(ms as f64 / 1000.0)),
         "route": r.route, "peer": r.peer.map(|p| p.to_string()), "account": r.account, "completed": r.completed, "result": r.result, "q850": r.q850,
         "peer_says": r.peer_says.as_ref().map(peer_says), "fax_choice": r.fax_choice,
+        "security": {
+            "media": r.protection, "fax": r.fax_protection, "cipher": r.cipher, "peer_key": r.peer_key.map(|k| k.to_string()),
+            "verified": r.verified.map(crate::identity::Proof::word), "suspicion": r.suspicion,
+        },
         "audio": audio, "fax": r.fax.as_ref().map(fax_json).or_else(|| r.fax_as_audio.then(|| json!({"mode": "g711"}))),
     })
 }

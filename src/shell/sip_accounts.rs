@@ -29,6 +29,8 @@ pub fn configs(config: &GatewayConfig) -> Vec<AccountConfig> {
             calls_max: None,
             calls_per_hour: None,
             fax: None,
+            media: None,
+            dtls: false,
         }
     };
     accounts.chain(Outside::of(config).peers().map(peer)).collect()
@@ -55,6 +57,8 @@ fn account(config: &GatewayConfig, a: &typed::Account) -> AccountConfig {
         calls_max: a.calls_max,
         calls_per_hour: a.calls_per_hour,
         fax: fax.then_some(if config.media.t38 { "t38" } else { "passthrough" }),
+        media: a.media.map(crate::config::security::Media::policy),
+        dtls: a.keys == crate::config::security::Keys::Dtls,
     }
 }
 

@@ -4,6 +4,7 @@ use super::leg::Leg;
 use crate::dtls::Records;
 use crate::fax::t38::udptl::ErrorCorrection;
 use crate::id::{LegId, PortId};
+use crate::identity::Clearance;
 use crate::line::Command as LineCommand;
 use crate::media::Direction;
 use crate::srtp::Session;
@@ -65,6 +66,8 @@ pub enum Command {
     Disconnect(PortId),
     /// The audio leg of this port goes on under new terms.
     Retune(PortId, Retune),
+    /// It is known who the peer of this port's fax is: images may pass.
+    Clear(PortId, Clearance),
     /// The T.38 leg of this port goes on under new terms.
     Redirect(PortId, Redirect),
     /// The leg of this port has keys from now on, or new ones. The box that is not needed any more comes back as `Event::Spent`.

@@ -264,6 +264,13 @@ impl Board {
                     push(&mut self.events, &mut self.stats, Event::SpentRecords(records));
                 }
             }
+            Command::Clear(port, clearance) => {
+                if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
+                    && let Leg::T38(t38) = &mut **leg
+                {
+                    t38.set_cleared(clearance);
+                }
+            }
             Command::PlayDigit(port, key, duration_ms) => {
                 if let Some(Place { connection: Connection::Leg { leg, .. }, .. }) = self.places.get_mut(usize::from(port.0))
                     && let Leg::Audio(audio) = &mut **leg

@@ -56,7 +56,7 @@ pub fn report(world: &mut World, site: usize, within_ms: u64) -> FaxReport {
 }
 
 /// Sends the pages from 2003 to 3003: both machines' reports and both gateways' records.
-fn send(world: &mut World, tray: &Tray, pages: &[Page]) -> (FaxReport, FaxReport, CallRecord, CallRecord) {
+pub fn send(world: &mut World, tray: &Tray, pages: &[Page]) -> (FaxReport, FaxReport, CallRecord, CallRecord) {
     let tiff = tray.put("sent.tif", pages);
     world.control(A, 1, Control::SendFax { number: "3003".into(), tiff });
     let sent = report(world, A, 300_000);
@@ -74,7 +74,7 @@ pub fn assert_identical(sent: &[Page], received: &FaxReport) {
     }
 }
 
-fn assert_delivered(world: &World, out: &(FaxReport, FaxReport, CallRecord, CallRecord), pages: &[Page], ecm: bool) {
+pub fn assert_delivered(world: &World, out: &(FaxReport, FaxReport, CallRecord, CallRecord), pages: &[Page], ecm: bool) {
     let (sent, received, a, b) = out;
     assert!(sent.ok && received.ok, "{sent:?} {received:?} {:?} {:?} {}", a.fax, b.fax, story(world));
     assert_identical(pages, received);

@@ -5,6 +5,7 @@ mod calls;
 mod chaos;
 mod emergencies;
 mod faxes;
+mod identity;
 mod moves;
 mod nats;
 mod offers;

@@ -220,7 +220,7 @@ impl Scene {
         if lines(&a.local) != lines(&b.remote) || lines(&a.remote) != lines(&b.local) {
             return Err(format!("the ends hold to different sessions:\n{a:?}\n{b:?}"));
         }
-        let choices = [(&a, 0), (&b, 1)].map(|(agreed, i)| negotiate::choice(&self.policies[i], agreed));
+        let choices = [(&a, 0), (&b, 1)].map(|(agreed, i)| negotiate::choice(&self.policies[i], &negotiate::Shield::none(), agreed));
         match &choices {
             [Ok(Choice::Audio(a)), Ok(Choice::Audio(b))] => {
                 let mirrored = a.direction.sends() == b.direction.receives() && a.direction.receives() == b.direction.sends();

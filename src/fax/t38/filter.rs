@@ -12,6 +12,10 @@
 //! did it, that costs one repetition of its DCS.
 //! While the engine speaks it is deaf to the line, which also keeps the echo of our own DCS out of its ears.
 //!
+//! **Clearance.** Until it is known who the peer is, nothing of a page leaves: not the image, not its training check, and not the DCS (nor NSS,
+//! CTC) that would announce it. A DCS is cut off where it is known for one; T.30 repeats it after 3 s, three times in all, so that a verdict
+//! within 8 s costs nothing but a repetition. What comes in is not held: pages of others are theirs to send.
+//!
 //! **Time.** An engine that goes on speaking long after its last order is reset, and so is one that is given more than it can hold: its
 //! queue is a ring that overwrites itself (see [`Backlog`]).
 
@@ -118,6 +122,19 @@ pub enum Outgoing {
     Hold,
     /// It does, and then the engine must be reset: the line has become the sender.
     SendAndReset,
+    /// It does not, and the engine must be reset all the same.
+    HoldAndReset,
+}
+
+impl Outgoing {
+    /// Whether it goes to the network.
+    pub const fn goes_out(self) -> bool {
+        matches!(self, Outgoing::Send | Outgoing::SendAndReset)
+    }
+    /// Whether the engine must be reset.
+    pub const fn resets(self) -> bool {
+        matches!(self, Outgoing::SendAndReset | Outgoing::HoldAndReset)
+    }
 }
 
 /// An HDLC frame from the network, on its way to being whole.
@@ -215,6 +232,8 @@ pub struct Filter {
     idle_orders: u16,
     backlog: Backlog,
     cleared: bool,
+    /// What the line says up to its next silence or preamble is held back.
+    withheld: bool,
     stats: FilterStats,
 }
 
@@ -244,6 +263,7 @@ impl Filter {
             idle_orders: 0,
             backlog: Backlog::NEW,
             cleared: true,
+            withheld: false,
             stats: FilterStats {
                 not_group_3: 0,
                 wrong_direction: 0,
@@ -256,7 +276,7 @@ impl Filter {
             },
         }
     }
-    /// Lets images pass (true) or only tones and V.21 (false): T.30 may go on, pages wait for who the peer is.
+    /// Lets the line's pages out (true), or only tones and frames of T.30 that announce none (false).
     pub fn set_cleared(&mut self, cleared: bool) {
         self.cleared = cleared;
     }
@@ -285,6 +305,9 @@ impl Filter {
         let (image, turned) = match packet {
             Packet::Indicator(i) => {
                 (self.line, self.watch) = (Head::NEW, Watch::NEW);
+                if !i.is_fast() {
+                    self.withheld = false;
+                }
                 // The line's flags end our CNG.
                 self.backlog.cng &= *i != Indicator::V21Preamble;
                 // Begun anew while only flags pass, the engine hears the DCS with no modem of the last one in the way.
@@ -294,9 +317,14 @@ impl Filter {
             Packet::Data(d) if d.modem() == DataType::V21 => (false, self.line_frames(d)),
             Packet::Data(d) => (d.modem().is_fast(), false),
         };
+        self.withheld |= image && !self.cleared;
         match () {
-            () if image && !self.cleared => {
+            () if self.withheld => {
                 self.stats.no_clearance = self.stats.no_clearance.saturating_add(1);
+                if turned {
+                    self.reset();
+                    return Outgoing::HoldAndReset;
+                }
                 Outgoing::Hold
             }
             () if turned => {
@@ -326,9 +354,9 @@ impl Filter {
 
     /// The engine begins anew, and so does what is known of it.
     fn reset(&mut self) {
-        let (cleared, mut stats) = (self.cleared, self.stats);
+        let (cleared, withheld, mut stats) = (self.cleared, self.withheld, self.stats);
         stats.resets = stats.resets.saturating_add(1);
-        *self = Filter { cleared, stats, dropping: true, sender: self.sender.filter(|s| *s == Side::Line), ..Filter::new() };
+        *self = Filter { cleared, withheld, stats, dropping: true, sender: self.sender.filter(|s| *s == Side::Line), ..Filter::new() };
     }
     /// Follows the frames of the line. True if one of them turns the direction.
     fn line_frames(&mut self, d: &Data) -> bool {
@@ -336,6 +364,9 @@ impl Filter {
         for field in d.fields() {
             self.line.push(field.data);
             field.data.iter().for_each(|o| self.watch.push(*o));
+            // Any commands that announce a page; where frames are torn, the watch sees what the head does not.
+            let announces = matches!(self.line.fcf(), Some(Fcf::Dcs | Fcf::Ctc | Fcf::Nss)) || self.watch.named.is_some();
+            self.withheld |= announces && !self.cleared;
             if matches!(self.line.fcf(), Some(Fcf::Dcs | Fcf::Ctc)) {
                 turned |= self.sender == Some(Side::Net);
                 self.sender = Some(Side::Line);
@@ -371,17 +402,8 @@ impl Filter {
             _ => {}
         }
     }
-    fn hold(&mut self, is_image: bool) -> bool {
-        if is_image {
-            self.stats.no_clearance = self.stats.no_clearance.saturating_add(1);
-        }
-        is_image
-    }
     /// May an image from the network reach the engine?
     fn image_may_pass(&mut self) -> bool {
-        if !self.cleared {
-            return !self.hold(true);
-        }
         if self.sender == Some(Side::Line) {
             self.stats.wrong_direction = self.stats.wrong_direction.saturating_add(1);
             return false;

@@ -74,7 +74,7 @@ pub fn t38_sequence(bytes: &[u8]) {
     use super::relay::{T38Config, T38Leg};
     use tipring_dsp::SILENCE;
     let remote = core::net::SocketAddr::from(([192, 0, 2, 1], 4000));
-    let config = T38Config { version: bytes.first().map_or(0, |b| b & 1), ..T38Config::to(remote) };
+    let config = T38Config { version: bytes.first().map_or(0, |b| b & 1), ..T38Config::without_a_call(remote) };
     // A second engine stands on the line and is commanded too: its audio is what the relay hears.
     let (Ok(mut leg), Ok(mut line)) = (T38Leg::new(&config), line_engine()) else { return };
     let syntax = Syntax::of_version(config.version);
@@ -189,7 +189,7 @@ impl LineEngine {
     fn poll(&mut self) -> Option<(Packet, u8)> {
         use super::engine::Engine;
         let made = self.engine.poll()?;
-        if self.filter.from_line(&made.0) == super::filter::Outgoing::SendAndReset {
+        if self.filter.from_line(&made.0).resets() {
             self.engine.from_net(super::engine::Step::Reset);
         }
         Some(made)

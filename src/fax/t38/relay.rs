@@ -10,13 +10,14 @@ mod latch;
 
 use self::latch::Latch;
 use super::engine::{Engine, LINE_SAMPLES, Step};
-use super::filter::{Filter, FilterStats, Outgoing};
+use super::filter::{Filter, FilterStats};
 use super::ifp::{self, DataType, Indicator, Packet, Syntax};
 use super::transport::{Arrived, Transport};
 use super::udptl::{self, Class, ErrorCorrection, Receiver, ReceiverStats, Sender};
 use crate::clock::Instant;
 use crate::dtls::Records;
 use crate::fax::t30::observer::{FaxRecord, Observer, Side};
+use crate::identity::Clearance;
 use crate::limits::{DATAGRAM_BYTES_MAX, IFP_BYTES_MAX, IFP_QUEUE};
 use crate::srtp::{Counts, Session};
 use core::net::{IpAddr, SocketAddr};
@@ -55,8 +56,8 @@ pub struct T38Config {
     pub max_bps: u32,
     /// `T38FaxFillBitRemoval`.
     pub fill_bit_removal: bool,
-    /// Images may pass from the start (see [`T38Leg::set_cleared`]).
-    pub cleared: bool,
+    /// Leave for images to go out from the start (see [`T38Leg::set_cleared`]).
+    pub cleared: Option<Clearance>,
 }
 
 impl T38Config {
@@ -72,8 +73,13 @@ impl T38Config {
             ecm: true,
             max_bps: 14400,
             fill_bit_removal: false,
-            cleared: true,
+            cleared: None,
         }
+    }
+
+    /// The same for a relay that stands in no call, and so waits for nobody to be verified.
+    pub fn without_a_call(remote: SocketAddr) -> Self {
+        T38Config { cleared: Some(Clearance::without_a_call()), ..T38Config::to(remote) }
     }
 }
 
@@ -167,7 +173,7 @@ impl T38Leg {
     /// A leg over any engine.
     pub fn with_engine(config: &T38Config, engine: Box<dyn Engine>) -> Self {
         let mut filter = Filter::new();
-        filter.set_cleared(config.cleared);
+        filter.set_cleared(config.cleared.is_some());
         T38Leg {
             syntax: Syntax::of_version(config.version),
             negotiated: config.remote,
@@ -194,9 +200,10 @@ impl T38Leg {
             counts: FaxStats::default(),
         }
     }
-    /// Lets images pass (true) or only tones and T.30's control frames (false): pages wait until it is known who the peer is.
-    pub fn set_cleared(&mut self, cleared: bool) {
-        self.filter.set_cleared(cleared);
+    /// Lets what the machine here sends of pages out. Before, only tones and T.30's control frames that say nothing of a page go: DCS, the
+    /// training check and images wait until it is known who the peer is.
+    pub fn set_cleared(&mut self, _by: Clearance) {
+        self.filter.set_cleared(true);
     }
     /// What carries the packets, for a leg that has not begun.
     pub fn over(mut self, transport: Transport) -> Self {
@@ -363,10 +370,10 @@ impl T38Leg {
             self.spoke |= !matches!(packet, Packet::Indicator(Indicator::NoSignal));
             self.observer.packet(Side::Line, &packet);
             let fate = self.filter.from_line(&packet);
-            if fate != Outgoing::Hold {
+            if fate.goes_out() {
                 self.send(&packet, copies, out);
             }
-            if fate == Outgoing::SendAndReset {
+            if fate.resets() {
                 self.engine.from_net(Step::Reset);
             }
         }

@@ -2,23 +2,26 @@
 //!
 //! The machines live on when the gateway is killed: a phone that was off hook then is off hook when it comes back.
 
+use super::answers::{answer_of, outcome_of};
 use super::nat::Nat;
 use super::network::Ticket;
 use super::place::{Found, Place, SIP_PORT, STUN_SERVER, home, sip_address};
 use super::plug::Plug;
-use super::spec::{GatewaySpec, MachineSpec, PortSpec};
-use crate::call::{self, Action, Addresses, CallRecord, Gateway, LegSockets, LogLine, PortConfig};
+use super::spec::{GatewaySpec, MachineSpec, PortSpec, SecuritySpec};
+use crate::audit::Event as AuditEvent;
+use crate::call::{self, Action, Addresses, CallRecord, Gateway, LegSockets, LogLine, PortConfig, SecurityConfig};
 use crate::clock::{Instant, Rng, WallMs};
 use crate::digit_map::{DigitMap, emergency_numbers};
-use crate::directory::{self, Capabilities, Instance, Register, Request, Response, User};
+use crate::directory::{Capabilities, Instance, Register, Request, Response, User};
+use crate::dtls::{Certificate, SeededForSimulation};
 use crate::id::{CallId, LegId, PortId};
 use crate::limits::{COMMAND_QUEUE, DATAGRAMS_PER_TICK_MAX, EVENT_QUEUE};
 use crate::line::{LineConfig, State as LineState};
 use crate::media::Channel;
 use crate::number::Number;
-use crate::registration::{Ask, Outcome, Registrant};
+use crate::registration::{Ask, Registrant};
 use crate::resolve::cache::{LearnedRoute, RouteCache};
-use crate::resolve::{Answer, NoRoute, Resolver, Ring};
+use crate::resolve::{Answer, NoRoute, Resolver};
 use crate::sip::{Config as SipConfig, Endpoint};
 use crate::tick::{Board, Command, Event};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -62,6 +65,8 @@ pub enum Out {
 pub struct Journal {
     /// Call records, in order.
     pub records: Vec<CallRecord>,
+    /// What went into the audit trail.
+    pub audit: Vec<AuditEvent>,
     /// Decisions.
     pub logs: Vec<(Instant, LogLine)>,
     /// What the simulated machines noticed.
@@ -115,6 +120,7 @@ pub struct Site {
     pub(super) mute: bool,
     /// Learned routes: they are on disk, and so outlive the gateway.
     pub disk: BTreeMap<Number, LearnedRoute>,
+    certificate: Arc<Certificate>,
     /// Phase of its turns, and how many it has made.
     first_turn_us: u64,
     turns: u64,
@@ -145,6 +151,7 @@ impl Site {
             running: None,
             life: 0,
             disk: BTreeMap::new(),
+            certificate: Arc::new(Certificate::for_simulation(0x7172 + index as u64)),
             // Gateways do not start in the same microsecond: each has its own phase of the 20 ms.
             first_turn_us: 1 + rng.below(20_000),
             turns: 0,
@@ -195,10 +202,12 @@ impl Site {
             no_answer_ms: self.spec.no_answer_ms,
             learned_silence_ms: self.spec.learned_silence_ms,
             calls_max: self.spec.calls_max,
+            security: self.security(),
         };
         let sip = SipConfig { trusted: self.spec.trusted.clone(), ..SipConfig::new(self.told_sip(), "tipring-lab") };
         let mut sip = Endpoint::new(sip, rng.next_u64());
-        sip.set_capabilities(crate::negotiate::capabilities(&self.spec.media, SocketAddr::new(self.place.told, 0)));
+        let identifier = self.certificate().map(|c| c.fingerprint());
+        sip.set_capabilities(crate::negotiate::capabilities(&self.spec.media, identifier, SocketAddr::new(self.place.told, 0)));
         let mut gateway = Gateway::new(config, sip, resolver, rng.next_u64());
         gateway.set_wall(now, wall);
         let mut registrants = Vec::new();
@@ -237,13 +246,34 @@ impl Site {
             instance: Instance::parse(&format!("urn:lab:{}:{}", self.spec.name, port.name)).expect("names of the lab are short"),
             contact: self.told_sip(),
             transport: crate::sip::Transport::Udp,
-            fingerprint: None,
+            fingerprint: self.certificate().map(|c| c.fingerprint()),
             proof: Default::default(),
-            capabilities: Capabilities { voice: !fax, fax, t38_version: self.spec.media.t38.map(|_| 0), srtp: false },
+            capabilities: Capabilities {
+                voice: !fax,
+                fax,
+                t38_version: self.spec.media.t38.map(|_| 0),
+                srtp: self.spec.security.media.encrypts(),
+            },
             private: None,
             mac: None,
             lease_s: None,
             calls: 0,
+        }
+    }
+
+    /// The gateway's key: on disk, so the same in each of its lives.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.spec.security.has_key.then(|| self.certificate.clone())
+    }
+
+    fn security(&self) -> SecurityConfig {
+        let SecuritySpec { media, identity, private_signalling, .. } = self.spec.security;
+        SecurityConfig {
+            media,
+            identity,
+            certificate: self.certificate(),
+            private_signalling,
+            engine: Arc::new(|_, seed| Box::new(SeededForSimulation(seed))),
         }
     }
 
@@ -472,7 +502,7 @@ impl Site {
             board.command(now, command, ports, &mut send);
         }
         for ((leg, channel), socket) in &mut running.sockets {
-            if board.leg_in_use(*leg) {
+            if board.leg_in_use(*leg) || board.listens(*leg) {
                 for (arrived, src, bytes) in socket.drain(..socket.len().min(DATAGRAMS_PER_TICK_MAX)) {
                     let at = if self.spec.receive_timestamps { arrived } else { now };
                     board.from_net(at, *leg, *channel, src, &bytes);
@@ -481,6 +511,9 @@ impl Site {
         }
         board.tick(now, &mut send);
         running.gateway.set_wall(now, wall);
+        while let Some(d) = running.board.poll_handshake() {
+            running.gateway.handle_handshake(now, d.leg, d.src, &d.bytes);
+        }
         let mut events = 0;
         while let Some(event) = running.board.poll_event() {
             events += 1;
@@ -538,6 +571,7 @@ impl Site {
                     running.ended.insert(record.call.clone());
                     self.journal.records.push(*record);
                 }
+                Action::Audit(event) => self.journal.audit.push(*event),
                 Action::Log(line) => self.journal.logs.push((now, line)),
             }
         }
@@ -561,6 +595,11 @@ impl Site {
             burst += 1;
             let Some(here) = self.place.here else { continue };
             self.out.push(Out::Datagram { src: SocketAddr::new(here, SIP_PORT), dst: transmit.dst.addr, bytes: transmit.bytes });
+        }
+        while let Some(transmit) = running.gateway.poll_media_transmit() {
+            let Some(here) = self.place.here else { continue };
+            let src = SocketAddr::new(here, FIRST_MEDIA_PORT + 4 * transmit.leg.0);
+            self.out.push(Out::Datagram { src, dst: transmit.dst, bytes: transmit.bytes });
         }
         self.journal.burst_max = self.journal.burst_max.max(burst);
         while let Some(command) = running.gateway.poll_command() {
@@ -655,46 +694,5 @@ fn machine(port: &PortSpec, seed: u64) -> Box<dyn Port> {
             };
             Box::new(SimPort::new(tipring_hw::sim::FaxMachine::new(settings), port.line, seed))
         }
-    }
-}
-
-fn answer_of(response: Response) -> Answer {
-    match response {
-        Response::Found(found) if found.ring != directory::Ring::Newest && found.contacts.len() > 1 => {
-            let at = found.contacts.iter().map(|(b, _)| (b.address, b.fingerprint().map(|f| f.to_string()))).collect();
-            Answer::Terminals {
-                number: found.number,
-                ring: if found.ring == directory::Ring::All { Ring::All } else { Ring::InOrder },
-                at,
-                signed: true,
-            }
-        }
-        Response::Found(found) => Answer::Found {
-            number: found.number,
-            contact: found.contact,
-            fingerprint: found.fingerprint.map(|f| f.to_string()),
-            signed: true,
-        },
-        Response::Away(_) => Answer::No(NoRoute::Away),
-        Response::Unknown(_) => Answer::No(NoRoute::Unknown),
-        // It tells nobody, or that was no look-up.
-        _ => Answer::No(NoRoute::Refused),
-    }
-}
-
-fn outcome_of(response: Response) -> Outcome {
-    match response {
-        Response::Registered { number, lease_s, .. } => Outcome::Granted { number, lease_s },
-        Response::Deregistered { .. } => Outcome::Ended,
-        Response::Refused(directory::Refusal::Full) => Outcome::Failed { why: "full".into(), retry_after_s: None },
-        Response::Refused(why) => Outcome::Refused { why: format!("{why:?}") },
-        Response::Bound { .. }
-        | Response::Found(_)
-        | Response::Away(_)
-        | Response::Unknown(_)
-        | Response::Elsewhere(..)
-        | Response::LogIn
-        | Response::Withheld(_)
-        | Response::Done => Outcome::Failed { why: "an answer to another question".into(), retry_after_s: None },
     }
 }

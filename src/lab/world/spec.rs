@@ -3,8 +3,9 @@
 use super::nat::NatSpec;
 use crate::call::EmergencyTarget;
 use crate::directory::Ring;
+use crate::identity;
 use crate::lab::netem;
-use crate::negotiate::{MediaPolicy, T38Policy};
+use crate::negotiate::{MediaPolicy, Policy, T38Policy};
 use crate::number::CallerIdCodes;
 use crate::sip::Network;
 use std::net::SocketAddr;
@@ -66,6 +67,10 @@ pub struct GatewaySpec {
     pub ports: Vec<PortSpec>,
     /// Codecs and T.38.
     pub media: MediaPolicy,
+    /// It does not know the directory, and has its numbers by its own configuration.
+    pub standalone: bool,
+    /// Keys, and whom pages go to.
+    pub security: SecuritySpec,
     /// Where emergency calls go, in order.
     pub emergency: Vec<EmergencySpec>,
     /// A target of theirs without a sign for so long is left for the next.
@@ -96,6 +101,52 @@ pub struct GatewaySpec {
     pub clock_ppm: f64,
     /// The system stamps datagrams as they arrive (SO_TIMESTAMPNS); without it they count as arrived when the media thread takes them.
     pub receive_timestamps: bool,
+}
+
+/// Keys of a gateway, and whom its pages go to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SecuritySpec {
+    /// Whether media are encrypted.
+    pub media: Policy,
+    /// It has a key, which the directory knows.
+    pub has_key: bool,
+    /// Whom pages go to.
+    pub identity: identity::Policy,
+    /// Nobody reads its signalling, so that keys may stand there (SDES); the world has no TLS.
+    pub private_signalling: bool,
+}
+
+impl SecuritySpec {
+    /// What a gateway does that nobody has switched anything at.
+    pub const USUAL: SecuritySpec = SecuritySpec {
+        media: Policy::Preferred,
+        has_key: true,
+        private_signalling: false,
+        identity: identity::Policy {
+            peers: identity::Peers::Prove,
+            foreign: identity::Foreign::Flag,
+            limit_ms: identity::LIMIT_MS,
+            check_is_off: false,
+        },
+    };
+    /// Keys in the signalling, and none of its own: SRTP by SDES, and nothing in the clear.
+    pub const SDES: SecuritySpec = SecuritySpec {
+        media: Policy::Required,
+        has_key: false,
+        private_signalling: true,
+        identity: identity::Policy { peers: identity::Peers::Flag, ..SecuritySpec::USUAL.identity },
+    };
+    /// The control of safety scenes: everything as usual, and whoever answers is let through.
+    pub const CHECK_IS_OFF: SecuritySpec =
+        SecuritySpec { identity: identity::Policy { check_is_off: true, ..SecuritySpec::USUAL.identity }, ..SecuritySpec::USUAL };
+}
+
+impl Default for SecuritySpec {
+    /// In the clear, by a gateway without a key: for scenes about other things, which handshakes would only slow down.
+    fn default() -> Self {
+        let identity = identity::Policy { peers: identity::Peers::Flag, ..SecuritySpec::USUAL.identity };
+        SecuritySpec { media: Policy::Off, has_key: false, identity, private_signalling: false }
+    }
 }
 
 /// Where emergency calls go.
@@ -133,6 +184,8 @@ impl GatewaySpec {
                 watchdog_ms: 30_000,
                 t38: Some(T38Policy { max_datagram: 400, redundancy_control: 3, redundancy_image: 2, ecm: true }),
             },
+            standalone: false,
+            security: SecuritySpec::default(),
             emergency: Vec::new(),
             emergency_silence_ms: 4_000,
             emergency_no_answer_ms: 40_000,

@@ -144,7 +144,7 @@ mod fax {
     }
 
     fn t38(side: usize, port: usize) -> Result<Leg, String> {
-        T38Leg::new(&T38Config::to(address(1 - side, port, Channel::Udptl))).map(Leg::T38).map_err(|e| e.to_string())
+        T38Leg::new(&T38Config::without_a_call(address(1 - side, port, Channel::Udptl))).map(Leg::T38).map_err(|e| e.to_string())
     }
 
     impl Side {

@@ -66,7 +66,7 @@ pub fn record() -> Result<[Script; 2], String> {
         Terminal::new(&TerminalConfig { calling, send_tiff, receive_tiff, ident, ..TerminalConfig::default() }).map_err(|e| e.to_string())
     };
     let mut machines = [machine(true)?, machine(false)?];
-    let configs = [T38Config::to(address(2)), T38Config::to(address(1))];
+    let configs = [T38Config::without_a_call(address(2)), T38Config::without_a_call(address(1))];
     let leg = |config: &T38Config| T38Leg::new(config).map_err(|e| e.to_string());
     let mut legs = [leg(&configs[0])?, leg(&configs[1])?];
     let script = |i: usize| Script { config: configs[i], lines: Vec::new(), datagrams: Vec::new(), from: configs[i].remote, sent: 0 };

@@ -3,11 +3,13 @@
 use crate::call::{self, Addresses, Gateway, LegSockets};
 use crate::config::gateway::GatewayConfig;
 use crate::digit_map::DigitMap;
+use crate::dtls;
 use crate::id::PortId;
 use crate::line::LineConfig;
 use crate::negotiate::{MediaPolicy, T38Policy};
 use crate::number::Number;
 use crate::resolve::Resolver;
+use crate::shell::identity_key::Keys;
 use crate::shell::media_thread::LegSocketSet;
 use crate::shell::routes_file::RoutesFile;
 use crate::shell::{clock, sip_accounts, sys};
@@ -54,7 +56,26 @@ pub(super) fn nowhere(config: &GatewayConfig) -> Addresses {
     Addresses { contacts: vec![crate::sip::Hop::udp(SocketAddr::new(ip, main.port()))], media: ip, outside: None }
 }
 
-pub(super) fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, at: &Addresses) -> Gateway {
+/// What we show in handshakes.
+pub(super) fn certificate(keys: &Keys) -> dtls::Certificate {
+    dtls::Certificate::new(keys.current.certificate().to_vec(), keys.current.private_key().to_vec())
+}
+
+/// Our certificate for handshakes, and the engines: our own gateways have ECDSA keys, which dimpl reads (DTLS 1.3); anybody else may have RSA.
+fn security(config: &GatewayConfig, keys: &Keys) -> call::SecurityConfig {
+    call::SecurityConfig {
+        media: config.security.media.policy(),
+        identity: config.identity.policy(),
+        certificate: config.security.dtls.0.then(|| Arc::new(certificate(keys))),
+        private_signalling: false,
+        engine: Arc::new(|known, _| match known {
+            true => Box::new(dtls::Dimpl),
+            false => Box::new(crate::shell::dtls_openssl::OpenSsl),
+        }),
+    }
+}
+
+pub(super) fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, at: &Addresses, keys: &Keys) -> Gateway {
     let ports = sip_accounts::ports(config);
     let numbers: BTreeMap<Number, PortId> =
         ports.iter().enumerate().filter_map(|(i, p)| p.number.clone().map(|n| (n, PortId(i as u16)))).collect();
@@ -92,6 +113,7 @@ pub(super) fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, at: &Ad
         no_answer_ms: u64::from(config.line.no_answer_s) * 1000,
         learned_silence_ms: config.line.learned_silence_ms,
         calls_max: config.line.calls_max,
+        security: security(config, keys),
     };
     let user_agent = crate::sip::Config::new(at.contacts[0].addr, format!("tipring/{}", env!("CARGO_PKG_VERSION")));
     let endpoint = crate::sip::Config {
@@ -102,6 +124,7 @@ pub(super) fn build_gateway(config: &GatewayConfig, routes: &RoutesFile, at: &Ad
         ..user_agent
     };
     let mut sip = Endpoint::new(endpoint, clock::random::<32>());
-    sip.set_capabilities(crate::negotiate::capabilities(&media, SocketAddr::new(ip, 0)));
+    let identifier = Some(keys.current.fingerprint());
+    sip.set_capabilities(crate::negotiate::capabilities(&media, identifier, SocketAddr::new(ip, 0)));
     Gateway::new(settings, sip, resolver, clock::random::<32>())
 }

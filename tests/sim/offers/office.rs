@@ -2,7 +2,7 @@
 
 use super::wire::Parcel;
 use std::net::SocketAddr;
-use tipring::call::{Action, CallRecord, Config, EmergencyPlan, Gateway, LegSockets, OutsideCaps, PortConfig};
+use tipring::call::{Action, CallRecord, Config, EmergencyPlan, Gateway, LegSockets, OutsideCaps, PortConfig, SecurityConfig};
 use tipring::clock::Instant;
 use tipring::id::{LegId, PortId};
 use tipring::line::{Command as LineCommand, Event as LineEvent};
@@ -54,6 +54,7 @@ impl Office {
             no_answer_ms: 60_000,
             learned_silence_ms: 2_000,
             calls_max: 8,
+            security: SecurityConfig::off(),
         };
         let sip = Endpoint::new(SipConfig::new(at, "office"), seed);
         let resolver = Resolver::new([(number, PORT)].into(), None, RouteCache::new(8), 2_000);
@@ -133,7 +134,7 @@ impl Office {
                     }
                     Action::Record(record) => self.records.push(*record),
                     Action::Log(line) => self.log.push(line.words),
-                    Action::Route(..) | Action::Locate(..) | Action::FindIdentifier(..) => {}
+                    Action::Route(..) | Action::Locate(..) | Action::FindIdentifier(..) | Action::Audit(_) => {}
                 }
             }
             while let Some(command) = self.gateway.poll_command() {
@@ -167,7 +168,7 @@ impl Office {
                 self.passes_through = false;
             }
             Command::Disconnect(_) => self.retire(now),
-            Command::Listen(..) => {}
+            Command::Listen(..) | Command::Clear(..) => {}
             Command::Retune(_, to) => {
                 let Some((_, leg)) = &mut self.leg else { panic!("nothing to retune") };
                 let Leg::Audio(audio) = &mut **leg else { panic!("a fax is retuned as audio") };

@@ -5,7 +5,7 @@ use super::office::number_of;
 use super::wire::Parcel;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tipring::clock::Instant;
-use tipring::negotiate::{self, MediaPolicy, Situation};
+use tipring::negotiate::{self, MediaPolicy, Shield, Situation};
 use tipring::sdp::offer_answer::State;
 use tipring::sdp::{Agreed, Direction, Kind, Media, Negotiation, Proto, Session, Side};
 use tipring::sip::{Config, DialogId, Endpoint, Event, Invite};
@@ -104,10 +104,11 @@ impl Peer {
         session
     }
     fn audio(&self) -> Session {
-        self.held(negotiate::audio_offer(&self.policy, self.rtp()))
+        self.held(negotiate::audio_offer(&self.policy, &Shield::none(), self.rtp()).expect("the clear is allowed"))
     }
     fn image(&self) -> Session {
-        negotiate::t38_offer(&self.policy, self.udptl()).unwrap_or_else(|| self.audio())
+        let clear = negotiate::FaxWay::Clear(negotiate::Policy::Off.permit_clear().expect("off allows the clear"));
+        negotiate::t38_offer(&self.policy, &Shield::none(), clear, self.rtp(), self.udptl()).unwrap_or_else(|| self.audio())
     }
     fn both(&self) -> Session {
         let mut both = self.audio();
@@ -230,7 +231,7 @@ impl Peer {
 
     fn draft(&self, offer: &Session) -> Result<Session, negotiate::Refusal> {
         let situation = Situation { before: self.n.agreed(), fax: self.fax };
-        let mut draft = negotiate::answer(&self.policy, offer, situation, self.rtp(), self.udptl())?;
+        let mut draft = negotiate::answer(&self.policy, &Shield::none(), offer, situation, self.rtp(), self.udptl())?;
         for (ours, theirs) in draft.media.iter_mut().zip(&offer.media).filter(|(m, _)| m.kind == Kind::Audio && m.is_open()) {
             let wanted = if theirs.address.is_some_and(|a| a.is_unspecified()) { Direction::Inactive } else { theirs.direction };
             ours.direction = wanted.answer(self.direction);

@@ -168,16 +168,32 @@ fn carriers_do_not_mix_and_strangers_do_not_pass() {
 }
 
 #[test]
-fn without_clearance_only_the_handshake_passes() {
+fn req_a4_without_clearance_nothing_of_a_page_leaves_and_what_comes_in_does() {
     let mut f = Filter::new();
     f.set_cleared(false);
     assert_eq!(passed(&mut f, &frame(0x41)).len(), 5);
-    assert_eq!(passed(&mut f, &[i(Indicator::V17Long14400), d(V17At14400, T4NonEcmData, &[0])]), [""; 0]);
+    assert_eq!(passed(&mut f, &[i(Indicator::V17Long14400)]).len(), 1);
+    let mut f = Filter::new();
+    f.set_cleared(false);
+    // TSI goes, and the DCS behind it does not: not its control field, not its bits, not its end.
     assert_eq!(f.from_line(&i(Indicator::V21Preamble)), Outgoing::Send);
+    assert_eq!(f.from_line(&d(V21, HdlcData, &[0xFF, 0xC0, 0xC2, 0x04])), Outgoing::Send);
+    assert_eq!(f.from_line(&d(V21, HdlcFcsOk, &[])), Outgoing::Send);
+    assert_eq!(f.from_line(&d(V21, HdlcData, &[0xFF, 0xC8])), Outgoing::Send);
+    assert_eq!(f.from_line(&d(V21, HdlcData, &[0xC1])), Outgoing::Hold);
+    assert_eq!(f.from_line(&d(V21, HdlcData, &[0x00, 0x46])), Outgoing::Hold);
+    assert_eq!(f.from_line(&d(V21, HdlcFcsOk, &[])), Outgoing::Hold);
+    assert_eq!(f.from_line(&d(V21, HdlcSigEnd, &[])), Outgoing::Hold);
+    assert_eq!(f.from_line(&i(Indicator::NoSignal)), Outgoing::Send);
+    assert!(f.from_line(&i(Indicator::V21Preamble)).goes_out());
     assert_eq!(f.from_line(&i(Indicator::V17Long14400)), Outgoing::Hold);
     assert_eq!(f.from_line(&d(V17At14400, T4NonEcmData, &[0])), Outgoing::Hold);
+    // The control: cleared, all of it goes, from the next preamble on.
     f.set_cleared(true);
-    assert_eq!(passed(&mut f, &[i(Indicator::V17Long14400)]).len(), 1);
+    assert_eq!(f.from_line(&i(Indicator::NoSignal)), Outgoing::Send);
+    assert_eq!(f.from_line(&i(Indicator::V21Preamble)), Outgoing::Send);
+    assert_eq!(f.from_line(&d(V21, HdlcData, &[0xFF, 0xC8, 0xC1, 0x00, 0x46])), Outgoing::Send);
+    assert_eq!(f.from_line(&i(Indicator::V17Long14400)), Outgoing::Send);
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn records() -> [Box<Records>; 2] {
 
 fn leg(remote: SocketAddr, records: Option<Box<Records>>) -> T38Leg {
     let engine = SpandspEngine::new(&GatewayConfig::default()).expect("libspandsp makes one");
-    T38Leg::with_engine(&T38Config::to(remote), Box::new(engine)).over(Transport::dtls(records))
+    T38Leg::with_engine(&T38Config::without_a_call(remote), Box::new(engine)).over(Transport::dtls(records))
 }
 
 /// What `leg` sends in so many turns of silence.

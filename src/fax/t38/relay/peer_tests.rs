@@ -40,7 +40,7 @@ struct Bench {
 
 impl Bench {
     fn new(source: SourcePolicy, says: Option<Indicator>) -> Self {
-        let leg = T38Leg::with_engine(&T38Config { source, ..T38Config::to(PEER) }, Box::new(Calls { says, heard: 0 }));
+        let leg = T38Leg::with_engine(&T38Config { source, ..T38Config::without_a_call(PEER) }, Box::new(Calls { says, heard: 0 }));
         Bench { leg, now: Instant::from_ms(1000), sent_to: Vec::new() }
     }
     fn run_ms(&mut self, n: u64) {
@@ -82,7 +82,7 @@ fn another_port_of_the_peers_host_is_followed_after_three_datagrams_in_a_row() {
 #[test]
 fn the_host_that_the_signalling_comes_from_is_followed_and_a_third_one_is_not() {
     let (nat, third) = (SocketAddr::from(([198, 51, 100, 7], 61_002)), SocketAddr::from(([198, 51, 100, 66], 61_002)));
-    let config = T38Config { also_from: Some(nat.ip()), ..T38Config::to(PEER) };
+    let config = T38Config { also_from: Some(nat.ip()), ..T38Config::without_a_call(PEER) };
     let leg = T38Leg::with_engine(&config, Box::new(Calls { says: Some(Indicator::Ced), heard: 0 }));
     let mut b = Bench { leg, now: Instant::from_ms(1000), sent_to: Vec::new() };
     for seq in 0..20 {

@@ -88,7 +88,8 @@ impl World {
         };
         let machines = [machine(true), machine(false)];
         let leg = |to: u8| {
-            T38Leg::new(&T38Config { version: s.version, error_correction: s.correction, ..T38Config::to(address(to)) }).expect("a leg")
+            T38Leg::new(&T38Config { version: s.version, error_correction: s.correction, ..T38Config::without_a_call(address(to)) })
+                .expect("a leg")
         };
         World {
             machines,
