@@ -132,6 +132,8 @@ pub(super) struct Secrecy {
     pub(super) clearance: Option<Clearance>,
     /// The line is not put through before the verdict.
     pub(super) held: bool,
+    /// It was said that a fax in audio tells nobody who is there.
+    pub(super) unread_told: bool,
     /// The association whose keys the leg has.
     keyed_by: Option<Association>,
     /// The SRTP keys of that association, for legs that are made later.
@@ -141,7 +143,7 @@ pub(super) struct Secrecy {
 impl Secrecy {
     /// Nothing said, nobody expected.
     pub(super) fn new(shield: Shield, check: Check) -> Secrecy {
-        Secrecy { shield, check, clearance: None, held: false, keyed_by: None, keys: None }
+        Secrecy { shield, check, clearance: None, held: false, unread_told: false, keyed_by: None, keys: None }
     }
 }
 
@@ -556,7 +558,7 @@ impl Gateway {
             }
             Verdict::Wrong(why) => self.suspect(now, id, why, true),
             Verdict::NoIdentifier(why) => {
-                if call.talk.secrecy.check.holds_voice() || call.talk.fax {
+                if call.talk.secrecy.check.holds_voice() || call.talk.fax || call.talk.flow == Flow::T38 {
                     self.suspect(now, id, why, false);
                 }
             }
@@ -603,7 +605,7 @@ impl Gateway {
         if call.state == State::Closing {
             return;
         }
-        let (fax, dialled) = (call.talk.fax, call.dialled.clone());
+        let (fax, dialled) = (call.talk.fax || call.talk.flow == Flow::T38, call.dialled.clone());
         let at = call.record.peer.map_or_else(|| "somewhere".into(), |p| p.to_string());
         call.record.suspicion = Some(why.0.clone());
         let what = if fax { "no page was sent" } else { "nothing was sent" };
