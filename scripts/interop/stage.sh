@@ -138,6 +138,7 @@ sipp_fault() { tail -n 2 "$work/sipp-err.log" 2>/dev/null | tr '\n' ' ' | cut -c
 
 # baresip_up USER SIP_PORT SOURCE.wav [ACCOUNT]: a phone that answers by itself, says SOURCE over and over, and writes down what it sent and heard.
 # It takes UDP and TCP on SIP_PORT, TLS one above. ACCOUNT: its address and what follows it, where it is not "<sip:USER@itself>;regint=0".
+baresip_lines=() # more lines of its configuration
 baresip_up() {
   local user=$1 port=$2 source=$3 dir=$work/baresip modules account=${4:-"<sip:$1@127.0.0.1:$2>;regint=0"}
   modules=$(dirname "$(find /usr/lib /usr/local/lib -path '*baresip/modules/g711.so' 2>/dev/null | head -1)")
@@ -173,6 +174,7 @@ ctrl_tcp_listen 127.0.0.1:$((port + 10))
 net_interface 127.0.0.1
 call_max_calls 4
 C
+  [ ${#baresip_lines[@]} = 0 ] || printf '%s\n' "${baresip_lines[@]}" >> "$dir/config"
   echo "$account;answermode=auto;audio_codecs=PCMU;ptime=20;dtmfmode=rtpevent" > "$dir/accounts"
   [ -f "$dir/cert.pem" ] || certificate "$dir"
   : > "$dir/contacts"

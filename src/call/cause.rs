@@ -58,6 +58,11 @@ impl Cause {
         matches!(self, Cause::CallerHungUp | Cause::CalledHungUp)
     }
 
+    /// True where we ended it ourselves: no keys, or no proof.
+    pub fn is_for_want_of_trust(&self) -> bool {
+        matches!(self, Cause::NotEncrypted(_) | Cause::WrongIdentity(_) | Cause::NoIdentity(_))
+    }
+
     /// The sentence of the record.
     pub fn words(&self) -> String {
         match self {

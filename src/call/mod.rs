@@ -595,12 +595,16 @@ impl Gateway {
         call.record.completed =
             call.record.answered.is_some() && cause.is_normal() && call.record.fax.as_ref().is_none_or(|f| f.record.delivered());
         call.record.result = match &call.record.fax {
-            Some(fax) => fax.record.words(),
-            None => cause.words(),
+            // Where it was for keys or proof, T.30 only knows that nobody spoke.
+            Some(fax) if fax.record.delivered() || !cause.is_for_want_of_trust() => fax.record.words(),
+            Some(_) | None => cause.words(),
         };
         let csi = call.talk.secrecy.check.new_csi().filter(|_| call.record.verified.is_some()).map(str::to_owned);
         if let Some(csi) = csi.filter(|_| call.record.fax.as_ref().is_some_and(|fax| fax.record.delivered())) {
             self.learn_csi(&call.record.to, csi);
+        }
+        if call.record.fax_protection == Some(record::REFUSED_IN_THE_CLEAR) {
+            call.record.result.push_str("; the peer's T.38 was refused, for it was in the clear and encryption is required");
         }
         if call.record.peer.is_some() {
             self.actions.push_back(Action::Audit(Box::new(call.record.audit())));

@@ -9,6 +9,9 @@ use crate::key::Fingerprint;
 use crate::media::AudioStats;
 use std::net::SocketAddr;
 
+/// Of a fax for which the peer wanted T.38 in the clear, on a route that is to be encrypted.
+pub const REFUSED_IN_THE_CLEAR: &str = "refused: in the clear";
+
 /// Which way a call went, seen from this gateway.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -85,7 +88,7 @@ pub struct CallRecord {
     pub fax_as_audio: bool,
     /// How media were protected: `in the clear`, `SRTP (SDES)`, `DTLS`. `None`: there were none, or the call was local.
     pub protection: Option<&'static str>,
-    /// The same of the fax, where it went as T.38.
+    /// The same of the fax, where it went as T.38; or [`REFUSED_IN_THE_CLEAR`].
     pub fax_protection: Option<&'static str>,
     /// By what: DTLS version and suite, SRTP profile.
     pub cipher: Option<String>,

@@ -13,6 +13,7 @@
 //! ```
 //! T.38 is offered once a call. It is accepted from the peer at any time, whatever was heard before.
 
+use super::record::REFUSED_IN_THE_CLEAR;
 use super::session::{Flow, Switch, Want, take_answer};
 use super::{Cause, End, Gateway, State, Wait};
 use crate::clock::{Instant, ms};
@@ -247,6 +248,10 @@ impl Gateway {
                 self.log(Some(id), false, format!("the peer's new offer is refused ({status}): {}", why.words()));
                 if why == Refusal::NoT38 {
                     self.pass_through(id);
+                }
+                // What the peer makes of it, hanging up or going on in encrypted audio, is its own affair; the record tells why.
+                if let (Refusal::InTheClear, Some(call)) = (&why, self.calls.get_mut(&id).filter(|c| c.talk.fax)) {
+                    call.record.fax_protection = Some(REFUSED_IN_THE_CLEAR);
                 }
             }
         }

@@ -310,3 +310,28 @@ fn the_corpus_is_replayed() {
     }
     assert!(seen >= 4, "the corpus is missing");
 }
+
+#[test]
+fn the_fuzz_body_holds_for_a_while_of_octets_made_from_the_corpus() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/corpus/srtp");
+    let files: Vec<Vec<u8>> = std::fs::read_dir(path).unwrap().flatten().map(|e| std::fs::read(e.path()).unwrap()).collect();
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % below
+    };
+    for _ in 0..3000 {
+        let mut octets = files[random(files.len())].clone();
+        for _ in 0..1 + random(20) {
+            let at = random(octets.len());
+            match random(3) {
+                0 => octets[at] ^= 1 << random(8),
+                1 => octets.truncate(at.max(1)),
+                _ => octets.insert(at, random(256) as u8),
+            }
+        }
+        super::fuzz::session(&octets);
+    }
+}

@@ -19,8 +19,8 @@ fn terms(end: u8, red: bool) -> RtpTerms {
 }
 
 fn session(profile: Profile, send: u8, receive: u8) -> Box<Session> {
-    let key = |n: u8| MasterKey::from_octets(profile, &[n; 44][..MasterKey::octets_of(profile)]).unwrap();
-    Box::new(Session::new(&Keys::new(profile, key(send), key(receive)).unwrap()))
+    let key = |n: u8| MasterKey::from_octets(profile, &[n; 44][..MasterKey::octets_of(profile)]).expect("cut to its length");
+    Box::new(Session::new(&Keys::new(profile, key(send), key(receive)).expect("keys of one profile")))
 }
 
 fn world(s: &Scene, red: bool, protection: [Protection; 2]) -> World {
