@@ -18,6 +18,7 @@ fn faxing(policy: Policy, known: Option<&str>) -> Stage {
     let now = s.now;
     let (&id, call) = s.gateway.calls.iter_mut().next().expect("the call");
     (call.state, call.talk.flow) = (State::Up, Flow::T38);
+    call.timers.stop(crate::call::Wait::Answer);
     s.gateway.check_peer(now, id);
     s.settle();
     s
@@ -86,4 +87,25 @@ fn req_a7_a_csi_is_learned_from_a_fax_that_arrived_and_lets_the_next_one_go() {
     assert!(s.gateway.forget_csi(&Number::parse("05001").unwrap()) && !s.gateway.forget_csi(&Number::parse("05002").unwrap()));
     s.settle();
     assert_eq!(s.csi, [("05001".to_owned(), None)]);
+}
+
+#[test]
+fn a_page_waits_eight_seconds_for_a_csi_and_no_longer() {
+    let strict = Policy { foreign: Foreign::Csi, ..Policy::default() };
+    let mut s = faxing(strict, None);
+    // However long somebody talks first.
+    s.wait(60_000);
+    assert_eq!((cleared(&s), s.records.len()), (None, 0), "{:?}", s.words);
+    station(&mut s, None);
+    news(&mut s, FaxNews::PageHeld);
+    s.wait(7_900);
+    assert_eq!(s.records.len(), 0, "its DIS may come again, with a CSI");
+    s.wait(200);
+    assert_eq!((s.records.len(), s.records.first().and_then(|r| r.verified)), (1, None), "{:?}", s.words);
+    let mut s = faxing(strict, None);
+    station(&mut s, None);
+    news(&mut s, FaxNews::PageHeld);
+    s.wait(3_000);
+    station(&mut s, Some("+49 30 5001"));
+    assert_eq!(cleared(&s), Some(Proof::CsiMatched));
 }
