@@ -96,6 +96,8 @@ pub const SDP_MEDIA_MAX: usize = 4;
 pub const SDP_ATTRIBUTES_MAX: usize = 96;
 /// Formats of one media line. There are 32 dynamic payload types.
 pub const SDP_FORMATS_MAX: usize = 32;
+/// Outside numbers whose CSI a gateway keeps.
+pub const CSI_KNOWN_MAX: usize = 10_000;
 /// Learned routes kept by a gateway.
 pub const ROUTES_MAX: usize = 10_000;
 /// Prefix routes: a row a country code is some 250.

@@ -113,6 +113,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "media::AudioLeg",
             "media::AudioStats",
             "media::leg::AudioLeg",
+            "fax::t38::relay::FaxNews",
             "fax::t38::relay::FaxStats",
             "fax::t38::relay::T38Config",
             "fax::t38::relay::T38Leg",

@@ -499,7 +499,9 @@ impl Gateway {
             // A server of telephony that can do DTLS is told so by `keys = "dtls"`; many break on what they do not know.
             false => shield.dtls = None,
         }
+        let number = number.to_owned();
         self.expect(id, shield, if emergency { Expected::ByHand } else { Expected::Foreign });
+        self.expect_station(id, number);
         self.send_invite(now, id, invite, route, words);
     }
 

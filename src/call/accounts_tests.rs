@@ -51,6 +51,9 @@ struct Stage {
     lines: Vec<(PortId, LineCommand)>,
     answers: Vec<(Hop, u16)>,
     located: Vec<(LocateId, String)>,
+    csi: Vec<(String, Option<String>)>,
+    /// Ports whose fax got leave to go.
+    cleared: Vec<PortId>,
 }
 
 impl Stage {
@@ -112,6 +115,8 @@ impl Stage {
             lines: Vec::new(),
             answers: Vec::new(),
             located: Vec::new(),
+            csi: Vec::new(),
+            cleared: Vec::new(),
         };
         stage.gateway.start_accounts(stage.now);
         stage.settle();
@@ -135,10 +140,14 @@ impl Stage {
                     Action::Record(record) => self.records.push(*record),
                     Action::Log(line) => self.words.push(line.words),
                     Action::Locate(id, uri) => self.located.push((id, uri)),
+                    Action::Csi(number, csi) => self.csi.push((number.to_string(), csi)),
                     Action::Route(..) | Action::Audit(_) => {}
                 }
             }
             while let Some(command) = self.gateway.poll_command() {
+                if let Command::Clear(port, _) = &command {
+                    self.cleared.push(*port);
+                }
                 if let Command::Line(port, line) = command {
                     self.lines.push((port, line));
                 }
@@ -616,3 +625,5 @@ fn the_realm_that_an_account_is_registered_in_is_the_only_one_for_its_calls() {
 
 #[path = "incoming_tests.rs"]
 mod incoming;
+#[path = "station_tests.rs"]
+mod station;

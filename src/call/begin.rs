@@ -45,6 +45,7 @@ impl Gateway {
             cipher: None,
             peer_key: None,
             verified: None,
+            csi: None,
             suspicion: None,
         };
         let timers = TimerTable::new([

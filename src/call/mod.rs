@@ -32,6 +32,7 @@ mod record;
 mod refusals;
 mod secure;
 mod session;
+mod station;
 mod switchover;
 mod terminals;
 mod verdict;
@@ -130,6 +131,8 @@ pub enum Action {
     Locate(LocateId, String),
     /// Keep (or, `None`, drop) a learned route on disk.
     Route(Number, Option<resolve::cache::LearnedRoute>),
+    /// Keep (or, `None`, drop) the CSI with which the machine behind an outside number answers.
+    Csi(Number, Option<String>),
     /// Write the record.
     Record(Box<CallRecord>),
     /// For the audit trail.
@@ -267,6 +270,8 @@ pub struct Gateway {
     handshakes: secure::Handshakes,
     /// Keys that nobody may use any more.
     revoked: Vec<Fingerprint>,
+    /// The CSI of machines behind outside numbers, by the number as it is dialled here.
+    known_csi: BTreeMap<Number, String>,
     accounts: Accounts,
     actions: VecDeque<Action>,
     commands: VecDeque<Command>,
@@ -308,6 +313,7 @@ impl Gateway {
             calls: BTreeMap::new(),
             handshakes: secure::Handshakes::default(),
             revoked: Vec::new(),
+            known_csi: BTreeMap::new(),
             accounts,
             actions: VecDeque::new(),
             commands: VecDeque::new(),
@@ -347,6 +353,7 @@ impl Gateway {
             Event::Cng(port) => self.fax_tone(now, port, "CNG heard: a fax machine is calling"),
             Event::AnswerTone(port) => self.fax_tone(now, port, "2100 Hz heard: a modem or fax machine is answering"),
             Event::MediaArrived(port) => self.media_arrived(port),
+            Event::Fax(port, news) => self.fax_news(now, port, news),
             Event::LegSilent { port, silent_ms } => self.leg_silent(now, port, silent_ms),
             Event::Retired { port, leg_id, leg } => self.leg_retired(now, port, leg_id, *leg),
             Event::Sim(..) | Event::Spent(_) | Event::SpentRecords(_) => {}
@@ -585,6 +592,7 @@ impl Gateway {
         call.record.ended = wall;
         call.record.talked_ms = call.answered_at.zip(call.ended_at).map(|(from, to)| to.ms_since(from));
         call.record.q850 = cause.q850();
+        call.record.csi = call.talk.secrecy.check.said().map(str::to_owned);
         call.record.completed =
             call.record.answered.is_some() && cause.is_normal() && call.record.fax.as_ref().is_none_or(|f| f.record.delivered());
         call.record.result = match &call.record.fax {
@@ -592,6 +600,10 @@ impl Gateway {
             Some(fax) if fax.record.delivered() || !cause.is_for_want_of_trust() => fax.record.words(),
             Some(_) | None => cause.words(),
         };
+        let csi = call.talk.secrecy.check.new_csi().filter(|_| call.record.verified.is_some()).map(str::to_owned);
+        if let Some(csi) = csi.filter(|_| call.record.fax.as_ref().is_some_and(|fax| fax.record.delivered())) {
+            self.learn_csi(&call.record.to, csi);
+        }
         if call.record.fax_protection == Some(record::REFUSED_IN_THE_CLEAR) {
             call.record.result.push_str("; the peer's T.38 was refused, for it was in the clear and encryption is required");
         }

@@ -96,6 +96,8 @@ pub struct CallRecord {
     pub peer_key: Option<Fingerprint>,
     /// How the peer was verified before anything left; `None`: it was not.
     pub verified: Option<Proof>,
+    /// The CSI with which the called machine answered.
+    pub csi: Option<String>,
     /// Why something did not leave, or was sent elsewhere.
     pub suspicion: Option<String>,
 }

@@ -133,6 +133,8 @@ pub(super) struct Secrecy {
     certificate: Option<Arc<dtls::Certificate>>,
     /// The line is not put through before the verdict.
     pub(super) held: bool,
+    /// It was said that a fax in audio tells nobody who is there.
+    pub(super) unread_told: bool,
     /// The association whose keys the leg has.
     pub(super) keyed_by: Option<Association>,
     /// The SRTP keys of that association, for legs that are made later.
@@ -142,7 +144,7 @@ pub(super) struct Secrecy {
 impl Secrecy {
     /// Nothing said, nobody expected.
     pub(super) fn new(shield: Shield, check: Check) -> Secrecy {
-        Secrecy { shield, check, certificate: None, clearance: None, held: false, keyed_by: None, keys: None }
+        Secrecy { shield, check, certificate: None, clearance: None, held: false, unread_told: false, keyed_by: None, keys: None }
     }
 }
 

@@ -46,8 +46,9 @@ impl Gateway {
         }
         let no_t38 = call.peer_has_no_t38();
         if !called {
+            self.csi_is_not_read(id);
             // The offer is the other side's to make. One that has no T.38 makes none.
-            if no_t38 && call.dialog.is_some() {
+            if no_t38 && self.calls.get(&id).is_some_and(|c| c.dialog.is_some()) {
                 self.as_audio(id, "the peer says that it has no T.38");
             }
             return;

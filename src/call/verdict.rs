@@ -39,7 +39,7 @@ impl Gateway {
             }
             Verdict::Wrong(why) => self.suspect(now, id, why, true),
             Verdict::NoIdentifier(why) => {
-                if call.talk.secrecy.check.holds_voice() || call.talk.fax {
+                if call.talk.secrecy.check.holds_voice() || call.talk.fax || call.talk.flow == Flow::T38 {
                     self.suspect(now, id, why, false);
                 }
             }
@@ -86,7 +86,7 @@ impl Gateway {
         if call.state == State::Closing {
             return;
         }
-        let (fax, dialled) = (call.talk.fax, call.dialled.clone());
+        let (fax, dialled) = (call.talk.fax || call.talk.flow == Flow::T38, call.dialled.clone());
         let at = call.record.peer.map_or_else(|| "somewhere".into(), |p| p.to_string());
         call.record.suspicion = Some(why.0.clone());
         let what = if fax { "no page was sent" } else { "nothing was sent" };

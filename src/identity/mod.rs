@@ -105,6 +105,8 @@ pub struct Policy {
     pub check_is_off: bool,
 }
 
+/// How long a page may wait for the CSI of the called machine, in milliseconds: T.30 sends an unanswered DCS three times, 3 s apart.
+pub const CSI_LIMIT_MS: u64 = 8_000;
 /// How long an identifier may take unless the configuration says otherwise.
 pub const LIMIT_MS: u64 = 4_000;
 
@@ -167,6 +169,17 @@ pub struct Check {
     due: Option<Instant>,
     over: bool,
     revoked: Vec<Fingerprint>,
+    station: Station,
+}
+
+/// What is known of a machine behind an outside number.
+#[derive(Clone, Debug, Default)]
+struct Station {
+    dialled: String,
+    /// The CSI with which it answered before.
+    known: Option<String>,
+    /// What it says now.
+    said: Option<Csi>,
 }
 
 impl Check {
@@ -176,13 +189,21 @@ impl Check {
             Expected::Keys(keys) => keys.iter().filter(|k| revoked.contains(k)).copied().collect(),
             _ => Vec::new(),
         };
-        Check { expected, policy, shown: None, handshake: None, stated: None, due: None, over: false, revoked }
+        Check { expected, policy, shown: None, handshake: None, stated: None, due: None, over: false, revoked, station: Station::default() }
+    }
+    /// The outside number that is called, and the CSI with which its machine answered before, if it has.
+    pub fn of_station(mut self, dialled: String, known: Option<String>) -> Check {
+        self.station = Station { dialled, known, said: None };
+        self
     }
 
     /// The peer answered: the limit runs. `handshake`: whether what was agreed brings one.
     pub fn answered(&mut self, now: Instant, handshake: bool) {
         self.handshake = Some(handshake);
-        self.due.get_or_insert(now + ms(self.policy.limit_ms));
+        // A machine speaks when it answers, which may be long after a person did.
+        if self.expected != Expected::Foreign {
+            self.due.get_or_insert(now + ms(self.policy.limit_ms));
+        }
     }
     /// The handshake showed the key of who is there: it holds the private half of it.
     pub fn shown(&mut self, key: Fingerprint) {
@@ -191,6 +212,31 @@ impl Check {
     /// Asked for its identifier, the peer stated this one, or none.
     pub fn stated(&mut self, key: Option<Fingerprint>) {
         self.stated = Some(key);
+    }
+    /// The called machine sent DIS, with or without a CSI.
+    pub fn csi(&mut self, csi: Csi) {
+        self.station.said = Some(csi);
+    }
+    /// The first page waits for leave to go: the limit for the CSI runs ([`CSI_LIMIT_MS`]).
+    pub fn page_held(&mut self, now: Instant) {
+        self.due.get_or_insert(now + ms(CSI_LIMIT_MS));
+    }
+    /// Pages wait for the CSI of the called machine.
+    pub fn waits_for_csi(&self) -> bool {
+        let asks = self.policy.foreign == Foreign::Csi || self.station.known.is_some();
+        self.expected == Expected::Foreign && asks && self.policy.foreign != Foreign::Refuse && !self.policy.check_is_off
+    }
+    /// The CSI that the called machine gave, if it gave one.
+    pub fn said(&self) -> Option<&str> {
+        match &self.station.said {
+            Some(Csi::Said(text)) if !text.trim().is_empty() => Some(text.trim()),
+            Some(Csi::Said(_) | Csi::None) | None => None,
+        }
+    }
+    /// A CSI to be kept for the next call to this number: none was, or another.
+    pub fn new_csi(&self) -> Option<&str> {
+        let foreign = self.expected == Expected::Foreign;
+        self.said().filter(|said| foreign && self.station.known.as_deref() != Some(said))
     }
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -240,7 +286,22 @@ impl Check {
             Expected::Foreign if self.policy.foreign == Foreign::Refuse => Verdict::NoIdentifier(Suspicion(
                 "an outside number cannot be verified, and the policy wants it ([identity] foreign)".into(),
             )),
-            Expected::Foreign => cleared(Proof::FlaggedByPolicy),
+            Expected::Foreign => self.of_machine(),
+        }
+    }
+
+    /// A machine behind an outside number, by its CSI. One that sent none may still: its DIS is repeated with it.
+    fn of_machine(&self) -> Verdict {
+        let Station { dialled, known, said } = &self.station;
+        let judged = |csi| judge(&self.policy, dialled, known.as_deref(), csi);
+        match said {
+            None if !self.waits_for_csi() => Verdict::Cleared(Clearance { by: Proof::FlaggedByPolicy }),
+            None if !self.over => Verdict::Waiting,
+            None => judged(&Csi::None),
+            Some(csi) => match judged(csi) {
+                Verdict::NoIdentifier(_) if !self.over => Verdict::Waiting,
+                verdict => verdict,
+            },
         }
     }
 

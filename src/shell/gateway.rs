@@ -5,6 +5,7 @@
 
 use super::audit_file::Audit;
 use super::clock;
+use super::csi_file::CsiFile;
 use super::enrolment::{self, Enrolled, Enrolling};
 use super::gateway_api::{self, Request};
 use super::identity_key::{self, Keyring};
@@ -118,6 +119,7 @@ pub struct Daemon {
     /// The legs' RTP sockets, from which handshakes speak.
     handshake_sockets: Vec<std::net::UdpSocket>,
     routes: RoutesFile,
+    csi: CsiFile,
     records: RecordsFile,
     /// Keys that are worth nothing any more.
     revoked: RevokedFile,
@@ -161,7 +163,8 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     let enrolling = enrolled.fill(&mut config);
     let enrolling = enrolment::all(&config, &state, enrolling).map_err(|e| system("directory.enrol", &e))?;
     let (routes, damaged) = RoutesFile::open(&state);
-    if let Some(problem) = damaged {
+    let (csi, csi_damaged) = CsiFile::open(&state);
+    for problem in damaged.into_iter().chain(csi_damaged) {
         tracing::warn!("{problem}");
     }
     let tls = super::tls::Settings::of(&config.sip, &state, &[]);
@@ -181,7 +184,8 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
     let mut own = OwnAddress::new(sip.local(), config.sip.main().ip(), api_of_directory).with_stun(config.sip.stun);
     let here = own.look(clock::now());
     let addresses = here.addresses.clone().unwrap_or_else(|| nowhere(&config));
-    let gateway = build_gateway(&config, &routes, &addresses, &keyring.keys());
+    let mut gateway = build_gateway(&config, &routes, &addresses, &keyring.keys());
+    gateway.set_known_csi(csi.known());
     let board = build_board(&config, sockets.len());
     let (command_in, event_out, handshakes, queues) = media_thread::queues();
     let handshake_sockets: Result<Vec<_>, _> = sockets.iter().map(|set| set.rtp.try_clone()).collect();
@@ -227,6 +231,7 @@ pub async fn run(name: String, mut config: GatewayConfig, state: PathBuf) -> Res
         backlog: std::collections::VecDeque::new(),
         handshake_sockets,
         routes,
+        csi,
         records: RecordsFile::open(&state),
         revoked: RevokedFile::open(&state).map_err(|e| system("state", &e))?,
         asks_revoked: false,
@@ -457,6 +462,11 @@ impl Daemon {
             Action::Route(number, route) => {
                 if let Err(e) = self.routes.put(&number, route.as_ref()) {
                     tracing::error!("the learned route to {number} is not on disk: {e}");
+                }
+            }
+            Action::Csi(number, csi) => {
+                if let Err(e) = self.csi.put(&number, csi) {
+                    tracing::error!("the CSI of {number} is not on disk: {e}");
                 }
             }
             Action::Record(record) => {

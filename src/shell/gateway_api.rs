@@ -400,7 +400,9 @@ fn add_route(daemon: &mut Daemon, route: &Route) -> Answer {
 
 fn remove_route(daemon: &mut Daemon, number: &str) -> Answer {
     let parsed = Number::parse(number).map_err(|e| bad(format!("{number}: {e}")))?;
-    if !daemon.gateway.resolver().forget(&parsed) {
+    // The machine that is behind an outside number now may be another, too: what it calls itself is learned anew.
+    let csi = daemon.gateway.forget_csi(&parsed);
+    if !daemon.gateway.resolver().forget(&parsed) && !csi {
         return Err((StatusCode::NOT_FOUND, format!("no learned route to {number}")));
     }
     daemon.gateway.flush_routes();

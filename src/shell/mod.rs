@@ -8,6 +8,7 @@ pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod clock;
+pub mod csi_file;
 pub mod csv;
 pub mod decode;
 pub mod demo;

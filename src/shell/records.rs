@@ -69,7 +69,7 @@ pub fn to_json(r: &CallRecord) -> Value {
         "peer_says": r.peer_says.as_ref().map(peer_says), "fax_choice": r.fax_choice,
         "security": {
             "media": r.protection, "fax": r.fax_protection, "cipher": r.cipher, "peer_key": r.peer_key.map(|k| k.to_string()),
-            "verified": r.verified.map(crate::identity::Proof::word), "suspicion": r.suspicion,
+            "verified": r.verified.map(crate::identity::Proof::word), "csi": r.csi, "suspicion": r.suspicion,
         },
         "audio": audio, "fax": r.fax.as_ref().map(fax_json).or_else(|| r.fax_as_audio.then(|| json!({"mode": "g711"}))),
     })

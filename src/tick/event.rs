@@ -2,6 +2,7 @@
 
 use super::leg::Leg;
 use crate::dtls::Records;
+use crate::fax::t38::relay::FaxNews;
 use crate::id::{LegId, PortId};
 use crate::line::Event as LineEvent;
 use crate::srtp::Session;
@@ -26,6 +27,8 @@ pub enum Event {
         /// For how long, in milliseconds.
         silent_ms: u64,
     },
+    /// The T.38 leg of this port has heard the called machine, or holds a page back.
+    Fax(PortId, FaxNews),
     /// A leg was taken off its port; its counters are final. Dropped (and freed) by the receiver.
     Retired {
         /// Whose leg it was.

@@ -445,6 +445,11 @@ impl Board {
             *media_told = true;
             push(events, stats, Event::MediaArrived(PortId(p as u16)));
         }
+        if let Leg::T38(t38) = &mut **leg {
+            while let Some(news) = t38.poll_news() {
+                push(events, stats, Event::Fax(PortId(p as u16), news));
+            }
+        }
         let silent_ms = leg.silent_ms(now);
         if silent_ms >= watchdog_ms && !*silent_told {
             *silent_told = true;

@@ -220,6 +220,11 @@ pub struct Observer {
     /// RNR was the last answer.
     not_ready: bool,
     disconnected_after_page: bool,
+    /// The CSI of the machine behind the network, of this or an earlier signal of its.
+    station: Option<Ident>,
+    /// A DIS of that machine was told to who asks; `Some(true)`: with a CSI.
+    station_told: Option<bool>,
+    station_news: bool,
 }
 
 impl Default for Observer {
@@ -246,7 +251,15 @@ impl Observer {
             asked_again: false,
             not_ready: false,
             disconnected_after_page: false,
+            station: None,
+            station_told: None,
+            station_news: false,
         }
+    }
+    /// The called machine is behind the network and has sent DIS: with this CSI before it, or (`None`, or blank) with none. Told once, and once
+    /// more if the first came without: T.30 repeats both until a command comes.
+    pub fn poll_station(&mut self) -> Option<Option<Ident>> {
+        core::mem::take(&mut self.station_news).then(|| self.station.clone())
     }
     /// The record as it stands. Fixed size, no allocation.
     pub fn record(&self) -> FaxRecord {
@@ -303,8 +316,17 @@ impl Observer {
             Fcf::Dis | Fcf::Dtc => {
                 self.dis_seen = true;
                 self.record.phase = Phase::B;
+                let named = self.station.as_ref().is_some_and(|csi| !csi.is_empty());
+                if side == Side::Net && f.fcf == Fcf::Dis && self.station_told.is_none_or(|with_csi| named && !with_csi) {
+                    (self.station_told, self.station_news) = (Some(named), true);
+                }
             }
-            Fcf::Csi => self.record.called_ident = frame::ident(f.fif),
+            Fcf::Csi => {
+                self.record.called_ident = frame::ident(f.fif);
+                if side == Side::Net {
+                    self.station = Some(self.record.called_ident.clone());
+                }
+            }
             Fcf::Tsi | Fcf::Cig => self.record.caller_ident = frame::ident(f.fif),
             Fcf::Dcs => self.dcs(side, &frame::dcs(f.fif)),
             Fcf::Cfr => {
@@ -538,6 +560,27 @@ mod tests {
             heard(&[&begin[..], &[pps_eop, ppr, dcn]].concat()).words(),
             "0 pages, V.17 14400, ECM, failed in phase D: what PPR asked for never came (Disconnected after permitted retries)"
         );
+    }
+
+    #[test]
+    fn the_called_machine_is_told_of_once_with_its_csi() {
+        let ident = |s: &str| s.bytes().rev().map(u8::reverse_bits).collect::<Vec<u8>>();
+        let mut o = Observer::new();
+        // What the machine here says of itself is no news.
+        say(&mut o, Side::Line, 0x02, &ident("OURS"));
+        say(&mut o, Side::Line, 0x01, &[0, 0x46, 0]);
+        assert_eq!(o.poll_station(), None);
+        // Without a CSI, then with one, then no more.
+        for (csi, told) in [(None, Some(None)), (None, None), (Some("CLINIC"), Some(Some("CLINIC"))), (Some("PIZZA"), None)] {
+            if let Some(csi) = csi {
+                say(&mut o, Side::Net, 0x02, &ident(csi));
+                assert_eq!(o.poll_station(), None, "DIS is still to come");
+            }
+            say(&mut o, Side::Net, 0x01, &[0, 0x46, 0]);
+            let heard = o.poll_station();
+            assert_eq!(heard.as_ref().map(|csi| csi.as_deref()), told, "{csi:?}");
+            assert_eq!(o.poll_station(), None);
+        }
     }
 
     #[test]

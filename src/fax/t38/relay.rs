@@ -16,6 +16,7 @@ use super::transport::{Arrived, Transport};
 use super::udptl::{self, Class, ErrorCorrection, Receiver, ReceiverStats, Sender};
 use crate::clock::Instant;
 use crate::dtls::Records;
+use crate::fax::t30::frame::Ident;
 use crate::fax::t30::observer::{FaxRecord, Observer, Side};
 use crate::identity::Clearance;
 use crate::limits::{DATAGRAM_BYTES_MAX, IFP_BYTES_MAX, IFP_QUEUE};
@@ -114,6 +115,15 @@ pub struct FaxStats {
     pub engine_faults: u32,
 }
 
+/// What the event domain wants to know of a fax while it runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FaxNews {
+    /// The called machine, behind the network, sent DIS: with this CSI before it, or with none.
+    Station(Option<Ident>),
+    /// Our machine announced a page, and that is held: there is no clearance. Said once.
+    PageHeld,
+}
+
 /// A datagram is repeated this long after the last one went out: it keeps NAT bindings open and the peer's watchdog quiet while our side
 /// only listens. It bears its old sequence number, so a receiver drops it.
 const KEEPALIVE_MS: u64 = 1000;
@@ -152,6 +162,7 @@ pub struct T38Leg {
     now: Instant,
     started: Option<Instant>,
     counts: FaxStats,
+    hold_told: bool,
 }
 
 #[cfg(feature = "spandsp")]
@@ -198,6 +209,7 @@ impl T38Leg {
             now: Instant::ZERO,
             started: None,
             counts: FaxStats::default(),
+            hold_told: false,
         }
     }
     /// Lets what the machine here sends of pages out. Before, only tones and T.30's control frames that say nothing of a page go: DCS, the
@@ -315,6 +327,15 @@ impl T38Leg {
             engine_faults: self.engine.faults(),
             ..self.counts.clone()
         }
+    }
+    /// What happened that somebody outside must judge. Allocates nothing.
+    pub fn poll_news(&mut self) -> Option<FaxNews> {
+        if let Some(csi) = self.observer.poll_station() {
+            return Some(FaxNews::Station(csi));
+        }
+        let held = !self.hold_told && self.filter.stats().no_clearance > 0;
+        self.hold_told |= held;
+        held.then_some(FaxNews::PageHeld)
     }
     /// How long the peer has been silent without a reason, in ms: since its last valid datagram, or since our side last had something to
     /// send (a peer that receives a page may send nothing for minutes), or since the leg began.

@@ -560,7 +560,7 @@ impl Site {
                     running.gateway.handle_lookup(now, query, Answer::No(NoRoute::Unknown))
                 }
                 // No site has accounts with servers outside of its world.
-                Action::Locate(..) => {}
+                Action::Locate(..) | Action::Csi(..) => {}
                 Action::Route(number, Some(route)) => {
                     self.disk.insert(number, route);
                 }

@@ -243,7 +243,7 @@ mod fax {
                     }
                 }
                 Event::Cng(_) | Event::AnswerTone(_) | Event::Retired { .. } | Event::Spent(_) | Event::SpentRecords(_) => {}
-                Event::MediaArrived(_) => {}
+                Event::MediaArrived(_) | Event::Fax(..) => {}
                 Event::LegSilent { port, silent_ms } => {
                     self.faults.push(format!("board {side} {port}: nothing from the other for {silent_ms} ms"))
                 }

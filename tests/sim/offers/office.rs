@@ -134,7 +134,7 @@ impl Office {
                     }
                     Action::Record(record) => self.records.push(*record),
                     Action::Log(line) => self.log.push(line.words),
-                    Action::Route(..) | Action::Locate(..) | Action::FindIdentifier(..) | Action::Audit(_) => {}
+                    Action::Route(..) | Action::Locate(..) | Action::FindIdentifier(..) | Action::Audit(_) | Action::Csi(..) => {}
                 }
             }
             while let Some(command) = self.gateway.poll_command() {
