@@ -101,7 +101,7 @@ pub struct Board {
     /// Legs whose RTP socket may hear handshakes.
     listening: Vec<bool>,
     /// DTLS that came in, for the event domain.
-    handshakes: Deque<HandshakeDatagram, HANDSHAKES_QUEUED_MAX>,
+    handshakes: Box<Deque<HandshakeDatagram, HANDSHAKES_QUEUED_MAX>>,
     events: Deque<Event, BOARD_EVENTS_MAX>,
     watchdog_ms: u64,
     tick: Tick,
@@ -132,7 +132,7 @@ impl Board {
             places,
             place_of_leg: vec![None; legs],
             listening: vec![false; legs],
-            handshakes: Deque::new(),
+            handshakes: Box::new(Deque::new()),
             events: Deque::new(),
             watchdog_ms,
             tick: Tick(0),
