@@ -17,7 +17,7 @@
 
 use super::session::Flow;
 use super::{Cause, Gateway, State};
-use crate::clock::Instant;
+use crate::clock::{Instant, ms};
 use crate::dtls::{self, Role};
 use crate::id::{CallId, LegId, PortId};
 use crate::identity::{self, Check, Clearance, Expected, Verdict};
@@ -103,7 +103,18 @@ struct Handshake {
     records: Option<Box<dtls::Records>>,
     /// Whom it has shown, and how.
     shown: Option<dtls::Connected>,
+    /// It was woken and has nothing to do: not before this again, whatever its engine says.
+    not_before: Instant,
 }
+
+impl Handshake {
+    fn due(&self) -> Option<Instant> {
+        self.association.poll_timeout().map(|at| at.max(self.not_before))
+    }
+}
+
+/// A handshake whose engine asks to be woken for nothing rests so long, in milliseconds.
+const REST_MS: u64 = 20;
 
 /// What a handshake is begun with.
 struct Begun {
@@ -315,7 +326,7 @@ impl Gateway {
         let params = dtls::Params { role, certificate, expected, srtp: srtp_profiles(), mtu: MTU_BYTES };
         let engine = (self.config.security.engine)(known, self.prints.number());
         let association = dtls::Association::new(now, params, &*engine);
-        self.handshakes.all.push(Handshake { call, leg, remote, role, wanted, association, records: None, shown: None });
+        self.handshakes.all.push(Handshake { call, leg, remote, role, wanted, association, records: None, shown: None, not_before: now });
         let last = self.handshakes.all.len() - 1;
         self.drive(now, last);
     }
@@ -560,8 +571,11 @@ impl Gateway {
         while at < self.handshakes.all.len() {
             let before = self.handshakes.all.len();
             let h = &mut self.handshakes.all[at];
-            if h.association.poll_timeout().is_some_and(|due| due <= now) {
+            if h.due().is_some_and(|due| due <= now) {
                 h.association.handle_timeout(now);
+                if h.association.poll_timeout().is_some_and(|again| again <= now) {
+                    h.not_before = now + ms(REST_MS);
+                }
                 self.drive(now, at);
             }
             // One that failed has left its place to the next.
@@ -571,7 +585,7 @@ impl Gateway {
 
     /// The earliest of them.
     pub(super) fn handshake_due(&self) -> Option<Instant> {
-        self.handshakes.all.iter().filter_map(|h| h.association.poll_timeout()).min()
+        self.handshakes.all.iter().filter_map(Handshake::due).min()
     }
 
     /// What is to be sent from a leg's RTP socket.
