@@ -2,6 +2,8 @@
 
 #![cfg(feature = "shell")]
 #![allow(missing_docs, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, reason = "a test may say what it expects by falling over")]
+#![allow(clippy::single_element_loop, reason = "a table with one row for now")]
 
 mod skip;
 
